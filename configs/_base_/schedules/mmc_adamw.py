@@ -1,0 +1,48 @@
+# "paper" is arXiv 2308.11448. The config that inherits this sets
+# train_cfg.max_epochs.
+optim_wrapper = dict(
+    type='BFloat16OptimWrapper',  # our choice; --cfg-options optim_wrapper.type=OptimWrapper: fp32
+    constructor='MergedGroupsOptimWrapperConstructor',
+    optimizer=dict(
+        type='AdamW',  # paper §4
+        lr=5e-4,  # at a total batch of 256; SiT release
+        betas=(0.9, 0.999),
+        weight_decay=0.04,  # paper §4
+        fused=True,
+    ),
+    # No decay on biases and other 1-D tensors; class token and positions are decayed [SiT release].
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+    # By the global norm; the SiT and iBOT releases clip each tensor by itself.
+    clip_grad=dict(max_norm=3.0),
+)
+# lr = 5e-4 * total batch / 256 [SiT release]: always on, so that any number of GPUs is right.
+auto_scale_lr = dict(base_batch_size=256, enable=True)
+
+train_cfg = dict(by_epoch=True)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-3,
+        by_epoch=True,
+        begin=0,
+        end=10,  # SiT release
+        convert_to_iter_based=True,
+    ),
+    # Ends with the last epoch, whatever max_epochs a config or the command line sets.
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-6,  # SiT release
+        by_epoch=True,
+        begin=10,
+        convert_to_iter_based=True,
+    ),
+]
+
+custom_hooks = [
+    dict(type='SeedEachIteration'),
+    dict(type='MomentumTeacherHook', momentum=0.996, end_momentum=1.0),  # SiT release
+    dict(type='LossGuardHook'),
+    dict(type='ThroughputHook'),
+    dict(type='SkippedImagesHook'),
+    dict(type='ReconstructionPanelHook', interval=20),
+]

@@ -1,0 +1,10 @@
+"""Masked Momentum Contrastive learning (arXiv 2308.11448) for OpenMMLab.
+
+Importing the package registers its parts in mmpretrain's registries, so that
+``custom_imports = dict(imports=['mmc_plugin'])`` makes them available in any config.
+"""
+
+from . import datasets, engine, models
+from .version import __version__
+
+__all__ = ['__version__', 'datasets', 'engine', 'models']

@@ -1,0 +1,223 @@
+"""A folder of images as a training set: any nesting, any names, no labels."""
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+from mmpretrain.registry import DATASETS, TRANSFORMS
+
+from .seeding import SeededItems
+from .transforms.loading import LoadImage, UnreadableImageError
+
+IMAGE_EXTENSIONS = (
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif', '.ppm',
+    '.pgm',
+)  # fmt: skip
+
+
+def scan_tree(
+    root: str, extensions: tuple[str, ...], top: Sequence[str] = ('',)
+) -> tuple[list[str], dict[str, str], int]:
+    """Find the image files below a folder.
+
+    Links are followed; a folder that links make reachable twice is taken once, so loops end. Names
+    that begin with a dot are ignored. Costs one ``stat`` a file.
+
+    Args:
+        root: The folder.
+        extensions: Lower-case endings of image files.
+        top: Folders below ``root`` to look into.
+
+    Returns:
+        Sorted paths relative to ``root``; path → reason of what was left out (empty files, broken
+        links, folders that cannot be listed); number of files that are no images by their name.
+
+    Raises:
+        OSError: A folder named in ``top`` cannot be listed.
+    """
+    found, left_out, others = [], {}, 0
+    seen = set()
+    folders = sorted(top, reverse=True)
+    while folders:
+        folder = folders.pop()
+        path = os.path.join(root, folder)
+        try:
+            info = os.stat(path)
+            if (info.st_dev, info.st_ino) in seen:
+                continue
+            seen.add((info.st_dev, info.st_ino))
+            with os.scandir(path) as listing:
+                entries = [entry for entry in listing if not entry.name.startswith('.')]
+        except OSError as error:
+            if folder in top:
+                raise
+            left_out[path] = f'the folder cannot be listed: {error.strerror}'
+            continue
+        deeper = []
+        for entry in entries:
+            name = os.path.join(folder, entry.name)
+            try:
+                if entry.is_dir():
+                    deeper.append(name)
+                elif not entry.name.lower().endswith(extensions):
+                    others += 1
+                else:
+                    status = entry.stat()
+                    if not stat.S_ISREG(status.st_mode):
+                        left_out[os.path.join(root, name)] = 'not a regular file'
+                    elif status.st_size == 0:
+                        left_out[os.path.join(root, name)] = 'the file is empty (zero bytes)'
+                    else:
+                        found.append(name)
+            except OSError as error:
+                left_out[os.path.join(root, name)] = f'broken link or no access: {error.strerror}'
+        # Sorted, so that of a folder and a link to it always the same one is taken.
+        folders.extend(sorted(deeper, reverse=True))
+    return sorted(found), left_out, others
+
+
+def read_class_list(path: str, root: str) -> list[str]:
+    """Read names of folders directly below ``root`` from a text file, one a line.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: It names no folder, or folders that ``root`` lacks.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f'class_list: the file {path!r} does not exist; give a text file with one folder name '
+            'a line.'
+        )
+    with open(path, encoding='utf-8') as file:
+        names = sorted({line.strip() for line in file if line.strip()})
+    if not names:
+        raise ValueError(f'class_list: {path!r} names no folder; it needs one folder name a line.')
+    missing = [name for name in names if not os.path.isdir(os.path.join(root, name))]
+    if missing:
+        raise ValueError(
+            f'class_list: {len(missing)} of the {len(names)} folders that {path!r} names are not '
+            f'in {root!r} (the first is {missing[0]!r}); set data_root to the folder directly '
+            'above the classes.'
+        )
+    return names
+
+
+@DATASETS.register_module()
+class ImageTree(SeededItems, BaseDataset):
+    """All images below a folder, without labels.
+
+    A file that turns out to be unreadable during training is replaced by another one, drawn from
+    the sample's own seed; ``skipped`` of the sample that takes its place names it.
+
+    ``scan_report`` says what the start found: ``images`` and ``other_files`` (counts) and
+    ``left_out`` (path → reason).
+
+    Args:
+        data_root (str): The folder.
+        pipeline (Sequence): Transforms or their configs.
+        extensions (Sequence[str]): Endings of image files, in any case. Defaults to the common
+            formats that OpenCV and Pillow read.
+        class_list (str, optional): Text file with the names of the folders directly below
+            ``data_root`` to take, one a line; None takes everything. Defaults to None.
+        max_refetch (int): How many other files a sample may try. Defaults to 1000.
+
+    Raises:
+        FileNotFoundError: ``data_root`` or ``class_list`` does not exist, or no file is an image by
+            its name.
+        ValueError: ``class_list`` does not fit ``data_root``.
+        RuntimeError: No image can be read.
+    """
+
+    METAINFO = dict(dataset_type='ImageTree')
+
+    def __init__(
+        self,
+        data_root: str,
+        pipeline: Sequence[dict | Callable] = (),
+        extensions: Sequence[str] = IMAGE_EXTENSIONS,
+        class_list: str | None = None,
+        max_refetch: int = 1000,
+    ) -> None:
+        self.extensions = tuple('.' + ending.lower().lstrip('.') for ending in extensions)
+        self.class_list = class_list
+        pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+        root = os.path.expanduser(data_root) if data_root else ''
+        super().__init__(data_root=root, pipeline=pipeline, max_refetch=max_refetch)
+
+    def load_data_list(self) -> list[dict]:
+        """Scan the folder and check that an image can be read; paths are relative to it."""
+        self._check_root()
+        top = read_class_list(self.class_list, self.data_root) if self.class_list else ('',)
+        found, left_out, others = scan_tree(self.data_root, self.extensions, top)
+        self.scan_report = dict(images=len(found), other_files=others, left_out=left_out)
+        if not found:
+            raise FileNotFoundError(
+                f'data_root: no image in {self.data_root!r} or below ({others} other files, '
+                f'{len(left_out)} empty or broken ones); looked for {", ".join(self.extensions)}; '
+                'set data_root to a folder with images, or extensions to theirs.'
+            )
+        self._check_readable(found)
+        print_log(
+            f'{self.data_root!r}: {len(found)} images; left out {len(left_out)} empty or broken '
+            f'files and {others} files that are no images by their name.',
+            logger='current',
+        )
+        return [dict(img_path=path) for path in found]
+
+    def get_data_info(self, idx: int) -> dict:
+        """``img_path`` (with the folder) and ``sample_idx`` of an image."""
+        info = super().get_data_info(idx)
+        info['img_path'] = os.path.join(self.data_root, info['img_path'])
+        return info
+
+    def prepare_data(self, idx: int) -> dict:
+        """Run the pipeline on an image or, as long as files are unreadable, on another one.
+
+        Raises:
+            RuntimeError: ``max_refetch`` other files were unreadable, too.
+        """
+        skipped = []
+        for _ in range(self.max_refetch + 1):
+            info = self.get_data_info(idx)
+            info['skipped'] = skipped
+            try:
+                return self.pipeline(info)
+            except UnreadableImageError as error:
+                skipped.append((error.path, error.reason))
+                idx = self._rand_another()
+        path, reason = skipped[-1]
+        raise RuntimeError(
+            f'{len(skipped)} images drawn one after another from {self.data_root!r} cannot be '
+            f'read, the last being {path!r} ({reason}); check that the folder is still there and its '
+            'files are whole.'
+        )
+
+    def _check_root(self) -> None:
+        if not os.path.isdir(self.data_root):
+            found = 'is not a folder' if os.path.exists(self.data_root) else 'does not exist'
+            raise FileNotFoundError(
+                f'data_root: {self.data_root!r} {found}; set data_root '
+                '(train_dataloader.dataset.data_root, or the environment variable that the config '
+                'reads it from) to an existing folder of images.'
+            )
+
+    def _check_readable(self, found: list[str]) -> None:
+        """Look for one image that can be read, with as many tries as a sample gets."""
+        loaders = [step for step in self.pipeline.transforms if isinstance(step, LoadImage)]
+        load = loaders[0] if loaders else LoadImage()
+        tries = min(len(found), self.max_refetch + 1)
+        first = None
+        for index in np.linspace(0, len(found) - 1, tries).astype(int):
+            try:
+                load(dict(img_path=os.path.join(self.data_root, found[index])))
+                return
+            except UnreadableImageError as error:
+                first = first or error
+        raise RuntimeError(
+            f'data_root: none of the {tries} images tried of {len(found)} in {self.data_root!r} '
+            f'can be read; the first is {first.path!r} ({first.reason}); set data_root to a folder '
+            'with whole images.'
+        )

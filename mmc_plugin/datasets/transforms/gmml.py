@@ -1,0 +1,210 @@
+"""GMML corruption geometry: which pixels of a view are corrupted.
+
+Sampling happens in the data workers; the pixels are filled later, on the batch and on the device,
+by :func:`mmc_plugin.models.utils.corrupt`.
+"""
+from numbers import Integral, Real
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+
+BORDERS = ('family', 'uniform')
+
+# Blocks drawn per call of the random generator: at 224 pixels an alien mask takes some 15 blocks
+# and a noise mask some 50, and unused draws cost less than one more round of array operations.
+_BLOCKS_PER_DRAW = 48
+
+
+def sample_block_mask(height, width, coverage, align, max_block=0.3, border='family',
+                      rng=np.random):
+    """Sample one group mask: the union of random rectangles.
+
+    A target area ``U(min(.5, coverage), coverage) * height * width`` is drawn, then rectangles
+    are added until their union reaches it (it may overshoot). With ``border='family'``, and
+    ``randint`` excluding its upper end, a rectangle is::
+
+        top = randint(0, H - a) // a * a
+        height = round(min(randint(a, floor(max_block * H)), H - top) / a) * a
+
+    likewise ``left`` and ``width``, for ``a = align``. This rule of the GMML, SiT and MC-SSL
+    releases covers pixels near the border, near the top-left corner above all, less often than
+    those in the middle. ``border='uniform'`` draws the lengths in the same way, but lets a
+    rectangle of ``n`` cells start at every cell from ``n - 1`` cells before the image to the
+    image's last cell, all equally likely, and clips it to the image, so each rectangle is equally
+    likely to cover any pixel; this rule is not from the releases.
+
+    On images so small that no rectangle can be longer than one cell, rectangles are one cell long
+    and start anywhere: the rule as written would never reach the last row and column there.
+
+    Args:
+        height (int): Image height in pixels, a multiple of ``align``.
+        width (int): Image width in pixels, a multiple of ``align``.
+        coverage (float): Coverage ratio, in (0, 1].
+        align (int): Grid that the rectangles keep to, in pixels. The patch size makes patches
+            corrupted either as a whole or not at all; 1 is the releases' default.
+        max_block (float): Longest rectangle side as a part of the image side, in (0, 1].
+        border (str): ``'family'`` or ``'uniform'``.
+        rng: Source of random numbers: the ``numpy.random`` module (the global state that data
+            workers seed), a ``RandomState`` or a ``Generator``.
+
+    Returns:
+        np.ndarray: Boolean mask of shape (height, width), True = corrupted; never all False.
+
+    Raises:
+        ValueError: If an argument is out of range or ``align`` does not divide the image size.
+
+    Source: arXiv 2308.11448 (group masking), the sampler of the GMML and SiT releases.
+    """
+    _check_fraction('coverage', coverage)
+    _check_rule(align, max_block, border)
+    _check_size(height, width, align)
+
+    # Everything happens on the grid of align x align cells; pixels only appear at the end.
+    grid = np.zeros((height // align, width // align), dtype=np.bool_)
+    cell_area = align * align
+    low = min(0.5, coverage)
+    target = (low + (coverage - low) * rng.random()) * height * width
+    covered = 0
+    while covered < target:
+        starts, stops = _draw_blocks(height, width, align, max_block, border, rng)
+        for (top, left), (bottom, right) in zip(starts.tolist(), stops.tolist(), strict=True):
+            block = grid[top:bottom, left:right]  # slicing clips at the bottom and the right
+            covered += cell_area * (block.size - np.count_nonzero(block))
+            block.fill(True)
+            if covered >= target:
+                break
+    if align == 1:
+        return grid
+    return grid.repeat(align, axis=1).repeat(align, axis=0)
+
+
+def _draw_blocks(height, width, align, max_block, border, rng):
+    """Draw rectangles as first cells and end cells, two integer arrays (K, 2), rows then columns.
+
+    Ends may lie beyond the image. Each rectangle takes four numbers of ``rng``, in the order top,
+    left, height, width.
+    """
+    draws = rng.random((_BLOCKS_PER_DRAW, 4))
+    sizes = np.array((height, width))
+    longest = np.array((int(max_block * height), int(max_block * width)))  # pixels, excluded
+
+    # floor(low + u * (high - low)) is randint(low, high), and int conversion floors.
+    pixels = (align + draws[:, 2:] * np.maximum(longest - align, 1)).astype(np.int64)
+    # Rounding halves to even, as Python's round does. Clipping a rectangle to the image before or
+    # after the rounding is the same, because the image ends on the grid.
+    lengths = np.rint(pixels / align).astype(np.int64)
+    if border == 'uniform':
+        places = sizes // align + lengths - 1
+        starts = (draws[:, :2] * places).astype(np.int64) - (lengths - 1)
+        return np.maximum(starts, 0), starts + lengths
+    several_cells = np.rint((longest - 1) / align) > 1
+    places = np.where(several_cells, sizes - align, sizes)
+    starts = (draws[:, :2] * places).astype(np.int64) // align
+    return starts, starts + lengths
+
+
+@TRANSFORMS.register_module()
+class GMMLMask(BaseTransform):
+    """Sample the corruption mask of each view, independently.
+
+    A coin per view chooses the corruption: noise, which covers much, or alien, where the region is
+    filled with that of another image and covers less. See :func:`sample_block_mask` for the
+    geometry. Random numbers come from numpy's global state.
+
+    **Required keys:** ``img``: list of at least ``num_views`` arrays (H, W, C), those first ones
+    equal in size; further images (local crops) stay uncorrupted.
+
+    **Added keys:**
+
+    - ``mask``: boolean array (V, H, W), True = corrupted, at least one block in each view.
+    - ``alien``: boolean array (V, ), True = fill with another image, False = fill with noise.
+
+    Args:
+        num_views (int): V, number of leading images that get a mask.
+        noise_ratio (float): Coverage ratio of noise views, in (0, 1] (0.75: arXiv 2308.11448).
+        alien_ratio (float): Coverage ratio of alien views, in (0, 1] (0.30: arXiv 2308.11448).
+        alien_prob (float): Probability of alien, in [0, 1] (0.5: SiT release).
+        align (int): Grid of the blocks in pixels; the patch size makes patch masks exact (our
+            choice), 1 is the SiT release's default.
+        max_block (float): Longest block side as a part of the image side (0.3: SiT release).
+        border (str): ``'family'`` (SiT release) or ``'uniform'``, without its top-left bias.
+
+    Raises:
+        ValueError: If an argument is out of range, or, on a sample, if there are too few views,
+            they differ in size, or ``align`` does not divide their size.
+    """
+
+    def __init__(self, num_views=2, noise_ratio=0.75, alien_ratio=0.30, alien_prob=0.5, align=16,
+                 max_block=0.3, border='family'):
+        super().__init__()
+        _check_count('num_views', num_views)
+        _check_fraction('noise_ratio', noise_ratio)
+        _check_fraction('alien_ratio', alien_ratio)
+        _check_fraction('alien_prob', alien_prob, zero_allowed=True)
+        _check_rule(align, max_block, border)
+        self.num_views = num_views
+        self.noise_ratio = noise_ratio
+        self.alien_ratio = alien_ratio
+        self.alien_prob = alien_prob
+        self.align = align
+        self.max_block = max_block
+        self.border = border
+
+    def transform(self, results):
+        """Add ``mask`` and ``alien`` to ``results``."""
+        images = results['img']
+        if not isinstance(images, (list, tuple)) or len(images) < self.num_views:
+            found = f'{len(images)} of them' if isinstance(images, (list, tuple)) else 'one image'
+            raise ValueError(
+                f"GMMLMask needs a list of at least num_views={self.num_views} images in 'img' "
+                f'but found {found}; put MultiView before it or lower num_views.')
+        height, width = images[0].shape[:2]
+        for image in images[1:self.num_views]:
+            if image.shape[:2] != (height, width):
+                raise ValueError(
+                    f'GMMLMask needs views of one size but found {height}x{width} and '
+                    f'{image.shape[0]}x{image.shape[1]}; crop the first {self.num_views} views '
+                    'to the same size.')
+        alien = np.random.random(self.num_views) < self.alien_prob
+        mask = np.stack([
+            sample_block_mask(height, width, self.alien_ratio if is_alien else self.noise_ratio,
+                              self.align, self.max_block, self.border) for is_alien in alien
+        ])
+        results['mask'] = mask
+        results['alien'] = alien
+        return results
+
+    def __repr__(self):
+        return (f'{type(self).__name__}(num_views={self.num_views}, '
+                f'noise_ratio={self.noise_ratio}, alien_ratio={self.alien_ratio}, '
+                f'alien_prob={self.alien_prob}, align={self.align}, '
+                f'max_block={self.max_block}, border={self.border!r})')
+
+
+def _check_count(name, value):
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{name} must be a whole number of at least 1 but is {value!r}.')
+
+
+def _check_fraction(name, value, zero_allowed=False):
+    if (not isinstance(value, Real) or isinstance(value, bool)
+            or not (0 < value <= 1 or (zero_allowed and value == 0))):
+        raise ValueError(f"{name} must lie in {'[' if zero_allowed else '('}0, 1] "
+                         f'but is {value!r}.')
+
+
+def _check_rule(align, max_block, border):
+    _check_count('align', align)
+    _check_fraction('max_block', max_block)
+    if border not in BORDERS:
+        raise ValueError(f"border must be 'family' or 'uniform' but is {border!r}.")
+
+
+def _check_size(height, width, align):
+    _check_count('height', height)
+    _check_count('width', width)
+    if height % align or width % align:
+        raise ValueError(
+            f'The image size {height}x{width} is not a multiple of align={align}; resize the views '
+            'to a multiple of it, or set align to a divisor of both sides.')

@@ -1,0 +1,178 @@
+"""Image operations of the view augmentations, on BGR uint8 arrays, equal to those of PIL.
+
+The releases of SiT, DINO, iBOT and others augment with torchvision on PIL images. These functions
+give the same pictures in a fraction of the time; each states what is left of a difference, measured
+on photographs in grey levels (of 255). None changes its input. No random numbers here: see
+:mod:`mmc_plugin.datasets.transforms.views`.
+"""
+
+import math
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+_GREY_LEVELS = np.arange(256, dtype=np.float32)  # the precision of PIL's arithmetic
+_KERNEL_ONE = 256  # OpenCV filters uint8 images with weights of 8 fractional bits
+
+# PIL drops the fraction where OpenCV rounds. Taking a little less than a half off makes rounding
+# drop the fraction too, and leaves whole numbers what they are.
+_DROP_FRACTION = -0.498
+
+
+def crop_and_resize(image, box, size):
+    """Cut a box and resize it with the bicubic filter of PIL, which widens when it shrinks.
+
+    ``cv2.resize`` with ``INTER_CUBIC`` is no substitute: it does not low-pass before it drops
+    pixels, and its cubic is another one (a = -.75, not -.5). torch's antialiased interpolation of
+    uint8 images in channels-last order is PIL's algorithm, vectorised.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8.
+        box (tuple[int]): (top, left, height, width) in pixels, inside the image.
+        size (tuple[int]): (height, width) of the result in pixels.
+
+    Returns:
+        np.ndarray: (height, width, 3), uint8, contiguous. Against PIL: at most 2 levels, mean .02.
+    """
+    top, left, height, width = box
+    # A copy, because torch takes neither negative strides nor read-only arrays; it costs nothing,
+    # since torch would copy a box that is narrower than the image.
+    crop = torch.from_numpy(image[top : top + height, left : left + width].copy())
+    # unsqueeze, unlike numpy's [None], gives the batch axis a stride that torch recognises as
+    # channels last; without it torch takes a slower path and returns planes.
+    crop = crop.unsqueeze(0).permute(0, 3, 1, 2)
+    resized = F.interpolate(crop, size=size, mode='bicubic', antialias=True, align_corners=False)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
+
+
+def adjust_brightness(image, factor):
+    """Multiply an image by ``factor``, clip to [0, 255] and drop the fraction.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8.
+        factor (float): 0 is black, 1 changes nothing.
+
+    Returns:
+        np.ndarray: (H, W, 3), uint8. Against PIL: equal.
+    """
+    return cv2.LUT(image, _to_table(_GREY_LEVELS * factor))
+
+
+def adjust_contrast(image, factor):
+    """Move an image away from (factor > 1) or towards (factor < 1) its mean luma.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8, BGR.
+        factor (float): 0 is one flat grey, 1 changes nothing.
+
+    Returns:
+        np.ndarray: (H, W, 3), uint8. Against PIL: at most 1 level.
+    """
+    mean = int(cv2.mean(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[0] + 0.5)
+    return cv2.LUT(image, _to_table(mean + factor * (_GREY_LEVELS - mean)))
+
+
+def adjust_saturation(image, factor):
+    """Move each pixel away from (factor > 1) or towards (factor < 1) its luma.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8, BGR.
+        factor (float): 0 is a grey image, 1 changes nothing.
+
+    Returns:
+        np.ndarray: (H, W, 3), uint8. Against PIL: at most 1 level for factors up to 2, mean .05.
+    """
+    return cv2.addWeighted(image, factor, to_grey(image), 1 - factor, _DROP_FRACTION)
+
+
+def adjust_hue(image, factor):
+    """Turn the hue of each pixel, keeping its HSV saturation and value.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8, BGR.
+        factor (float): Part of a full turn, in [-.5, .5]; the step is 1/255 turn.
+
+    Returns:
+        np.ndarray: (H, W, 3), uint8. Against PIL: at most 12 levels, mean .8,
+        because PIL drops the fractions of hue and saturation and OpenCV rounds them.
+    """
+    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL)
+    hue = hsv[..., 0]
+    hue += np.uint8(int(factor * 255) % 256)  # uint8 wraps around, as the hue does
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR_FULL)
+
+
+def to_grey(image):
+    """Replace each pixel by its luma, in all three channels.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8, BGR.
+
+    Returns:
+        np.ndarray: (H, W, 3), uint8. Against PIL: at most 1 level.
+    """
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+
+
+def gaussian_blur(image, sigma):
+    """Blur with PIL's approximation of a Gaussian: three box filters, as one kernel.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8.
+        sigma (float): Standard deviation in pixels, the ``radius`` of ``PIL.ImageFilter``.
+
+    Returns:
+        np.ndarray: (H, W, 3), uint8. Against PIL: at most 5 levels, mean .7. In a
+        border of 7 pixels up to some 20 at single pixels, because PIL repeats the border pixel
+        before each of the three filters and this function once.
+    """
+    kernel = box_kernel(sigma)
+    return cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+
+
+def box_kernel(sigma):
+    """Kernel of three equal box filters with fractional ends, of total variance ``sigma**2``.
+
+    Source: Gwosdek et al., "Theoretical foundations of Gaussian convolution by extended box
+    filtering", 2011, the filter that ``PIL.ImageFilter.GaussianBlur`` applies. A sampled Gaussian
+    would be no blur at all below a sigma of .4.
+
+    Args:
+        sigma (float): Standard deviation in pixels, not negative.
+
+    Returns:
+        np.ndarray: (K, ), float32, K odd, symmetric, multiples of 1/256 with sum 1, so that
+        OpenCV's fixed-point filter represents it exactly and no brightness is gained or lost.
+    """
+    variance = sigma**2 / 3
+    whole = int((math.sqrt(12 * variance + 1) - 1) / 2)  # full-weight pixels on each side
+    fraction = (
+        (2 * whole + 1) * (whole * (whole + 1) - 3 * variance) / (6 * (variance - (whole + 1) ** 2))
+    )
+    box = np.array([fraction] + [1.0] * (2 * whole + 1) + [fraction]) / (2 * (whole + fraction) + 1)
+    kernel = np.convolve(np.convolve(box, box), box)
+    # Rounding the sum up to each weight, from the end inwards, keeps small tails on the whole.
+    tail = np.diff(np.rint(np.cumsum(kernel[: len(kernel) // 2]) * _KERNEL_ONE), prepend=0)
+    tail = tail[np.argmax(tail > 0) :] if tail.any() else tail[:0]
+    kernel = np.concatenate([tail, [_KERNEL_ONE - 2 * tail.sum()], tail[::-1]])
+    return (kernel / _KERNEL_ONE).astype(np.float32)
+
+
+def solarize(image, threshold):
+    """Invert the values at or above ``threshold``.
+
+    Args:
+        image (np.ndarray): (H, W, 3), uint8.
+        threshold (int): Grey level in [0, 256].
+
+    Returns:
+        np.ndarray: (H, W, 3), uint8. Against PIL: equal.
+    """
+    levels = _GREY_LEVELS
+    return cv2.LUT(image, _to_table(np.where(levels < threshold, levels, 255 - levels)))
+
+
+def _to_table(levels):
+    return np.clip(levels, 0, 255).astype(np.uint8)  # drops the fraction, as PIL does

@@ -1,0 +1,297 @@
+"""View augmentations of self-supervised learning: torchvision's distribution, at OpenCV's speed.
+
+The defaults are those of the paper (arXiv 2308.11448 §4) and of the SiT release for what the paper
+leaves out. All take ``results['img']``, a BGR uint8 array (H, W, 3), leave that array untouched,
+draw from numpy's global state and run on one core. The pixel arithmetic, and how far it is from
+PIL's, is in :mod:`mmc_plugin.datasets.transforms.view_ops`.
+"""
+
+import math
+from numbers import Integral, Real
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+
+from . import view_ops
+
+_CROP_ATTEMPTS = 10  # torchvision.transforms.RandomResizedCrop
+
+
+class _RandomViewTransform(BaseTransform):
+    """Change ``results['img']`` with probability ``prob``.
+
+    **Required keys:** ``img``: uint8 array (H, W, 3), BGR.
+
+    **Modified keys:** ``img``.
+    """
+
+    def __init__(self, prob):
+        super().__init__()
+        if not _is_number(prob) or not 0 <= prob <= 1:
+            raise ValueError(f'prob must be a number in [0, 1] but is {prob!r}.')
+        self.prob = prob
+
+    def transform(self, results):
+        """Replace ``results['img']``, or leave it where the coin falls so."""
+        image = _checked_image(results)
+        # np.random.random() < 1: prob 1 always applies, prob 0 never.
+        if np.random.random() < self.prob:
+            results['img'] = self._apply(image)
+        return results
+
+    def _apply(self, image):
+        raise NotImplementedError
+
+    def __repr__(self):
+        arguments = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
+        return f'{type(self).__name__}({arguments})'
+
+
+@TRANSFORMS.register_module()
+class ViewCrop(BaseTransform):
+    """Cut a box of random area, shape and place, and resize it (antialiased bicubic).
+
+    The box is drawn as torchvision's ``RandomResizedCrop`` draws it. mmpretrain's transform of that
+    name does too, but its ``cv2`` backend resizes without antialiasing and its ``pillow`` backend
+    takes five times as long.
+
+    **Required keys:** ``img``: uint8 array (H, W, 3).
+
+    **Modified keys:** ``img``: uint8 array (size, size, 3). ``img_shape``: (height, width).
+
+    Args:
+        size (int | tuple[int]): Side, or (height, width), of the result in pixels.
+        scale (tuple[float]): Range of the box area as a part of the image area (SiT release).
+        ratio (tuple[float]): Range of the box width over its height, uniform in its logarithm.
+
+    Raises:
+        ValueError: If an argument is out of range, or the image is not uint8 (H, W, 3).
+    """
+
+    def __init__(self, size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)):
+        super().__init__()
+        sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+        if len(sides) != 2 or not all(_is_integer(side) and side > 0 for side in sides):
+            raise ValueError(
+                'size must be a positive whole number of pixels, or a pair (height, '
+                f'width) of them, but is {size!r}.'
+            )
+        self.size = sides
+        self.scale = _checked_range('scale', scale, low=0, high=1, low_allowed=False)
+        self.ratio = _checked_range('ratio', ratio, low=0, high=math.inf, low_allowed=False)
+
+    def transform(self, results):
+        """Replace ``results['img']`` by the resized box."""
+        image = _checked_image(results)
+        box = self.sample_box(*image.shape[:2])
+        results['img'] = view_ops.crop_and_resize(image, box, self.size)
+        results['img_shape'] = self.size
+        return results
+
+    def sample_box(self, height, width):
+        """Draw a box inside an image.
+
+        Args:
+            height (int): Image height in pixels.
+            width (int): Image width in pixels.
+
+        Returns:
+            tuple[int]: (top, left, height, width) of the box. Where ten draws do not fit into the
+            image, the largest centred box whose shape is within ``ratio``.
+        """
+        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+        for _ in range(_CROP_ATTEMPTS):
+            area = height * width * np.random.uniform(*self.scale)
+            ratio = math.exp(np.random.uniform(low, high))
+            box_width = round(math.sqrt(area * ratio))
+            box_height = round(math.sqrt(area / ratio))
+            if 0 < box_width <= width and 0 < box_height <= height:
+                top = np.random.randint(height - box_height + 1)
+                left = np.random.randint(width - box_width + 1)
+                return top, left, box_height, box_width
+        box_width = min(width, max(1, round(height * self.ratio[1])))
+        box_height = min(height, max(1, round(width / self.ratio[0])))
+        return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+    def __repr__(self):
+        return f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio})'
+
+
+@TRANSFORMS.register_module()
+class ViewFlip(_RandomViewTransform):
+    """Mirror left and right.
+
+    Unlike mmcv's ``RandomFlip`` it returns a contiguous array: the negative strides of that one
+    cost a slow copy in the next operation.
+
+    Args:
+        prob (float): Probability, in [0, 1].
+    """
+
+    def __init__(self, prob=0.5):
+        super().__init__(prob)
+
+    def _apply(self, image):
+        return cv2.flip(image, 1)
+
+
+@TRANSFORMS.register_module()
+class ViewColorJitter(_RandomViewTransform):
+    """Change brightness, contrast, saturation and hue, in random order, with random factors.
+
+    Each factor is uniform in ``[max(0, 1 - x), 1 + x]``, that of the hue in ``[-x, x]`` (full
+    turns), and ``x = 0`` skips the operation, as in torchvision's ``ColorJitter``. Each result is
+    clipped to [0, 255].
+
+    Args:
+        brightness (float): Not negative (0.4: arXiv 2308.11448).
+        contrast (float): Not negative (0.4: arXiv 2308.11448).
+        saturation (float): Not negative (0.4: arXiv 2308.11448).
+        hue (float): In [0, .5] (0.1: SiT release).
+        prob (float): Probability that the image is changed at all, in [0, 1] (0.8: SiT release).
+
+    Raises:
+        ValueError: If an argument is out of range, or the image is not uint8 (H, W, 3).
+    """
+
+    _STEPS = (
+        ('brightness', view_ops.adjust_brightness),
+        ('contrast', view_ops.adjust_contrast),
+        ('saturation', view_ops.adjust_saturation),
+        ('hue', view_ops.adjust_hue),
+    )
+
+    def __init__(self, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8):
+        super().__init__(prob)
+        self.brightness = _checked_strength('brightness', brightness)
+        self.contrast = _checked_strength('contrast', contrast)
+        self.saturation = _checked_strength('saturation', saturation)
+        self.hue = _checked_strength('hue', hue, high=0.5)
+
+    def sample_steps(self):
+        """Draw the operations of one image.
+
+        Returns:
+            list[tuple[str, Callable, float]]: Name, function and factor, in the order in which
+            they apply.
+        """
+        steps = []
+        for index in np.random.permutation(len(self._STEPS)):
+            name, function = self._STEPS[index]
+            strength = getattr(self, name)
+            if strength > 0:
+                centre = 0 if name == 'hue' else 1
+                low = -strength if name == 'hue' else max(0, 1 - strength)
+                steps.append((name, function, np.random.uniform(low, centre + strength)))
+        return steps
+
+    def _apply(self, image):
+        for _, function, factor in self.sample_steps():
+            image = function(image, factor)
+        return image
+
+
+@TRANSFORMS.register_module()
+class ViewGrayscale(_RandomViewTransform):
+    """Replace the three channels by the luma.
+
+    mmcv's ``RandomGrayscale`` weighs the channels equally by default and works in float64.
+
+    Args:
+        prob (float): Probability, in [0, 1] (0.2: SiT release).
+    """
+
+    def __init__(self, prob=0.2):
+        super().__init__(prob)
+
+    def _apply(self, image):
+        return view_ops.to_grey(image)
+
+
+@TRANSFORMS.register_module()
+class ViewGaussianBlur(_RandomViewTransform):
+    """Blur with a Gaussian whose standard deviation is uniform in ``sigma``.
+
+    Args:
+        sigma (tuple[float]): Range of the standard deviation in pixels (SiT release).
+        prob (float): Probability, in [0, 1] (SiT release: 1.0 for view 1, 0.1 for view 2).
+    """
+
+    def __init__(self, sigma=(0.1, 2.0), prob=1.0):
+        super().__init__(prob)
+        self.sigma = _checked_range('sigma', sigma, low=0, high=math.inf)
+
+    def _apply(self, image):
+        return view_ops.gaussian_blur(image, np.random.uniform(*self.sigma))
+
+
+@TRANSFORMS.register_module()
+class ViewSolarize(_RandomViewTransform):
+    """Invert the values at or above a threshold.
+
+    Args:
+        threshold (int): Grey level, in [0, 256].
+        prob (float): Probability, in [0, 1] (0.2 for view 2: arXiv 2308.11448).
+    """
+
+    def __init__(self, threshold=128, prob=0.2):
+        super().__init__(prob)
+        if not _is_integer(threshold) or not 0 <= threshold <= 256:
+            raise ValueError(f'threshold must be a grey level in [0, 256] but is {threshold!r}.')
+        self.threshold = threshold
+
+    def _apply(self, image):
+        return view_ops.solarize(image, self.threshold)
+
+
+def _checked_image(results):
+    image = results['img']
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or image.size == 0
+    ):
+        found = (
+            f'{image.dtype} {image.shape}'
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise ValueError(
+            "View transforms need results['img'] as a uint8 array of shape (H, W, 3) "
+            f'but found {found}; load the image in BGR colour first.'
+        )
+    return image
+
+
+def _checked_range(name, value, low, high, low_allowed=True):
+    if (
+        not isinstance(value, (tuple, list))
+        or len(value) != 2
+        or not all(_is_number(end) for end in value)
+        or not low <= value[0] <= value[1] <= high
+        or (value[0] == low and not low_allowed)
+    ):
+        bracket = '[' if low_allowed else '('
+        raise ValueError(
+            f'{name} must be a pair (smallest, largest) within {bracket}{low}, {high}]'
+            f' but is {value!r}.'
+        )
+    return tuple(value)
+
+
+def _checked_strength(name, value, high=math.inf):
+    if not _is_number(value) or not 0 <= value <= high:
+        raise ValueError(f'{name} must be a number in [0, {high}] but is {value!r}.')
+    return value
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_integer(value):
+    return isinstance(value, Integral) and not isinstance(value, bool)

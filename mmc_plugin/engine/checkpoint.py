@@ -1,0 +1,214 @@
+"""Checkpoints that are whole or absent: durable writes, and the newest one to resume from."""
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import os.path as osp
+import pickle
+import re
+import zipfile
+import zlib
+from collections import OrderedDict
+from glob import escape, glob
+from typing import Any
+
+from mmengine.logging import print_log
+
+LAST_CHECKPOINT = 'last_checkpoint'
+TEMPORARY = '.tmp'
+_NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
+_NEEDED = ('meta', 'state_dict', 'optimizer')
+
+
+class BrokenCheckpointError(ValueError):
+    """A file that a run cannot be resumed from."""
+
+
+def replace_durably(temporary: str, path: str) -> None:
+    """Let a finished file (or folder of files) take the place of ``path`` in one step.
+
+    The content reaches the disk before the name does, so that a power failure leaves the old file
+    or the new one, never a part.
+
+    Args:
+        temporary (str): The finished file, in the same folder as ``path``.
+        path (str): Its final name; what was there is replaced.
+    """
+    parts = [temporary]
+    if osp.isdir(temporary):
+        parts = [osp.join(top, name) for top, _, names in os.walk(temporary) for name in names]
+    for part in parts:
+        _sync(part)
+    os.replace(temporary, path)
+    _sync(osp.dirname(osp.abspath(path)))
+
+
+def write_text_durably(path: str, text: str) -> None:
+    """Write a small text file through a temporary name; see :func:`replace_durably`."""
+    with open(path + TEMPORARY, 'w', encoding='utf-8') as file:
+        file.write(text)
+    replace_durably(path + TEMPORARY, path)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read_last_checkpoint(work_dir: str) -> str | None:
+    """What ``last_checkpoint`` of a work directory names; None if it is absent or empty."""
+    try:
+        with open(osp.join(work_dir, LAST_CHECKPOINT), encoding='utf-8', errors='replace') as file:
+            return file.read().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def find_resumable_checkpoint(work_dir: str) -> str | None:
+    """The whole checkpoint of a work directory that has trained for the most iterations.
+
+    Candidates are ``epoch_<n>.pth`` and ``iter_<n>.pth`` in ``work_dir`` and, if checkpoints go to
+    another folder, beside the file that ``last_checkpoint`` names, and that file itself. A broken
+    one is passed over with a warning that says why, and the one before it is looked at.
+
+    An :class:`EpochBasedTrainLoop` of mmengine starts at an epoch's first image, so only
+    checkpoints saved by epoch repeat its numbers exactly.
+
+    Args:
+        work_dir (str): Work directory of the run; need not exist.
+
+    Returns:
+        str | None: Its path, or None where there is nothing to go on from.
+    """
+    found = []
+    for paths in _candidates(work_dir):
+        for path in paths:
+            try:
+                meta = inspect_checkpoint(path)
+            except BrokenCheckpointError as error:
+                print_log(
+                    f'The checkpoint {path} is passed over: {error}.',
+                    logger='current', level=logging.WARNING)
+            else:
+                found.append((meta['iter'], meta['epoch'], path))
+                break
+    return max(found)[-1] if found else None
+
+
+def _candidates(work_dir: str) -> list[list[str]]:
+    """Paths by epoch and by iteration, each the newest first, and what ``last_checkpoint`` says."""
+    last = read_last_checkpoint(work_dir)
+    folders = {osp.abspath(work_dir)}
+    if last is not None:
+        folders.add(osp.dirname(osp.abspath(last)))
+    numbered: dict[str, list[tuple[int, str]]] = dict(epoch=[], iter=[])
+    for folder in folders:
+        for path in glob(osp.join(escape(folder), '*.pth')):
+            match = _NUMBERED.fullmatch(osp.basename(path))
+            if match:
+                numbered[match[1]].append((int(match[2]), path))
+    groups = [[path for _, path in sorted(pairs, reverse=True)] for pairs in numbered.values()]
+    if last is not None and osp.abspath(last) not in sum(groups, []):
+        groups.append([last])
+    return groups
+
+
+def inspect_checkpoint(path: str) -> dict:
+    """Check that a file is a whole checkpoint of mmengine's, without running what it holds.
+
+    All its bytes are compared with their checksums, then the outline is read with an unpickler
+    that knows no class but ``OrderedDict``: nothing is imported and no tensor is built, and a
+    file is judged alike by every version of torch and mmengine.
+
+    Args:
+        path (str): A file written by ``torch.save``.
+
+    Returns:
+        dict: Its ``meta``, with the integers ``epoch`` and ``iter``.
+
+    Raises:
+        BrokenCheckpointError: With the reason, as the end of a sentence.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise BrokenCheckpointError(f'{damaged} in it is damaged')
+            outline = [name for name in archive.namelist() if name.endswith('/data.pkl')]
+            if len(outline) != 1:
+                raise BrokenCheckpointError('torch.save did not write it')
+            with archive.open(outline[0]) as file:
+                reader = _OutlineUnpickler(file)
+                checkpoint = reader.load()
+            folder = outline[0][: -len('data.pkl')] + 'data/'
+            missing = {folder + key for key in reader.storages} - set(archive.namelist())
+    except FileNotFoundError:
+        raise BrokenCheckpointError('it does not exist') from None
+    except OSError as error:
+        raise BrokenCheckpointError(f'it cannot be read ({error.strerror})') from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        size = osp.getsize(path)
+        reason = 'it is empty' if size == 0 else f'it is cut short or no checkpoint ({error})'
+        raise BrokenCheckpointError(reason) from None
+    except (pickle.UnpicklingError, AttributeError, TypeError, ValueError, KeyError) as error:
+        if isinstance(error, BrokenCheckpointError):
+            raise
+        raise BrokenCheckpointError(f'its outline cannot be read ({error})') from None
+    if missing:
+        raise BrokenCheckpointError(f'{len(missing)} of its tensors are missing')
+    absent = [key for key in _NEEDED if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if absent:
+        raise BrokenCheckpointError(f'it has no {" and no ".join(absent)}')
+    meta = checkpoint['meta']
+    if not all(isinstance(meta.get(key), int) for key in ('epoch', 'iter')):
+        raise BrokenCheckpointError('its meta does not say epoch and iter')
+    return meta
+
+
+class _Anything:
+    """Stands for every class, function and object that a pickle names; takes whatever comes."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _Anything:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Accept any arguments."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _Anything:
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        """Forget the state."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Forget the item."""
+
+    def append(self, item: Any) -> None:
+        """Forget the item."""
+
+    def extend(self, items: Any) -> None:
+        """Forget the items."""
+
+
+class _OutlineUnpickler(pickle.Unpickler):
+    """Reads the dictionaries, numbers and strings of a pickle and runs none of its code."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file)
+        self.storages: set[str] = set()
+
+    def find_class(self, module: str, name: str) -> type:
+        if (module, name) == ('collections', 'OrderedDict'):
+            return OrderedDict
+        return _Anything
+
+    def persistent_load(self, pid: tuple) -> _Anything:
+        self.storages.add(pid[2])  # ('storage', type, key, location, number of elements)
+        return _Anything()

@@ -1,0 +1,222 @@
+"""What the command-line tools share: finding a config, completing it, errors in one sentence."""
+
+import dis
+import errno
+import os
+import sys
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+
+import mmc_plugin
+
+PACKAGE_DIR = Path(mmc_plugin.__file__).resolve().parent
+# Where configs/ and tools/ lie: in the package once it is installed, beside it in a checkout.
+ROOT = PACKAGE_DIR / '.mim' if (PACKAGE_DIR / '.mim').is_dir() else PACKAGE_DIR.parent
+
+
+def say(message: str) -> None:
+    """Print a line once, not once per process."""
+    if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
+        print(message, flush=True)
+
+
+def find_config(path: str) -> str:
+    """Path of a config: as given, or among the configs of this package.
+
+    Args:
+        path: A file, or a name below the package's config folder, with or without the leading
+            ``configs/``, such as ``mmc/vitb_400e.py``.
+
+    Raises:
+        FileNotFoundError: If there is no such file in either place.
+    """
+    if Path(path).is_file():
+        return path
+    for candidate in (ROOT / path, ROOT / 'configs' / path):
+        if candidate.is_file():
+            return str(candidate)
+    raise FileNotFoundError(
+        f'the config {path} is neither a file here nor one of the configs of mmc_plugin in '
+        f'{ROOT / "configs"}'
+    )
+
+
+def load_config(
+    path: str, options: dict | None, launcher: str = 'none', work_dir: str | None = None
+) -> Config:
+    """Read a config and set what every tool sets.
+
+    Args:
+        path: Passed to :func:`find_config`.
+        options: Of ``--cfg-options``: merged first, so that all later defaults see them.
+        launcher: Of mmengine: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        work_dir: Folder of the run; by default the config's own, else ``work_dirs/<its name>``.
+    """
+    path = find_config(path)
+    cfg = Config.fromfile(path)
+    if options:
+        cfg.merge_from_dict(options)
+    cfg.launcher = launcher
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    return cfg
+
+
+def available_cpus() -> int:
+    """CPU cores that this process may use, after sharing them with its siblings on the node."""
+    if hasattr(os, 'sched_getaffinity'):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
+
+
+def complete_loader(
+    cfg: Config, name: str, pin_memory: bool = True, persistent_workers: bool = True
+) -> None:
+    """Give a dataloader of ``cfg`` the settings that fit this machine, in place.
+
+    Args:
+        cfg: Config with or without a dataloader of that name.
+        name: Such as ``'train_dataloader'``.
+        pin_memory: False forbids pinned memory; True allows it where there is a GPU, unless the
+            config says otherwise.
+        persistent_workers: False forbids them; True allows them where there are workers, unless
+            the config says otherwise.
+    """
+    loader = cfg.get(name)
+    if loader is None:
+        return
+    loader.setdefault('collate_fn', dict(type='default_collate'))
+    workers = loader.setdefault('num_workers', 0)
+    limit = available_cpus()
+    if workers > limit:
+        say(f'{name}: {workers} workers asked for, {limit} used, as many as there are CPU cores.')
+        loader.num_workers = limit
+    loader.setdefault('pin_memory', torch.cuda.is_available())
+    loader.setdefault('persistent_workers', True)
+    if not pin_memory:
+        loader.pin_memory = False
+    if not persistent_workers or loader.num_workers == 0:
+        loader.persistent_workers = False
+    if loader.num_workers == 0:
+        # torch refuses it for a loader without workers.
+        loader.pop('prefetch_factor', None)
+
+
+def prepare_launch(cfg: Config) -> None:
+    """Let a distributed run work on machines without a GPU, in place.
+
+    mmengine chooses a CUDA device for each process before anything else. On a machine without one
+    the process group is therefore made here, with gloo, and mmengine finds it made.
+
+    Raises:
+        ValueError: If a launcher other than torchrun's is asked for without a GPU.
+    """
+    if cfg.launcher == 'none' or torch.cuda.is_available():
+        return
+    if cfg.launcher != 'pytorch':
+        raise ValueError(
+            f'the launcher {cfg.launcher} needs a GPU and this machine shows none: on CPUs use '
+            'dist_train.sh or dist_test.sh'
+        )
+    cfg.setdefault('env_cfg', ConfigDict()).setdefault('dist_cfg', ConfigDict()).backend = 'gloo'
+    wrapper = cfg.get('model_wrapper_cfg') or ConfigDict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    if wrapper.get('type', '').endswith('DistributedDataParallel'):
+        wrapper.device_ids = None
+    cfg.model_wrapper_cfg = wrapper
+    if not torch_dist.is_initialized():
+        torch_dist.init_process_group('gloo')
+
+
+def check_batches(runner: Runner) -> None:
+    """Refuse a training set that fills no batch, with which a run would end at once, untrained.
+
+    Raises:
+        ValueError: If the training loader has not one batch.
+    """
+    loader = runner.train_dataloader
+    if isinstance(loader.sampler, Sized) and len(loader) == 0:
+        raise ValueError(
+            f'{len(loader.dataset)} images do not fill one batch: each of {runner.world_size} '
+            f'process(es) takes {loader.batch_size} at a time; add images or lower '
+            'train_dataloader.batch_size'
+        )
+
+
+@contextmanager
+def one_sentence_errors() -> Iterator[None]:
+    """End the program with one sentence where the user can help, and exit code 2.
+
+    These are what this package or a tool raises on purpose (a ``raise`` statement of its own), a
+    missing file and a full disk or GPU. Everything else keeps its traceback, and with
+    ``MMC_TRACEBACK=1`` in the environment all do.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if _tracebacks():
+            raise
+        print('interrupted', file=sys.stderr, flush=True)
+        sys.exit(130)
+    except Exception as error:
+        message = None if _tracebacks() else _sentence(error)
+        if message is None:
+            raise
+        rank = os.environ.get('RANK')
+        where = f' (process {rank})' if rank not in (None, '0') else ''
+        print(f'error{where}: {message}', file=sys.stderr, flush=True)
+        sys.exit(2)
+
+
+def _tracebacks() -> bool:
+    return os.environ.get('MMC_TRACEBACK') == '1'
+
+
+def _sentence(error: BaseException | None) -> str | None:
+    """What to tell the user about an error or one that led to it; None if it is unexpected."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            place = f' while writing {error.filename}' if error.filename else ''
+            return f'the disk is full{place}: free some space, then go on with --resume'
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            return 'the GPU is out of memory: lower train_dataloader.batch_size, or use --amp'
+        if isinstance(error, FileNotFoundError):
+            return _one_line(error)
+        expected = isinstance(error, ValueError | RuntimeError | OSError | FloatingPointError)
+        if expected and _raised_by_us(error.__traceback__):
+            return _one_line(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    return ' '.join(str(error).split())
+
+
+def _raised_by_us(trace: TracebackType | None) -> bool:
+    """Whether the innermost frame is one of this package or of a tool, at a ``raise`` statement.
+
+    Built-in functions leave no frame, so the place alone would take ``int('x')`` for a message.
+    """
+    if trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    frame = trace.tb_frame
+    module = frame.f_globals.get('__name__', '')
+    ours = module == '__main__' or module.split('.')[0] == 'mmc_plugin'
+    return ours and frame.f_code.co_code[trace.tb_lasti] == dis.opmap['RAISE_VARARGS']

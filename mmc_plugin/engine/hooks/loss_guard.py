@@ -1,0 +1,130 @@
+"""Stops a run that cannot learn: too few images for a batch, or a loss that is not finite."""
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmpretrain.registry import HOOKS
+from torch.utils.data import DataLoader
+
+from ..checkpoint import read_last_checkpoint
+
+
+def check_train_dataloader(dataloader: DataLoader) -> None:
+    """Refuse a training set that does not fill one batch.
+
+    A tool should call it with ``runner.train_dataloader`` before ``runner.train()``: schedulers
+    with ``convert_to_iter_based`` fail in mmengine before the first hook is called.
+
+    Raises:
+        ValueError: With the numbers and what to change.
+    """
+    batch_size = dataloader.batch_size or getattr(dataloader.batch_sampler, 'batch_size', 1)
+    images = len(dataloader.sampler)
+    if images >= batch_size:
+        return
+    processes = get_world_size()
+    share = '' if processes == 1 else f' for each of the {processes} processes'
+    raise ValueError(
+        f'The training set has {images} images{share}, fewer than one batch: add images to '
+        'train_dataloader.dataset.data_root, or set train_dataloader.batch_size (now '
+        f'{batch_size}) to {images} or less.'
+    )
+
+
+@HOOKS.register_module()
+class LossGuardHook(Hook):
+    """Stops the run where a loss is not finite, before a poisoned checkpoint is written.
+
+    Each step adds to counters on the device how many iterations each loss has been finite; they
+    are read, which waits for the device, every ``interval`` iterations, at the end of an epoch
+    and before a checkpoint is written. The parameters are looked at too before a checkpoint is
+    written, since the last step may have spoilt them behind a loss that was still finite, or a
+    loss of another process.
+
+    mmdet's ``CheckInvalidLossHook`` looks at the total of its own process only, once in
+    ``interval`` iterations, knows nothing of checkpoints, and needs mmdet.
+
+    Args:
+        interval (int): Iterations between two looks. Defaults to 50.
+    """
+
+    priority = 'HIGH'  # before the checkpoint hook (VERY_LOW)
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+        self._reset(())
+
+    def _reset(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._counted = 0  # steps since the last look
+        # On the device, (losses,): finite in each of these steps? And how many before it was not.
+        self._finite: torch.Tensor | None = None
+        self._good: torch.Tensor | None = None
+
+    def before_train(self, runner) -> None:
+        """Refuse a training set without a whole batch."""
+        check_train_dataloader(runner.train_dataloader)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Count on the device; look every ``interval`` iterations."""
+        losses = {k: torch.as_tensor(v) for k, v in (outputs or {}).items() if 'loss' in k}
+        if not losses:
+            return
+        if tuple(losses) != self._names:
+            self._look(runner, runner.iter)
+            self._reset(tuple(losses))
+        finite = torch.stack([value.detach().float() for value in losses.values()]).isfinite()
+        if self._counted == 0:
+            self._finite, self._good = finite, finite.int()
+        else:
+            self._finite &= finite
+            self._good += self._finite
+        self._counted += 1
+        if self.every_n_train_iters(runner, self.interval):
+            self._look(runner, runner.iter + 1, together=True)
+
+    def after_train_epoch(self, runner) -> None:
+        """Look before the checkpoint hook saves the epoch."""
+        self._look(runner, runner.iter, together=True)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Look at this process's losses and at the parameters that are about to be saved."""
+        iteration = checkpoint['meta']['iter']
+        self._look(runner, iteration)
+        names = {name.removeprefix('module.') for name, _ in runner.model.named_parameters()}
+        for name, value in checkpoint['state_dict'].items():
+            if name in names and not bool(value.isfinite().all()):
+                self._stop(runner, f'the weight {name} was not finite', iteration)
+
+    def _look(self, runner, iteration: int, together: bool = False) -> None:
+        """Stop if a loss was not finite in one of the counted steps; begin to count anew.
+
+        Args:
+            runner (Runner): The run.
+            iteration (int): Steps done since the run began.
+            together (bool): Take the losses of all processes into account, which must all look.
+        """
+        if self._counted == 0:
+            return
+        if together:
+            all_reduce(self._good, 'min')
+        good = self._good.tolist()
+        if min(good) < self._counted:
+            bad = [name for name, n in zip(self._names, good, strict=True) if n == min(good)]
+            terms = [name for name in bad if name != 'loss'] or bad
+            verb = 'was' if len(terms) == 1 else 'were'
+            at = iteration - self._counted + min(good) + 1
+            self._stop(runner, f'{" and ".join(terms)} {verb} not finite', at)
+        self._reset(self._names)
+
+    @staticmethod
+    def _stop(runner, what: str, iteration: int) -> None:
+        last = read_last_checkpoint(runner.work_dir)
+        go_on = 'start again' if last is None else f'go on from {last} with --resume'
+        raise RuntimeError(
+            f'Training stopped at iteration {iteration}, where {what}; nothing was saved after '
+            f'that. The same settings lead here again: {go_on} and a lower learning rate '
+            '(optim_wrapper.optimizer.lr), in fp32 (optim_wrapper.type=OptimWrapper) or with '
+            'stronger clipping (optim_wrapper.clip_grad.max_norm).'
+        )

@@ -1,0 +1,248 @@
+"""Writes checkpoints so that a run killed at any instant leaves a whole one."""
+from __future__ import annotations
+
+import errno
+import os
+import os.path as osp
+import shutil
+from collections.abc import Callable
+from glob import escape, glob
+from typing import Any
+
+from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_process
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
+from mmpretrain.registry import HOOKS
+
+from ..checkpoint import (
+    LAST_CHECKPOINT,
+    TEMPORARY,
+    find_resumable_checkpoint,
+    read_last_checkpoint,
+    replace_durably,
+    write_text_durably,
+)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook`` with writes that are whole or absent.
+
+    - A checkpoint is written to ``<name>.tmp`` in its folder, synced to the disk and renamed;
+      ``last_checkpoint`` follows in the same way. Files of killed runs with such a temporary name
+      are removed when training starts.
+    - Old checkpoints are removed after the new one is in its place; the host removes them before.
+    - A disk that is full, or whose free space is known to be too small, ends the run with one
+      sentence. The part that was written is removed, what was there before stays.
+    - An error while saving is raised on all processes, so that none waits for the others.
+    - With ``resume=True`` and no ``load_from``, a :class:`Runner` goes on from the newest whole
+      checkpoint: before it looks, ``last_checkpoint`` is made to name that one. (mmengine's
+      ``FlexibleRunner`` looks before any hook is called; give it ``load_from``.)
+
+    Takes the arguments of ``CheckpointHook``. Checkpoints that do not go to a local path (another
+    file backend, or the deprecated ``file_client_args``) are written by the host as ever. Copies
+    for publication (``published_keys``) are too.
+    """
+
+    def before_run(self, runner) -> None:
+        """Let ``last_checkpoint`` name a whole checkpoint where the run is to be resumed."""
+        wants_resume = getattr(runner, '_resume', False) is True
+        if not wants_resume or getattr(runner, '_load_from', None) is not None:
+            return
+        if is_main_process():
+            self._repair_last_checkpoint(runner.work_dir)
+        barrier()
+
+    @staticmethod
+    def _repair_last_checkpoint(work_dir: str) -> None:
+        whole, named = find_resumable_checkpoint(work_dir), read_last_checkpoint(work_dir)
+        path = osp.join(work_dir, LAST_CHECKPOINT)
+        if whole is not None and whole != named:
+            write_text_durably(path, whole)
+        elif whole is None and osp.exists(path):
+            os.remove(path)
+
+    def before_train(self, runner) -> None:
+        """Find the folder, remove what killed runs left half-written, look at the free space."""
+        super().before_train(runner)
+        self._local = self.file_client_args is None and isinstance(self.file_backend, LocalBackend)
+        if self._local:
+            self._together(lambda: self._prepare_folder(runner), 'Checkpoints')
+
+    def _prepare_folder(self, runner) -> None:
+        if not is_main_process():
+            return
+        os.makedirs(self.out_dir, exist_ok=True)
+        names = (self.filename_tmpl.format('*'), 'best_*.pth', LAST_CHECKPOINT)
+        for folder in {osp.abspath(self.out_dir), osp.abspath(runner.work_dir)}:
+            for name in names:
+                for path in glob(osp.join(escape(folder), name + TEMPORARY)):
+                    _remove(path)
+        # A checkpoint holds more than the weights: where not even they fit, say so at the start.
+        self._check_space(sum(p.numel() * p.element_size() for p in runner.model.parameters()))
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        if not self._local:
+            super()._save_checkpoint_with_step(runner, step, meta)
+            return
+
+        stale = None
+        if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                stale = self.keep_ckpt_ids.popleft()
+            self.keep_ckpt_ids.append(step)
+            # Before saving: the checkpoint holds the list that is right once it exists.
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+
+        previous = self.last_ckpt or read_last_checkpoint(runner.work_dir)
+        filename = self.filename_tmpl.format(step)
+        self.last_ckpt = osp.join(self.out_dir, filename)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        self._write(
+            runner,
+            filename,
+            previous,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process() and stale is not None:
+            _remove(osp.join(self.out_dir, self.filename_tmpl.format(stale)))
+
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        if not self._local:
+            super()._save_best_checkpoint(runner, metrics)
+            return
+        # The host removes the old best one and then writes the new one itself: lend it a runner
+        # that writes safely and a file backend that remembers what to remove later.
+        backend, self.file_backend = self.file_backend, _LaterRemoval()
+        try:
+            super()._save_best_checkpoint(_SafeRunner(runner, self), metrics)
+            outdated = self.file_backend.outdated
+        finally:
+            self.file_backend = backend
+        kept = {getattr(self, 'best_ckpt_path', None)}
+        kept.update(getattr(self, 'best_ckpt_path_dict', {}).values())
+        for path in outdated - kept:
+            _remove(path)
+
+    def _write(self, runner, filename: str, previous: str | None = None, **kwargs: Any) -> None:
+        """Save ``filename`` through a temporary name; what was there stays if anything fails.
+
+        Args:
+            runner (Runner): What saves.
+            filename (str): Name in ``self.out_dir``.
+            previous (str, optional): A checkpoint of about the same size.
+            **kwargs: Of ``runner.save_checkpoint``.
+        """
+        path = osp.join(self.out_dir, filename)
+        last = osp.join(runner.work_dir, LAST_CHECKPOINT)
+        needed = osp.getsize(previous) if previous and osp.isfile(previous) else None
+
+        def write() -> None:
+            if is_main_process() and needed is not None:
+                self._check_space(needed)
+            runner.save_checkpoint(self.out_dir, filename + TEMPORARY, **kwargs)
+
+        def publish() -> None:
+            if is_main_process():
+                replace_durably(path + TEMPORARY, path)
+                if path == self.last_ckpt:
+                    write_text_durably(last, path)
+
+        try:
+            self._together(write, f'The checkpoint {filename}', needed)
+            self._together(publish, f'The checkpoint {filename}', needed)
+        except BaseException:
+            if is_main_process():
+                _remove(path + TEMPORARY)
+                _remove(last + TEMPORARY)
+            raise
+
+    def _check_space(self, needed: int) -> None:
+        free = shutil.disk_usage(self.out_dir).free
+        if free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _together(self, action: Callable[[], None], what: str, needed: int | None = None) -> None:
+        """Run ``action`` on all processes; if it fails on any, raise on all.
+
+        Args:
+            action (Callable): What to do, without an argument.
+            what (str): What it writes, as the beginning of a sentence.
+            needed (int, optional): About how many bytes that takes, if known.
+
+        Raises:
+            RuntimeError: With one sentence about the disk, for each kind of ``OSError``.
+        """
+        failure: Exception | None = None
+        try:
+            action()
+        except OSError as error:
+            failure = RuntimeError(self._explain(what, error, needed))
+            failure.__cause__ = error
+        except Exception as error:
+            failure = error
+        if get_world_size() > 1:
+            texts = all_gather_object(None if failure is None else str(failure))
+            if failure is None and any(texts):
+                failure = RuntimeError(next(filter(None, texts)))
+        if failure is not None:
+            raise failure
+
+    def _explain(self, what: str, error: OSError, needed: int | None) -> str:
+        folder = self.out_dir
+        while not osp.isdir(folder):
+            folder = osp.dirname(osp.abspath(folder))
+        size = '' if needed is None else f'about {_megabytes(needed)} are needed, '
+        return (
+            f'{what} cannot be written to {self.out_dir}: {error.strerror} ({size}'
+            f'{_megabytes(shutil.disk_usage(folder).free)} are free). What was saved before is '
+            'whole; make room, set default_hooks.checkpoint.out_dir to another disk or lower '
+            'default_hooks.checkpoint.max_keep_ckpts, then go on with --resume.'
+        )
+
+
+class _SafeRunner:
+    """A runner whose checkpoints are written by the hook; all else is the runner's own."""
+
+    def __init__(self, runner, hook: SafeCheckpointHook) -> None:
+        self._runner = runner
+        self._hook = hook
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+    def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
+        """Save to the hook's folder, which is what the hook gives as ``out_dir``."""
+        self._hook._write(self._runner, filename, **kwargs)
+
+
+class _LaterRemoval(LocalBackend):
+    """A local file backend that notes what it is asked to remove and leaves it there."""
+
+    def __init__(self) -> None:
+        self.outdated: set[str] = set()
+
+    def remove(self, filepath: str) -> None:
+        """Note a file."""
+        self.outdated.add(str(filepath))
+
+    def rmtree(self, dir_path: str) -> None:
+        """Note a folder."""
+        self.outdated.add(str(dir_path))
+
+
+def _remove(path: str) -> None:
+    """Remove a file, or the folder that a sharded checkpoint is, if it exists."""
+    if osp.isdir(path):
+        shutil.rmtree(path)
+    elif osp.exists(path):
+        os.remove(path)
+
+
+def _megabytes(size: int) -> str:
+    return f'{size / 1e6:,.1f} MB'

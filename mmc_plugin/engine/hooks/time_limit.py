@@ -1,0 +1,40 @@
+"""Ends a training after a time."""
+from __future__ import annotations
+
+import time
+
+from mmengine.dist import broadcast_object_list
+from mmengine.hooks import Hook
+from mmpretrain.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TimeLimitHook(Hook):
+    """Stops the training after the first epoch that ends later than ``seconds`` after its start.
+
+    Checkpoint and hooks of that epoch run as ever, so the run can be resumed; the time counts anew
+    from each start.
+
+    Args:
+        seconds (float): Time that the training may take.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, seconds: float) -> None:
+        if seconds <= 0:
+            raise ValueError(f'TimeLimitHook: seconds must be positive, got {seconds}.')
+        self.seconds = seconds
+
+    def before_train(self, runner) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def after_train_epoch(self, runner) -> None:
+        """Stop all processes together, as the first one's clock says."""
+        elapsed = [time.monotonic() - self._start]
+        broadcast_object_list(elapsed)
+        if elapsed[0] >= self.seconds and not self.is_last_train_epoch(runner):
+            runner.train_loop.stop_training = True
+            runner.logger.info(f'Stopped after epoch {runner.epoch + 1}: the time limit of '
+                               f'{self.seconds:g} s is over.')

@@ -1,0 +1,32 @@
+"""Few parameter groups instead of one for each parameter."""
+
+import torch.nn as nn
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class MergedGroupsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """The host's ``paramwise_cfg`` with equal groups merged and frozen parameters left out.
+
+    The host makes one group a parameter, so that fused and foreach optimisers run one kernel
+    each; and, depending on its version, it lists frozen parameters too.
+    """
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:
+        """Collect the groups of ``module`` into ``params``; see the host."""
+        if not any(p.requires_grad for p in module.parameters()):
+            return
+        super().add_params(params, module, prefix, **kwargs)
+        if prefix == '':
+            params[:] = _merge(params)
+
+
+def _merge(groups: list[dict]) -> list[dict]:
+    merged: dict[tuple, dict] = {}
+    for group in groups:
+        settings = {key: value for key, value in group.items() if key != 'params'}
+        kept = [p for p in group['params'] if p.requires_grad]
+        key = tuple(sorted(settings.items()))
+        merged.setdefault(key, dict(params=[], **settings))['params'] += kept
+    return [group for group in merged.values() if group['params']]

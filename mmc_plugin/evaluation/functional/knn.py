@@ -1,0 +1,111 @@
+"""Weighted k-nearest-neighbour classification of frozen features.
+
+The protocol is the one of the DINO release (arXiv 2104.14294, appendix F.1), which the MMC paper
+(arXiv 2308.11448, tables 4, 6 and 11) follows: features are L2-normalised, the ``k`` training
+features of highest cosine ``s`` vote for their class with weight ``exp(s / temperature)``.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Similarities held at once, about 256 MB of float32.
+_BLOCK_ELEMENTS = 2**26
+
+
+def _check(train_feats: Tensor, train_labels: Tensor, test_feats: Tensor,
+           k: Sequence[int]) -> None:
+    if train_feats.dim() != 2 or test_feats.dim() != 2 or \
+            train_feats.size(1) != test_feats.size(1):
+        raise ValueError('k-NN needs features of shape (N, D) and (M, D) of one width D, got '
+                         f'{tuple(train_feats.shape)} and {tuple(test_feats.shape)}.')
+    if train_labels.shape != train_feats.shape[:1]:
+        raise ValueError(f'k-NN needs one label for each of the {len(train_feats)} training '
+                         f'features, got labels of shape {tuple(train_labels.shape)}.')
+    if not k or min(k) < 1:
+        raise ValueError(f'k must be one or more positive integers, got {tuple(k)}.')
+    if max(k) > len(train_feats):
+        raise ValueError(f'k = {max(k)} neighbours were asked for, but there are only '
+                         f'{len(train_feats)} training features; choose a smaller k.')
+
+
+def knn_predict(train_feats: Tensor,
+                train_labels: Tensor,
+                test_feats: Tensor,
+                k: Sequence[int] = (10, 20),
+                temperature: float = 0.07,
+                num_classes: int | None = None,
+                chunk: int | None = None) -> dict[int, Tensor]:
+    """Predict the class of each test feature by a weighted vote of its nearest neighbours.
+
+    The neighbours are searched once, for the largest ``k``.
+
+    Args:
+        train_feats (Tensor): Features of shape (N, D), normalised here.
+        train_labels (Tensor): Integer classes from 0 on, of shape (N, ).
+        test_feats (Tensor): Features of shape (M, D), normalised here.
+        k (Sequence[int]): Numbers of neighbours. Defaults to (10, 20).
+        temperature (float): Temperature of the vote's weight. Defaults to 0.07.
+        num_classes (int, optional): Number of classes; by default the highest label plus one.
+        chunk (int, optional): Test features compared at once; by default as many as keep the
+            similarities under about 256 MB.
+
+    Returns:
+        dict[int, Tensor]: For each ``k`` the predicted classes, of shape (M, ).
+
+    Raises:
+        ValueError: If shapes do not fit or ``k`` exceeds the number of training features.
+    """
+    _check(train_feats, train_labels, test_feats, k)
+    train_labels = train_labels.to(train_feats.device).long()
+    if num_classes is None:
+        num_classes = int(train_labels.max()) + 1
+    if chunk is None:
+        chunk = max(1, _BLOCK_ELEMENTS // len(train_feats))
+    bank = F.normalize(train_feats, dim=1).t()  # (D, N)
+
+    predictions: dict[int, list[Tensor]] = {each: [] for each in k}
+    for block in test_feats.to(train_feats.device).split(chunk):
+        similarity, index = (F.normalize(block, dim=1) @ bank).topk(max(k), dim=1)  # (m, k)
+        # Relative to the nearest neighbour: the vote is the same and exp cannot overflow.
+        weight = ((similarity - similarity[:, :1]) / temperature).exp()
+        label = train_labels[index]
+        for each in k:
+            votes = weight.new_zeros(len(block), num_classes)
+            votes.scatter_add_(1, label[:, :each], weight[:, :each])
+            predictions[each].append(votes.argmax(dim=1))
+    empty = train_labels.new_zeros(0)
+    return {each: torch.cat(parts) if parts else empty for each, parts in predictions.items()}
+
+
+def knn_accuracy(train_feats: Tensor,
+                 train_labels: Tensor,
+                 test_feats: Tensor,
+                 test_labels: Tensor,
+                 k: Sequence[int] = (10, 20),
+                 temperature: float = 0.07,
+                 num_classes: int | None = None,
+                 chunk: int | None = None) -> dict[int, float]:
+    """Accuracy of :func:`knn_predict`, whose arguments it takes.
+
+    Args:
+        test_labels (Tensor): Integer classes of the test features, of shape (M, ).
+
+    Returns:
+        dict[int, float]: For each ``k`` the share of right predictions, in percent.
+
+    Raises:
+        ValueError: As :func:`knn_predict`, and if there is not one label for each test feature.
+    """
+    if test_labels.shape != test_feats.shape[:1] or len(test_labels) == 0:
+        raise ValueError(f'k-NN needs one label for each of the {len(test_feats)} test features '
+                         f'and at least one, got labels of shape {tuple(test_labels.shape)}.')
+    predictions = knn_predict(train_feats, train_labels, test_feats, k, temperature, num_classes,
+                              chunk)
+    return {
+        each: 100. * (predicted == test_labels.to(predicted.device)).float().mean().item()
+        for each, predicted in predictions.items()
+    }

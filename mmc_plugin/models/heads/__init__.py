@@ -1,0 +1,6 @@
+from .global_contrast import GlobalContrastHead
+from .patch_contrast import PatchContrastHead
+from .projection import ProjectionMLP
+from .reconstruction import PixelReconstructionHead
+
+__all__ = ['GlobalContrastHead', 'PatchContrastHead', 'PixelReconstructionHead', 'ProjectionMLP']

@@ -1,0 +1,71 @@
+"""Projection MLP shared by the contrastive heads."""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmcv.cnn import build_activation_layer, build_norm_layer
+from mmengine.model import BaseModule
+
+
+class ProjectionMLP(BaseModule):
+    """Three-layer MLP onto the unit sphere.
+
+    Linear-norm-act, Linear-norm-act, Linear-norm (no affine), L2. Hidden width 4096 and three
+    layers are the paper's (arXiv 2308.11448, §4); the norms and the output width are those of the
+    MC-SSL and MoCo-v3 releases.
+
+    Batch norm takes its statistics over all rows of one call, so a patch head called with
+    (B, N, D) normalises over B * N rows.
+
+    Args:
+        in_channels (int): Width D of the tokens.
+        hidden_channels (int): Width of the two hidden layers. Defaults to 4096.
+        out_channels (int): Width C of the embedding. Defaults to 256.
+        norm_cfg (dict | None): Norm layer of mmcv on rows, e.g. ``BN1d`` or ``LN``; None leaves
+            norms out. For several GPUs give the runner ``sync_bn='torch'``.
+            Defaults to ``dict(type='BN1d')``.
+        act_cfg (dict): Activation layer. Defaults to ``dict(type='GELU')``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int = 4096,
+        out_channels: int = 256,
+        norm_cfg: dict | None = dict(type='BN1d'),
+        act_cfg: dict = dict(type='GELU'),
+        init_cfg: dict | list | None = dict(type='TruncNormal', layer='Linear', std=0.02),
+    ) -> None:
+        super().__init__(init_cfg)
+        widths = (in_channels, hidden_channels, hidden_channels, out_channels)
+        layers: list[nn.Module] = []
+        for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            last = i == len(widths) - 2
+            # A norm has its own shift, so the layer before it needs no bias.
+            layers.append(nn.Linear(fan_in, fan_out, bias=norm_cfg is None))
+            if norm_cfg is not None:
+                layers.append(_build_norm(norm_cfg, fan_out, affine=not last))
+            if not last:
+                layers.append(build_activation_layer(act_cfg))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Project tokens.
+
+        Args:
+            tokens (torch.Tensor): (..., D).
+
+        Returns:
+            torch.Tensor: (..., C), fp32, each row of length 1.
+        """
+        rows = self.layers(tokens.reshape(-1, tokens.shape[-1]))
+        rows = F.normalize(rows.float(), dim=-1)
+        return rows.view(*tokens.shape[:-1], -1)
+
+
+def _build_norm(norm_cfg: dict, channels: int, affine: bool) -> nn.Module:
+    cfg = dict(norm_cfg)
+    if not affine:
+        # torch names the same switch differently for batch norm and layer norm.
+        cfg['elementwise_affine' if cfg['type'] == 'LN' else 'affine'] = False
+    return build_norm_layer(cfg, channels)[1]

@@ -1,0 +1,3 @@
+from .mmc import MMC
+
+__all__ = ['MMC']

@@ -1,0 +1,16 @@
+from .corruption import corrupt, patch_mask
+from .distributed import gather_with_grad, global_mean
+from .momentum_teacher import MomentumTeacher
+from .patches import patchify, unpatchify
+from .view_preprocessor import ViewDataPreprocessor
+
+__all__ = [
+    'MomentumTeacher',
+    'ViewDataPreprocessor',
+    'corrupt',
+    'gather_with_grad',
+    'global_mean',
+    'patch_mask',
+    'patchify',
+    'unpatchify',
+]

@@ -1,0 +1,261 @@
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from PIL import Image
+
+import mmc_plugin  # noqa: F401  registers the parts
+from mmc_plugin.datasets.image_tree import ImageTree
+from mmc_plugin.datasets.seeding import SampleKey
+
+ROWS = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+
+
+def image(path, mode='RGB', size=(50, 40), **kwargs):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(ROWS).resize(size).convert(mode).save(path, **kwargs)
+
+
+def cut(path):
+    image(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.fixture
+def nasty(tmp_path):
+    """Each kind of file that a folder of photographs may hold. Returns (root, good, bad)."""
+    root = tmp_path / 'photos and more'
+    image(root / 'plain.jpg')
+    image(root / 'deep' / 'er' / 'est' / 'UPPER.JPEG')
+    image(root / 'ünïcode ☃' / 'with space.png')
+    image(root / 'cmyk.jpg', 'CMYK')
+    image(root / 'grey.jpg', 'L')
+    image(root / 'alpha.png', 'RGBA')
+    image(root / 'palette.gif', 'P')
+    image(root / 'picture.webp')
+    image(root / 'one.png', size=(1, 1))
+    Image.fromarray((np.arange(2000).reshape(40, 50) * 30).astype(np.uint16)).save(
+        root / 'deep.png'
+    )
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image(root / 'turned.jpg', exif=exif)
+    good = {
+        'plain.jpg', 'deep/er/est/UPPER.JPEG', 'ünïcode ☃/with space.png', 'cmyk.jpg', 'grey.jpg',
+        'alpha.png', 'palette.gif', 'picture.webp', 'one.png', 'deep.png', 'turned.jpg',
+    }  # fmt: skip
+
+    cut(root / 'cut.jpg')
+    cut(root / 'cut.png')
+    (root / 'text.jpg').write_text('no image')
+    png = bytearray((root / 'one.png').read_bytes())
+    png[16:24] = struct.pack('>II', 30000, 20000)  # width and height in the header chunk
+    png[29:33] = struct.pack('>I', zlib.crc32(png[12:29]))
+    (root / 'huge.png').write_bytes(png)
+    bad = {'cut.jpg', 'cut.png', 'text.jpg', 'huge.png'}
+
+    (root / 'zero.png').touch()
+    (root / 'notes.txt').write_text('not by its name')
+    (root / 'video.mp4').write_text('neither')
+    image(root / '.hidden.jpg')
+    image(root / '.cache' / 'thumb.jpg')
+    (root / 'deep' / 'loop').symlink_to(root, target_is_directory=True)
+    (root / 'gone.jpg').symlink_to(tmp_path / 'nowhere.jpg')
+    (root / 'self.jpg').symlink_to(root / 'self.jpg')
+    os.mkfifo(root / 'pipe.jpg')
+    outside = tmp_path / 'elsewhere'
+    image(outside / 'linked.jpg')
+    (root / 'link').symlink_to(outside, target_is_directory=True)
+    (root / 'link again').symlink_to(outside, target_is_directory=True)
+    # Two links to one folder: the one whose name sorts first counts.
+    return root, good | {'link/linked.jpg'}, bad
+
+
+def paths(dataset):
+    return [
+        os.path.relpath(dataset.get_data_info(i)['img_path'], dataset.data_root)
+        for i in range(len(dataset))
+    ]
+
+
+def test_scan_finds_each_image_once(nasty):
+    root, good, bad = nasty
+    dataset = ImageTree(str(root))
+    assert paths(dataset) == sorted(good | bad)
+    report = dataset.scan_report
+    assert report['images'] == len(dataset)
+    assert report['other_files'] == 2
+    left_out = {os.path.relpath(path, root): why for path, why in report['left_out'].items()}
+    assert set(left_out) == {'zero.png', 'gone.jpg', 'self.jpg', 'pipe.jpg'}
+    assert 'zero bytes' in left_out['zero.png']
+    assert 'No such file' in left_out['gone.jpg']
+    assert 'symbolic links' in left_out['self.jpg']
+    assert 'not a regular file' in left_out['pipe.jpg']
+
+
+def loader(root, workers, epoch=0, **dataset):
+    view = [dict(type='RandomResizedCrop', scale=16), dict(type='RandomFlip', prob=0.5)]
+    pipeline = [
+        dict(type='LoadImage'),
+        dict(type='MultiView', num_views=[1, 1], transforms=[view, view]),
+        dict(type='PackViews'),
+    ]
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        result = Runner.build_dataloader(
+            dict(
+                batch_size=4,
+                num_workers=workers,
+                persistent_workers=workers > 0,
+                sampler=dict(type='SeededSampler'),
+                collate_fn=dict(type='default_collate'),
+                dataset=dict(type='ImageTree', data_root=str(root), pipeline=pipeline, **dataset),
+            ),
+            seed=11,
+        )
+    result.sampler.set_epoch(epoch)
+    return result
+
+
+def flatten(batches):
+    """Views of all samples, and what their data samples say."""
+    views = torch.cat([torch.stack(b['inputs']['views'], 1) for b in batches])
+    said = [(s.sample_idx, s.img_path, s.skipped) for b in batches for s in b['data_samples']]
+    return views, said
+
+
+def test_samples_do_not_depend_on_workers_or_resume(nasty):
+    root, _, bad = nasty
+    epochs = {}
+    for workers in (0, 2):
+        data = loader(root, workers)
+        for epoch in (0, 1):
+            data.sampler.set_epoch(epoch)
+            torch.manual_seed(workers)  # must not matter
+            epochs[workers, epoch] = flatten(list(data))
+    epochs['resumed', 1] = flatten(list(loader(root, 0, epoch=1)))
+    for one, other in [((0, 0), (2, 0)), ((0, 1), (2, 1)), ((0, 1), ('resumed', 1))]:
+        assert torch.equal(epochs[one][0], epochs[other][0])
+        assert epochs[one][1] == epochs[other][1]
+    assert not torch.equal(epochs[0, 0][0], epochs[0, 1][0])
+
+    skipped = dict(pair for _, _, pairs in epochs[2, 0][1] for pair in pairs)
+    assert {os.path.basename(path) for path in skipped} == bad
+    reasons = {os.path.basename(path): reason for path, reason in skipped.items()}
+    assert 'truncated' in reasons['cut.jpg'] and 'truncated' in reasons['cut.png']
+    assert 'not an image' in reasons['text.jpg']
+    assert 'larger than' in reasons['huge.png']
+    # Each sample is the image that its path names.
+    assert not {os.path.basename(path) for _, path, _ in epochs[2, 0][1]} & bad
+
+
+def test_two_processes_cover_the_folder(nasty, monkeypatch):
+    root, _, bad = nasty
+    seen, views = set(), {}
+    for rank in range(2):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda rank=rank: (rank, 2))
+        data = loader(root, 0)
+        drawn = [key.index for key in data.sampler]
+        tensors, said = flatten(list(data))
+        seen.update(drawn)
+        views.update(zip(drawn, tensors, strict=True))
+        assert len(said) == len(data.sampler)
+    assert seen == set(range(len(data.dataset)))
+    monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (0, 1))
+    alone = loader(root, 0)
+    order = [key.index for key in alone.sampler]
+    tensors, _ = flatten(list(alone))
+    for index, tensor in zip(order, tensors, strict=True):
+        assert torch.equal(views[index], tensor)
+
+
+def test_a_key_gives_the_same_sample_after_any_other(nasty):
+    root = nasty[0]
+    dataset = loader(root, 0).dataset
+    key = SampleKey(3, 12345)
+    first = dataset[key]['inputs']['views'][0]
+    dataset[0]
+    assert torch.equal(dataset[key]['inputs']['views'][0], first)
+    assert dataset[0]['data_samples'].sample_idx == 0
+
+
+def test_class_list(tmp_path):
+    for name in ('n01', 'n02', 'n 03'):
+        image(tmp_path / 'train' / name / 'a.jpg')
+    image(tmp_path / 'train' / 'top.jpg')
+    listed = tmp_path / 'list.txt'
+    listed.write_text('n02\n\nn 03\n')
+    root = str(tmp_path / 'train')
+    assert paths(ImageTree(root, class_list=str(listed))) == ['n 03/a.jpg', 'n02/a.jpg']
+    listed.write_text('n02\nn07\nn08\n')
+    with pytest.raises(ValueError, match="class_list: 2 of the 3 folders .*'n07'.*data_root"):
+        ImageTree(root, class_list=str(listed))
+    listed.write_text('\n')
+    with pytest.raises(ValueError, match='class_list: .*names no folder'):
+        ImageTree(root, class_list=str(listed))
+    with pytest.raises(FileNotFoundError, match='class_list: .*nothing.txt.* does not exist'):
+        ImageTree(root, class_list=str(tmp_path / 'nothing.txt'))
+
+
+def test_extensions(tmp_path):
+    image(tmp_path / 'a.jpg')
+    image(tmp_path / 'b.PNG')
+    assert paths(ImageTree(str(tmp_path), extensions=['png'])) == ['b.PNG']
+    with pytest.raises(FileNotFoundError, match=r'2 other files.*looked for \.webp; set data_root'):
+        ImageTree(str(tmp_path), extensions=['webp'])
+
+
+def test_wrong_roots(tmp_path):
+    with pytest.raises(FileNotFoundError, match="data_root: '.*gone' does not exist; set"):
+        ImageTree(str(tmp_path / 'gone'))
+    (tmp_path / 'file').touch()
+    with pytest.raises(FileNotFoundError, match='is not a folder'):
+        ImageTree(str(tmp_path / 'file'))
+    with pytest.raises(FileNotFoundError, match="data_root: '' does not exist"):
+        ImageTree('')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match=r'no image in .*looked for \.jpg, .*set data_root'):
+        ImageTree(str(tmp_path / 'empty'))
+
+
+def test_no_readable_image(tmp_path):
+    for index in range(5):
+        (tmp_path / f'{index}.jpg').write_text('no image')
+    with pytest.raises(RuntimeError, match=r'none of the 5 images .*first is .*0\.jpg.*not an im'):
+        ImageTree(str(tmp_path))
+    with pytest.raises(RuntimeError, match='none of the 3 images tried of 5'):
+        ImageTree(str(tmp_path), max_refetch=2)
+    image(tmp_path / '9.jpg')
+    assert len(ImageTree(str(tmp_path))) == 6
+
+
+def test_folder_that_vanishes_during_training(tmp_path):
+    image(tmp_path / 'a.jpg')
+    dataset = loader(tmp_path, 0, max_refetch=3).dataset
+    (tmp_path / 'a.jpg').unlink()
+    with pytest.raises(RuntimeError, match='^4 images drawn .*a.jpg.*No such file.*still there'):
+        dataset[SampleKey(0, 1)]
+
+
+def test_other_errors_are_not_swallowed(tmp_path):
+    image(tmp_path / 'a.jpg')
+
+    def fails(results):
+        raise KeyError('a bug in the pipeline')
+
+    with pytest.raises(KeyError, match='a bug'):
+        ImageTree(str(tmp_path), pipeline=[fails])[0]
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    image(tmp_path / 'a.jpg')
+    name = os.fsencode(tmp_path) + b'/\xff.jpg'
+    try:
+        os.rename(tmp_path / 'a.jpg', name)
+    except OSError:
+        pytest.skip('the file system takes UTF-8 names only')
+    assert loader(tmp_path, 0).dataset[0]['inputs']['views'][0].shape == (3, 16, 16)

@@ -1,0 +1,274 @@
+import json
+import logging
+import random
+import types
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from PIL import Image
+from torch import nn
+
+from mmc_plugin.engine.hooks.feature_monitor import FeatureMonitorHook
+from mmc_plugin.evaluation.functional.knn import knn_accuracy
+from mmc_plugin.evaluation.functional.spread import effective_rank, feature_spread
+from mmc_plugin.models.utils.view_preprocessor import ViewDataPreprocessor
+
+
+class ToyModel(BaseModel):
+    """Two networks with batch norm and dropout whose loss uses up random numbers."""
+
+    def __init__(self):
+        super().__init__(
+            ViewDataPreprocessor(mean=[110., 120, 130], std=[50., 60, 70], to_rgb=True))
+        self.student = nn.Sequential(
+            nn.Conv2d(3, 6, 8, stride=8), nn.BatchNorm2d(6), nn.Dropout(.5))
+        self.teacher = nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.BatchNorm2d(6))
+        self.teacher[1].eval()
+        self.calls = []
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        views = inputs['views'][0]
+        views = views + .1 * torch.randn_like(views) * random.random() * np.random.rand()
+        return dict(loss=self.student(views).square().mean())
+
+    def extract_feat(self, images, network='teacher'):
+        self.calls.append(network)
+        assert not self.training and not torch.is_grad_enabled()
+        random.random(), np.random.rand(), torch.rand(1)
+        patches = getattr(self, network)(images).flatten(2).transpose(1, 2)
+        return patches.amax(1), patches
+
+
+class Files(torch.utils.data.Dataset):
+    def __init__(self, root):
+        self.paths = sorted(str(path) for path in root.rglob('*.png'))
+
+    def __len__(self):
+        return len(self.paths)
+
+    def get_data_info(self, index):
+        return dict(img_path=self.paths[index])
+
+    def __getitem__(self, index):
+        view = torch.from_numpy(np.array(Image.open(self.paths[index]))).permute(2, 0, 1)
+        mask = torch.zeros(1, *view.shape[1:], dtype=torch.bool)
+        return dict(inputs=dict(views=[view], mask=mask, alien=mask[:, 0, 0]))
+
+
+def make_folder(root, classes, each, seed):
+    rng = np.random.default_rng(seed)
+    for number, name in enumerate(classes):
+        (root / name / 'deep').mkdir(parents=True)
+        for i in range(each):
+            image = rng.integers(0, 100, (16, 16, 3)) + 40 * np.eye(3)[number % 3]
+            Image.fromarray(image.astype(np.uint8)).save(root / name / 'deep' / f'{i}.png')
+    return root
+
+
+@pytest.fixture
+def folders(tmp_path):
+    names = ['a', 'b', 'c']
+    return (make_folder(tmp_path / 'train', names, 5, 0),
+            make_folder(tmp_path / 'val', names, 3, 1))
+
+
+def run(folders, work_dir, hooks, epochs=3, **keys):
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    losses = []
+    runner = Runner(
+        ToyModel(), str(work_dir),
+        train_dataloader=dict(
+            batch_size=5, num_workers=0, dataset=Files(folders[0]),
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            collate_fn=dict(type='default_collate')),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.1)),
+        randomness=dict(seed=3), custom_hooks=list(hooks), log_level='WARNING',
+        visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        default_scope='mmpretrain', experiment_name=str(work_dir).replace('/', '_'), **keys)
+    original = runner.model.train_step
+
+    def train_step(*args, **kwargs):
+        outputs = original(*args, **kwargs)
+        losses.append(outputs['loss'].item())
+        return outputs
+
+    runner.model.train_step = train_step
+    runner.train()
+    return runner, losses
+
+
+def entries(work_dir):
+    return [json.loads(line) for line in (work_dir / 'feature_monitor.jsonl').open()]
+
+
+def hook(folders, **keys):
+    return FeatureMonitorHook(**dict(
+        dict(interval=2, train_dir=str(folders[0]), val_dir=str(folders[1]), k=(1, 3), resize=16,
+             crop=16, batch_size=4, num_workers=0), **keys))
+
+
+def test_does_not_touch_the_training(folders, tmp_path):
+    plain, plain_losses = run(folders, tmp_path / 'plain', [])
+    for name, keys in [('watched', {}), ('workers', dict(num_workers=1, cache_bytes=0))]:
+        watched, losses = run(folders, tmp_path / name, [hook(folders, interval=1, **keys)])
+        assert losses == plain_losses and len(losses) == 9
+        for key, value in plain.model.state_dict().items():
+            assert torch.equal(value, watched.model.state_dict()[key]), key
+        assert {n: m.training for n, m in watched.model.named_modules()} == \
+            {n: m.training for n, m in plain.model.named_modules()}
+        assert len(entries(tmp_path / name)) == 4
+
+
+def test_reports_the_numbers_of_the_pure_functions(folders, tmp_path):
+    runner, _ = run(folders, tmp_path / 'run', [hook(folders)])
+    found = entries(tmp_path / 'run')
+    assert [each['epoch'] for each in found] == [0, 2, 3]
+    assert [each['iter'] for each in found] == [0, 6, 9]
+
+    model = runner.model.eval()
+    feats, labels = {}, {}
+    for part, root in zip(('train', 'val'), folders, strict=True):
+        paths = sorted(root.rglob('*.png'))
+        images = torch.stack([torch.from_numpy(np.array(Image.open(p))) for p in paths])
+        images = (images.float() - torch.tensor([110., 120, 130])) / torch.tensor([50., 60, 70])
+        with torch.no_grad():
+            cls, patches = model.extract_feat(images.permute(0, 3, 1, 2), 'student')
+        feats[part] = dict(cls=cls, pat=patches.mean(1))
+        labels[part] = torch.tensor(['abc'.index(p.parts[-3]) for p in paths])
+    for kind in ('cls', 'pat'):
+        expected = knn_accuracy(feats['train'][kind], labels['train'], feats['val'][kind],
+                                labels['val'], (1, 3))
+        for k in (1, 3):
+            assert found[-1][f'knn/student_{kind}_k{k}'] == pytest.approx(expected[k])
+        assert found[-1][f'spread/student_{kind}'] == \
+            pytest.approx(feature_spread(feats['val'][kind]), rel=1e-4)
+        assert found[-1][f'effective_rank/student_{kind}'] == \
+            pytest.approx(effective_rank(feats['val'][kind]), rel=1e-4)
+        assert f'knn/teacher_{kind}_k1' in found[-1]
+
+    scalars = [json.loads(line) for line in
+               next((tmp_path / 'run').rglob('scalars.json')).open()]
+    scalars = [each for each in scalars if 'knn/teacher_cls_k3' in each]
+    assert [(each['epoch'], each['step']) for each in scalars] == [(0, 0), (2, 6), (3, 9)]
+    assert scalars[-1]['knn/teacher_cls_k3'] == found[-1]['knn/teacher_cls_k3']
+    assert runner.message_hub.get_scalar('spread/teacher_cls').current() == \
+        found[-1]['spread/teacher_cls']
+
+
+def test_without_labels_only_spread_and_rank_of_training_images(folders, tmp_path):
+    run(folders, tmp_path / 'run', [hook(folders, train_dir=None, val_dir=None, at_start=False,
+                                         networks=['teacher'], unlabelled_images=7)])
+    found = entries(tmp_path / 'run')
+    assert [each['epoch'] for each in found] == [2, 3]
+    assert set(found[0]) == {'epoch', 'iter', 'time', 'seconds'} | {
+        f'{what}/teacher_{kind}' for what in ('spread', 'effective_rank')
+        for kind in ('cls', 'pat')}
+
+
+def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog):
+    class Collapse(FeatureMonitorHook):
+        def before_train(self, runner):
+            with torch.no_grad():
+                runner.model.teacher[0].weight.zero_()
+                runner.model.student[0].weight.mul_(50)
+            runner.logger.addHandler(caplog.handler)
+            super().before_train(runner)
+
+    run(folders, tmp_path / 'run', [Collapse(
+        interval=1, train_dir=str(folders[0]), val_dir=str(folders[1]), k=(1, ), resize=16,
+        crop=16, num_workers=0, collapse_rank=.25)], epochs=2)
+    words = [record.getMessage() for record in caplog.records
+             if record.levelno == logging.WARNING and 'collapsed' in record.getMessage()]
+    assert len(words) == 2  # after epochs 1 and 2, not before the first
+    assert 'teacher_cls has spread 0.000' in words[0]
+    assert 'teacher_pat has effective rank 1.0 of 6' in words[0]
+    assert 'student' not in words[0]
+
+
+def test_values_that_are_not_finite_are_said_and_left_out():
+    feats = dict(val=dict(a=torch.tensor([[1., float('nan')]]), b=torch.eye(2)))
+    scalars, weak = FeatureMonitorHook()._measure(feats, dict(val=None))
+    assert weak == ['a has values that are not finite']
+    assert set(scalars) == {'spread/b', 'effective_rank/b'}
+
+
+def test_broken_image_is_left_out_and_said(folders, tmp_path, caplog):
+    run(folders, tmp_path / 'clean', [hook(folders)], epochs=1)
+    broken = folders[1] / 'b' / 'deep' / 'broken.jpg'
+    broken.write_bytes(b'\xff\xd8 no image')
+    watched = hook(folders)
+    inner = watched.before_train
+    watched.before_train = lambda runner: (runner.logger.addHandler(caplog.handler),
+                                           inner(runner))
+    run(folders, tmp_path / 'run', [watched], epochs=1)
+    words = [r.getMessage() for r in caplog.records if 'could not be read' in r.getMessage()]
+    assert words and '1 of 10 images' in words[0] and str(broken) in words[0]
+    for clean, found in zip(entries(tmp_path / 'clean'), entries(tmp_path / 'run'), strict=True):
+        for key in set(clean) - {'time', 'seconds'}:
+            assert found[key] == clean[key]
+
+
+def test_evaluates_a_run_that_was_stopped_early(folders, tmp_path):
+    class Stop(FeatureMonitorHook):
+        def after_train_epoch(self, runner):
+            super().after_train_epoch(runner)
+            runner.train_loop.stop_training = True
+
+    stop = Stop(5, str(folders[0]), str(folders[1]), k=(1, ), resize=16, crop=16, num_workers=0)
+    run(folders, tmp_path / 'run', [stop])
+    assert [each['epoch'] for each in entries(tmp_path / 'run')] == [0, 1]
+
+
+def test_refuses_in_a_sentence(folders, tmp_path):
+    with pytest.raises(ValueError, match='both train_dir and val_dir'):
+        FeatureMonitorHook(train_dir='somewhere')
+    with pytest.raises(ValueError, match='networks'):
+        FeatureMonitorHook(networks=['pupil'])
+    for keys, error, words in [
+        (dict(train_dir=str(tmp_path / 'none')), FileNotFoundError, 'There is no folder'),
+        (dict(k=(99, )), ValueError, 'k = 99, but only 15 labelled images'),
+        (dict(max_images=2), ValueError, 'k = 3, but only 2 labelled images'),
+    ]:
+        with pytest.raises(error, match=words):
+            run(folders, tmp_path / 'run', [hook(folders, **keys)])
+
+
+def _extract_in_process(rank, world, folders, result):
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{result}.store', rank=rank, world_size=world)
+    torch.set_num_threads(1)
+    feats = extract(folders)
+    if rank == 1:
+        torch.save(feats, result)
+    torch.distributed.destroy_process_group()
+
+
+def extract(folders):
+    torch.manual_seed(0)
+    model = ToyModel().eval()
+    monitor = hook(folders)
+    dataset = Files(folders[0])
+    runner = types.SimpleNamespace(
+        iter=1, epoch=0, train_dataloader=types.SimpleNamespace(dataset=dataset))
+    monitor.before_train(runner)
+    with torch.no_grad():
+        feats, labels = monitor._extract(runner, model, 'train', monitor._shares['train'])
+    return feats, labels
+
+
+def test_two_processes_gather_what_one_extracts(folders, tmp_path):
+    result = str(tmp_path / 'result.pth')
+    mp.start_processes(
+        _extract_in_process, (2, folders, result), nprocs=2, start_method='fork')
+    feats, labels = torch.load(result)
+    expected, expected_labels = extract(folders)  # 15 images: the parts are 8 and 7 + 1
+    assert torch.equal(labels, expected_labels)
+    for key, value in expected.items():
+        torch.testing.assert_close(feats[key], value)

@@ -1,0 +1,285 @@
+"""The command-line tools, run as a user runs them, on a small model and ten photographs."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / 'tools'
+
+# A model small enough for seconds, with the loops, hooks and files of a real run.
+CONFIG = """
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['mmc_plugin'])
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True, num_classes=2),
+    backbone=dict(type='MobileNetV2', widen_factor=0.1),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=2, in_channels=1280, topk=(1,)),
+)
+pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(32, 32)),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(
+    batch_size=2,
+    num_workers={workers},
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    drop_last=True,
+    dataset=dict(type='CustomDataset', data_root=r'{data}', pipeline=pipeline),
+)
+val_dataloader = dict(
+    batch_size=2,
+    num_workers=0,
+    persistent_workers=True,
+    prefetch_factor=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='CustomDataset', data_root=r'{data}', pipeline=pipeline),
+)
+test_dataloader = val_dataloader
+val_evaluator = test_evaluator = dict(type='Accuracy', topk=(1,))
+train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=1)
+val_cfg = dict()
+test_cfg = dict()
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
+auto_scale_lr = dict(base_batch_size=1)
+env_cfg = dict(mp_cfg=dict(mp_start_method='fork'), dist_cfg=dict(backend='nccl'))
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=1),
+    checkpoint=dict(type='CheckpointHook', interval=1),
+)
+randomness = dict(seed=0)
+"""
+
+
+@pytest.fixture(scope='module')
+def labelled(photo_folder, tmp_path_factory) -> Path:
+    """The photographs in two folders, as two classes, under a name with a space."""
+    root = tmp_path_factory.mktemp('a tree')
+    for i, path in enumerate(sorted(photo_folder.glob('*.jpg'))):
+        folder = root / f'class {i % 2}'
+        folder.mkdir(exist_ok=True)
+        os.link(path, folder / path.name)
+    return root
+
+
+@pytest.fixture(scope='module')
+def config(labelled, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('a config') / 'tiny.py'
+    path.write_text(CONFIG.replace('{data}', str(labelled)).replace('{workers}', '0'))
+    return path
+
+
+def run(*command, cwd, **environment) -> subprocess.CompletedProcess:
+    environment = {
+        **os.environ,
+        'PYTHONPATH': str(ROOT),
+        'PYTHON': sys.executable,
+        'OMP_NUM_THREADS': '1',
+        'PYTHONWARNINGS': 'ignore',
+        **environment,
+    }
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def train(*arguments, cwd, **environment) -> subprocess.CompletedProcess:
+    return run(sys.executable, TOOLS / 'train.py', *arguments, cwd=cwd, **environment)
+
+
+def only_sentence(done: subprocess.CompletedProcess) -> str:
+    """The one sentence that a refused command ends in."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert 'Traceback' not in done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
+    return line
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    """The records of the newest run in a work dir."""
+    newest = max(work_dir.glob('*/vis_data/scalars.json'), key=lambda path: path.stat().st_mtime)
+    return [json.loads(line) for line in newest.read_text().splitlines()]
+
+
+@pytest.fixture(scope='module')
+def trained(config, tmp_path_factory) -> Path:
+    """Work dir of one epoch."""
+    work_dir = tmp_path_factory.mktemp('run') / 'work dir'
+    done = train(config, '--work-dir', work_dir, '--auto-scale-lr', cwd=work_dir.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return work_dir
+
+
+def test_train_writes_checkpoint_and_scales_the_learning_rate(trained):
+    assert (trained / 'epoch_1.pth').is_file()
+    steps = [record for record in scalars(trained) if 'loss' in record]
+    assert len(steps) == 5
+    assert steps[0]['lr'] == pytest.approx(0.02)  # 0.01 · batch 2 / base 1
+    assert any('accuracy/top1' in record for record in scalars(trained))
+
+
+def test_resume_goes_on_from_the_newest_whole_checkpoint(config, trained, tmp_path):
+    work_dir = tmp_path / 'copy'
+    work_dir.mkdir()
+    whole = (trained / 'epoch_1.pth').read_bytes()
+    (work_dir / 'epoch_1.pth').write_bytes(whole)
+    (work_dir / 'epoch_2.pth').write_bytes(whole[: len(whole) // 2])
+    (work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_2.pth'))
+    done = train(
+        config,
+        '--work-dir',
+        work_dir,
+        '--resume',
+        '--no-validate',
+        '--cfg-options',
+        'train_cfg.max_epochs=2',
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f'--resume: going on from {work_dir}/epoch_1.pth.' in done.stdout
+    records = scalars(work_dir)
+    assert [record['epoch'] for record in records if 'loss' in record] == [2] * 5
+    assert not any('accuracy/top1' in record for record in records)
+    assert torch.load(work_dir / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2
+
+
+def test_dist_train_runs_two_processes_without_a_gpu(config, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    options = ('--work-dir', 'work dir', '--no-validate', '--resume')
+    done = run(
+        'bash', TOOLS / 'dist_train.sh', config, 2, *options,
+        cwd=tmp_path, PORT=str(port), CUDA_VISIBLE_DEVICES='',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count('--resume: no whole checkpoint in work dir') == 1
+    # Ten images, two for each of two processes: two whole batches.
+    assert len([record for record in scalars(tmp_path / 'work dir') if 'loss' in record]) == 2
+
+
+def test_test_sh_reports_the_metrics(config, trained, tmp_path):
+    done = run(
+        'bash', TOOLS / 'test.sh', config, trained / 'epoch_1.pth', 1,
+        '--work-dir', 'work dir', '--out', 'the metrics.json', '--out-item', 'metrics',
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics = json.loads((tmp_path / 'the metrics.json').read_text())
+    last = [record for record in scalars(trained) if 'accuracy/top1' in record][-1]
+    assert metrics['accuracy/top1'] == last['accuracy/top1']
+
+
+def test_missing_config_and_checkpoint_are_named(config, tmp_path):
+    assert 'the config nowhere/none.py is neither' in only_sentence(
+        train('nowhere/none.py', cwd=tmp_path)
+    )
+    done = train(config, '--resume', 'gone.pth', cwd=tmp_path)
+    assert 'the checkpoint gone.pth to resume from does not exist' in only_sentence(done)
+    done = run(sys.executable, TOOLS / 'test.py', config, 'gone.pth', cwd=tmp_path)
+    assert 'the checkpoint gone.pth does not exist' in only_sentence(done)
+
+
+def test_missing_data_root_is_named(config, tmp_path):
+    option = 'train_dataloader.dataset.data_root=nowhere'
+    done = train(config, '--cfg-options', option, cwd=tmp_path)
+    assert 'nowhere' in only_sentence(done)
+    done = train(config, '--cfg-options', option, cwd=tmp_path, MMC_TRACEBACK='1')
+    assert done.returncode == 1 and 'Traceback' in done.stderr
+
+
+def test_fewer_images_than_a_batch_are_refused(config, tmp_path):
+    done = train(config, '--cfg-options', 'train_dataloader.batch_size=11', cwd=tmp_path)
+    assert '10 images do not fill one batch: each of 1 process(es) takes 11' in only_sentence(done)
+
+
+def fake_srun(folder: Path) -> dict[str, str]:
+    """Environment in which ``srun`` writes down its arguments, one a line."""
+    script = folder / 'srun'
+    script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    script.chmod(0o755)
+    return dict(PATH=f'{folder}{os.pathsep}{os.environ["PATH"]}')
+
+
+def test_slurm_scripts_pass_everything_on(tmp_path):
+    environment = fake_srun(tmp_path)
+    options = ('--cfg-options', 'a="[1, 2]"')
+    environment |= dict(GPUS='16', CPUS_PER_TASK='7', SRUN_ARGS='--qos=high --time=1:00')
+    done = run(
+        'bash', TOOLS / 'slurm_train.sh', 'part', 'a job', 'my config.py', 'work dir', *options,
+        cwd=tmp_path, **environment,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        '-p',
+        'part',
+        '--job-name=a job',
+        '--gres=gpu:8',
+        '--ntasks=16',
+        '--ntasks-per-node=8',
+        '--cpus-per-task=7',
+        '--kill-on-bad-exit=1',
+        '--qos=high',
+        '--time=1:00',
+        sys.executable,
+        '-u',
+        str(TOOLS / 'train.py'),
+        'my config.py',
+        '--work-dir=work dir',
+        '--launcher=slurm',
+        *options,
+    ]
+    done = run(
+        'bash', TOOLS / 'slurm_test.sh', 'part', 'job', 'c.py', 'a b.pth', cwd=tmp_path,
+        **fake_srun(tmp_path), GPUS='2',
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[-4:] == [str(TOOLS / 'test.py'), 'c.py', 'a b.pth', '--launcher=slurm']
+    assert '--gres=gpu:2' in lines and '--ntasks=2' in lines
+
+
+@pytest.mark.parametrize(
+    ('script', 'arguments'),
+    [('dist_train.sh', 1), ('dist_test.sh', 2), ('slurm_train.sh', 3), ('slurm_test.sh', 3)],
+)
+def test_scripts_say_what_is_missing(script, arguments, tmp_path):
+    done = run('bash', TOOLS / script, *['x'] * arguments, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith(f'usage: {script} ')
+
+
+def test_dist_train_hands_the_nodes_to_torchrun(tmp_path):
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    done = run(
+        'bash', TOOLS / 'dist_train.sh', 'c.py', 8, '--amp', cwd=tmp_path, PYTHON=str(python),
+        NNODES='2', NODE_RANK='1', PORT='1234', MASTER_ADDR='10.0.0.1',
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        '-m',
+        'torch.distributed.run',
+        '--nnodes=2',
+        '--node_rank=1',
+        '--master_addr=10.0.0.1',
+        '--master_port=1234',
+        '--nproc_per_node=8',
+        str(TOOLS / 'train.py'),
+        'c.py',
+        '--launcher',
+        'pytorch',
+        '--amp',
+    ]

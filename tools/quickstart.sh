@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# From nothing to a pretrained ViT:
+#   bash tools/quickstart.sh [IMAGE_DIR] [options of quickstart.py]
+# Makes .venv beside this repository's files with pinned packages (the first time only), then trains on the
+# pictures under IMAGE_DIR, or on ten photographs that come with the packages.
+# PYTHON names the interpreter to use, MMC_VENV another place for the environment.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+
+case ${1:-} in
+    -h | --help)
+        sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit
+        ;;
+    '' | -*) ;;
+    *)
+        [ -d "$1" ] || mmc_fail "the image folder $1 does not exist: name a folder with pictures."
+        images=$(cd "$1" && pwd)
+        shift
+        set -- "$images" "$@"
+        ;;
+esac
+
+mmc_env "${MMC_VENV:-$MMC_ROOT/.venv}" editable
+cd "$MMC_ROOT"
+exec "$MMC_PYTHON" tools/quickstart.py "$@"

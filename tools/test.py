@@ -1,0 +1,94 @@
+"""Test a checkpoint with a config, on the command line that OpenMMLab users know.
+
+    python tools/test.py CONFIG CHECKPOINT [--out results.json --out-item metrics]
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config, DictAction
+from mmengine.evaluator import DumpResults
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmc_plugin.engine import cli
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Test a model')
+    parser.add_argument(
+        'config', help='a config file, or the name of one of mmc_plugin, such as knn/vitb_in1k.py'
+    )
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='folder for logs and results')
+    parser.add_argument('--out', help='file for the results: .pkl, or .json for metrics')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        help='what goes into --out: the metrics, or the prediction for each sample (default)',
+    )
+    parser.add_argument('--amp', action='store_true', help='test in mixed precision')
+    parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument('--interval', type=int, default=1, help='one picture per this many samples')
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='do not pin memory in dataloaders'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config; lists as key="[a,b]", without white space',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    if args.out is None and args.out_item is not None:
+        parser.error('--out-item needs --out')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def build_config(args: argparse.Namespace) -> Config:
+    """The config of the test, with the command line merged in."""
+    cfg = cli.load_config(args.config, args.cfg_options, args.launcher, args.work_dir)
+    missing = [
+        key
+        for key in ('test_dataloader', 'test_cfg', 'test_evaluator')
+        if cfg.get(key) is None
+    ]
+    if missing:
+        raise ValueError(f'the config {args.config} describes no test: it has no {missing[0]}')
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'the checkpoint {args.checkpoint} does not exist')
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show_dir is not None:
+        if 'visualization' not in cfg.get('default_hooks', {}):
+            raise ValueError('--show-dir needs a visualization hook in default_hooks of the config')
+        cfg.default_hooks.visualization.update(
+            enable=True, out_dir=args.show_dir, interval=args.interval
+        )
+    cli.complete_loader(cfg, 'test_dataloader', pin_memory=not args.no_pin_memory)
+    return cfg
+
+
+def main() -> None:
+    args = parse_args()
+    with cli.one_sentence_errors():
+        cfg = build_config(args)
+        cli.prepare_launch(cfg)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if args.out and args.out_item != 'metrics':
+            runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+        metrics = runner.test()
+        if args.out and args.out_item == 'metrics' and runner.rank == 0:
+            mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()

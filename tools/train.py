@@ -1,0 +1,130 @@
+"""Train a model with a config, on the command line that OpenMMLab users know.
+
+    python tools/train.py configs/mmc/vits_folder.py [--resume] [--cfg-options key=value ...]
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmc_plugin.engine import cli
+from mmc_plugin.engine.checkpoint import find_resumable_checkpoint
+
+MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Train a model')
+    parser.add_argument(
+        'config', help='a config file, or the name of one of mmc_plugin, such as mmc/vitb_400e.py'
+    )
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint; without a path, from the newest whole one in the work '
+        'dir, or from the start if there is none',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--no-validate', action='store_true', help='do not evaluate in between')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the total batch size',
+    )
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='do not pin memory in dataloaders'
+    )
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start the workers of dataloaders anew each epoch',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config; lists as key="[a,b]", without white space',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Switch ``cfg.optim_wrapper`` to mixed precision: fp16 on a GPU, bfloat16 without one."""
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind in MIXED_PRECISION:
+        cli.say(f'--amp changes nothing: the config trains in mixed precision already ({kind}).')
+    elif kind != 'OptimWrapper':
+        raise ValueError(f'--amp cannot be used with {kind}, only with OptimWrapper')
+    elif torch.cuda.is_available():
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+
+
+def set_resume(cfg: Config, resume: str) -> None:
+    """Set where ``cfg`` goes on from: a checkpoint, or with 'auto' the work dir's newest one."""
+    if resume == 'auto':
+        checkpoint = find_resumable_checkpoint(cfg.work_dir)
+        if checkpoint is None:
+            cli.say(f'--resume: no whole checkpoint in {cfg.work_dir}, so from the beginning.')
+            return
+    elif '://' in resume or Path(resume).is_file():
+        checkpoint = resume
+    else:
+        raise FileNotFoundError(f'the checkpoint {resume} to resume from does not exist')
+    cfg.resume = True
+    cfg.load_from = str(checkpoint)
+    cli.say(f'--resume: going on from {checkpoint}.')
+
+
+def build_config(args: argparse.Namespace) -> Config:
+    """The config of the run, with the command line merged in."""
+    cfg = cli.load_config(args.config, args.cfg_options, args.launcher, args.work_dir)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        use_mixed_precision(cfg)
+    if args.resume is not None:
+        set_resume(cfg, args.resume)
+    if args.auto_scale_lr:
+        if cfg.get('auto_scale_lr') is None:
+            raise ValueError(
+                '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
+            )
+        cfg.auto_scale_lr.enable = True
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cli.complete_loader(
+            cfg,
+            name,
+            pin_memory=not args.no_pin_memory,
+            persistent_workers=not args.no_persistent_workers,
+        )
+    return cfg
+
+
+def main() -> None:
+    args = parse_args()
+    with cli.one_sentence_errors():
+        cfg = build_config(args)
+        cli.prepare_launch(cfg)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        cli.check_batches(runner)
+        runner.train()
+
+
+if __name__ == '__main__':
+    main()
