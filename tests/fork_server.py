@@ -5,8 +5,8 @@ by the dozen. Reads one job a line from standard input, as JSON, answers with th
 fork (the leader of a process group, so that its workers die with it) and, when that has ended, with
 its wait status.
 
-A job: ``config`` (path), ``work_dir``, ``options`` (overrides of the config), ``log`` (file for
-what the run prints) and optionally ``die``: [where, n] kills the run with SIGKILL
+A job: ``arguments`` (of ``tools/train.py``), ``log`` (file for what the run prints) and optionally
+``die``: [where, n] kills the run with SIGKILL
 
 - ``['writing', n]``: when half of the n-th checkpoint file is written;
 - ``['before rename', n]``, ``['after rename', n]``: around the n-th rename of a finished file, of
@@ -15,6 +15,8 @@ what the run prints) and optionally ``die``: [where, n] kills the run with SIGKI
 """
 import json
 import os
+import os.path as osp
+import runpy
 import signal
 import sys
 
@@ -22,20 +24,18 @@ import cv2
 import torch
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
-from mmengine.runner import Runner
+from mmengine.utils.dl_utils import collect_env
+from mmpretrain import datasets, engine, visualization  # noqa: F401  imported late by a run
 
 import mmc_plugin  # noqa: F401  registers
-from mmc_plugin.engine.checkpoint import LAST_CHECKPOINT, find_resumable_checkpoint
+from mmc_plugin.engine.checkpoint import LAST_CHECKPOINT
+
+TRAIN = osp.join(osp.dirname(osp.dirname(osp.abspath(__file__))), 'tools', 'train.py')
 
 
-def train(job: dict) -> None:
-    """Train, or go on from the newest whole checkpoint, as ``tools/train.py --resume`` does."""
-    config = Config.fromfile(job['config'])
-    config.merge_from_dict(job['options'])
-    config.work_dir = job['work_dir']
-    config.resume = True
-    config.load_from = find_resumable_checkpoint(config.work_dir)
-    Runner.from_cfg(config).train()
+def plain_text(config: Config) -> str:
+    """A config's text without yapf, which takes most of the time of a small run."""
+    return '\n'.join(f'{key} = {value!r}' for key, value in config.to_dict().items())
 
 
 def arm(where: str, number: int) -> None:
@@ -79,6 +79,8 @@ def main() -> None:
     """Serve until standard input ends."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    collect_env()  # imports setuptools
+    Config.pretty_text = property(plain_text)
     print('ready', flush=True)
     for line in sys.stdin:
         job = json.loads(line)
@@ -91,7 +93,8 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             if 'die' in job:
                 arm(*job['die'])
-            train(job)
+            sys.argv = [TRAIN, *job['arguments']]
+            runpy.run_path(TRAIN, run_name='__main__')
             sys.exit()
         print(process, flush=True)
         print(os.waitpid(process, 0)[1], flush=True)

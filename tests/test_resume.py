@@ -32,7 +32,8 @@ model = dict(
     patch_head=dict(out_channels=16, **tiny),
     cls_head=dict(out_channels=16, **tiny))
 tiny_view = [
-    dict(type='ViewCrop', size=32, scale=(0.2, 1.0)), dict(type='RandomFlip', prob=0.5), dict(type='ViewGrayscale', prob=0.2)]
+    dict(type='ViewCrop', size=32, scale=(0.2, 1.0)), dict(type='ViewFlip', prob=0.5),
+    dict(type='ViewGrayscale', prob=0.2)]
 train_dataloader = dict(
     batch_size=8, num_workers=2, persistent_workers=True, pin_memory=False,
     dataset=dict(data_root='{images}', pipeline=[
@@ -44,7 +45,9 @@ train_cfg = dict(max_epochs={epochs})
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=1, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=1, convert_to_iter_based=True)]
-custom_hooks = [dict(type='SeedEachIteration'), dict(type='MomentumTeacherHook'), dict(type='LossGuardHook'), dict(type='ThroughputHook')]
+custom_hooks = [
+    dict(type='SeedEachIteration'), dict(type='MomentumTeacherHook'), dict(type='LossGuardHook'),
+    dict(type='ThroughputHook'), dict(type='SkippedImagesHook')]
 default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(interval=1, max_keep_ckpts=2))
@@ -86,34 +89,30 @@ class ForkServer:
         assert line, 'the fork server has died'
         return line.strip()
 
-    def run(self, work_dir, after: float | None = None, die=None, **options) -> bool:
-        """Train until the end, or until it is killed.
+    def run(self, work_dir, after: tuple[int, float] | None = None, die=None, options=()) -> bool:
+        """Train until the end, or until it is killed, going on from what there is.
 
         Args:
             work_dir (Path): Work directory.
-            after (float, optional): Seconds until SIGKILL.
-            die (tuple, optional): Point of a checkpoint's way to kill it at.
-            **options: Overrides of the config, with ``__`` for a dot.
+            after (tuple[int, float], optional): Iterations, and seconds after the last of them,
+                until SIGKILL.
+            die (tuple, optional): Point of a checkpoint's way to the disk to kill it at.
+            options (Sequence[str]): Overrides of the config.
 
         Returns:
             bool: Whether it came to its end.
         """
         work_dir.mkdir(exist_ok=True)
         log = work_dir / 'printed.txt'
-        job = dict(
-            config=self.config, work_dir=str(work_dir), log=str(log),
-            options={key.replace('__', '.'): value for key, value in options.items()})
-        if die is not None:
-            job['die'] = die
+        arguments = [self.config, '--work-dir', str(work_dir), '--resume']
+        if options:
+            arguments += ['--cfg-options', *options]
+        job = dict(arguments=arguments, log=str(log)) | (dict(die=die) if die else {})
         self.process.stdin.write(json.dumps(job) + '\n')
         self.process.stdin.flush()
         leader = int(self._line())
         if after is not None:
-            time.sleep(after)
-            try:
-                os.killpg(leader, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # it was done before
+            kill_after(leader, work_dir, *after)
         status = int(self._line())
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         assert killed or status == 0, log.read_text()[-3000:]
@@ -121,8 +120,20 @@ class ForkServer:
 
     def close(self) -> None:
         """End the server."""
-        self.process.stdin.close()
-        self.process.wait(10)
+        self.process.communicate(timeout=20)
+
+
+def kill_after(leader: int, work_dir, iterations: int, seconds: float) -> None:
+    """Kill a process group ``seconds`` after its run has done so many more iterations."""
+    done = sum(map(len, losses(work_dir).values()))
+    try:
+        while sum(map(len, losses(work_dir).values())) < done + iterations:
+            os.killpg(leader, 0)
+            time.sleep(0.01)
+        time.sleep(seconds)
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it came to its end before
 
 
 @pytest.fixture(scope='module')
@@ -148,17 +159,15 @@ def losses(work_dir) -> dict[int, list[tuple]]:
 
 
 @pytest.fixture(scope='module')
-def reference(server, tmp_path_factory) -> tuple[dict[int, tuple], float]:
-    """Losses of a run that is never killed, and the seconds it takes."""
+def reference(server, tmp_path_factory) -> dict[int, tuple]:
+    """Iteration → losses of a run that is never killed."""
     work_dir = tmp_path_factory.mktemp('reference')
-    start = time.perf_counter()
     assert server.run(work_dir)
-    seconds = time.perf_counter() - start
     seen = losses(work_dir)
     assert sorted(seen) == list(range(1, EPOCHS * ITERS + 1))
     rows = {iteration: rows[0] for iteration, rows in seen.items()}
     assert len(set(rows.values())) == len(rows)
-    return rows, seconds
+    return rows
 
 
 def assert_equal(work_dir, reference: dict[int, tuple]) -> None:
@@ -169,33 +178,68 @@ def assert_equal(work_dir, reference: dict[int, tuple]) -> None:
         assert set(rows) == {reference[iteration]}, f'iteration {iteration}'
 
 
-def test_killed_at_random_times(server, reference, tmp_path):
-    rows, seconds = reference
-    generator = random.Random(1)
-    kills, attempt = 0, 0
-    while kills < 10:
-        work_dir = tmp_path / str(attempt)
-        attempt += 1
-        while not server.run(work_dir, after=generator.uniform(0.3, 1.0) * seconds):
-            kills += 1
-        assert_equal(work_dir, rows)
+def test_killed_at_random_points(server, reference, tmp_path):
+    generator = random.Random(0)
+    for number, kills in enumerate((5, 5)):
+        work_dir = tmp_path / str(number)
+        for _ in range(kills):
+            # At most three and a bit: with an epoch of three, not before the last one is saved.
+            point = generator.randint(0, ITERS), generator.uniform(0, 0.2)
+            if server.run(work_dir, after=point):
+                break
+        else:
+            server.run(work_dir)
+        assert_equal(work_dir, reference)
 
 
 POINTS = [
     ('writing', 1), ('writing', 3), ('before rename', 1), ('after rename', 3), ('before rename', 4),
-    ('after rename', 4), ('before removal', 1)]
+    ('after rename', 4), ('before removal', 1)]  # fmt: skip
 
 
 def test_killed_while_saving(server, reference, tmp_path):
-    rows, _ = reference
     leftovers = 0
     for number, point in enumerate(POINTS):
         work_dir = tmp_path / str(number)
         assert not server.run(work_dir, die=point), f'{point} was not reached'
-        left = glob(osp.join(work_dir, '*.tmp'))
-        leftovers += len(left)
+        leftovers += len(glob(osp.join(work_dir, '*.tmp')))
         assert server.run(work_dir)
-        assert_equal(work_dir, rows)
+        assert_equal(work_dir, reference)
         assert not glob(osp.join(work_dir, '*.tmp'))
         assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / f'epoch_{EPOCHS}.pth')
+    # Half-written files were really there, and are gone.
     assert leftovers == sum(where in ('writing', 'before rename') for where, _ in POINTS)
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_resumed_with_other_workers(server, reference, tmp_path, workers):
+    assert not server.run(tmp_path, after=(ITERS + 1, 0.0))
+    assert server.run(tmp_path, options=[f'train_dataloader.num_workers={workers}'])
+    assert_equal(tmp_path, reference)
+
+
+def test_broken_newest_is_passed_over(server, reference, tmp_path):
+    assert not server.run(tmp_path, die=('after rename', 6))
+    newest = tmp_path / 'epoch_3.pth'
+    with open(newest, 'r+b') as file:
+        file.truncate(newest.stat().st_size // 2)
+    assert server.run(tmp_path)
+    assert_equal(tmp_path, reference)
+    printed = ' '.join((tmp_path / 'printed.txt').read_text().split())
+    assert f'The checkpoint {newest} is passed over: it is cut short' in printed
+    assert len(losses(tmp_path)[2 * ITERS + 1]) == 2  # gone on from the second epoch
+
+
+def test_command_line(config, reference, tmp_path):
+    command = [
+        sys.executable, '-W', 'ignore', osp.join(ROOT, 'tools', 'train.py'), config,
+        '--work-dir', str(tmp_path), '--resume']  # fmt: skip
+    environment = dict(os.environ, PYTHONPATH=ROOT, OMP_NUM_THREADS='1')
+    with open(tmp_path / 'printed.txt', 'w') as log:
+        options = dict(env=environment, stdout=log, stderr=log, start_new_session=True)
+        with subprocess.Popen(command, **options) as run:
+            kill_after(run.pid, tmp_path, ITERS + 2, 0.0)
+        assert run.returncode == -signal.SIGKILL
+        assert subprocess.run(command, **options).returncode == 0
+    assert_equal(tmp_path, reference)
+    assert len(losses(tmp_path)[1]) == 1

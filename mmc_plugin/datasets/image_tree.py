@@ -191,8 +191,8 @@ class ImageTree(SeededItems, BaseDataset):
         path, reason = skipped[-1]
         raise RuntimeError(
             f'{len(skipped)} images drawn one after another from {self.data_root!r} cannot be '
-            f'read, the last being {path!r} ({reason}); check that the folder is still there and its '
-            'files are whole.'
+            f'read, the last being {path!r} ({reason}); check that the folder is still there and '
+            'its files are whole.'
         )
 
     def _check_root(self) -> None:

@@ -67,7 +67,7 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
         axis.set_xlabel('iteration', fontsize=9)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=.3)
-        if axis.get_legend_handles_labels()[1] != [''] * len(axis.lines):
+        if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7, frameon=False)
     for axis in list(axes):
         axis.set_visible(False)

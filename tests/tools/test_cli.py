@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -79,6 +80,7 @@ def config(labelled, tmp_path_factory) -> Path:
 
 
 def run(*command, cwd, **environment) -> subprocess.CompletedProcess:
+    """Run a program in a process of its own."""
     environment = {
         **os.environ,
         'PYTHONPATH': str(ROOT),
@@ -93,13 +95,32 @@ def run(*command, cwd, **environment) -> subprocess.CompletedProcess:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=250,
         stdin=subprocess.DEVNULL,
     )
 
 
-def train(*arguments, cwd, **environment) -> subprocess.CompletedProcess:
-    return run(sys.executable, TOOLS / 'train.py', *arguments, cwd=cwd, **environment)
+@pytest.fixture
+def call(monkeypatch, tmp_path, capfd):
+    """Run a tool as a program but in this process, which has the libraries loaded."""
+
+    def call(tool: str, *arguments, **environment) -> subprocess.CompletedProcess:
+        command = [str(TOOLS / tool), *map(str, arguments)]
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, 'argv', command)
+            patch.setenv('LOCAL_RANK', '0')
+            patch.delenv('RANK', raising=False)
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            try:
+                runpy.run_path(command[0], run_name='__main__')
+                code = 0
+            except SystemExit as stop:
+                code = stop.code
+        return subprocess.CompletedProcess(command, code, *capfd.readouterr())
+
+    return call
 
 
 def only_sentence(done: subprocess.CompletedProcess) -> str:
@@ -120,7 +141,10 @@ def scalars(work_dir: Path) -> list[dict]:
 def trained(config, tmp_path_factory) -> Path:
     """Work dir of one epoch."""
     work_dir = tmp_path_factory.mktemp('run') / 'work dir'
-    done = train(config, '--work-dir', work_dir, '--auto-scale-lr', cwd=work_dir.parent)
+    done = run(
+        sys.executable, TOOLS / 'train.py', config, '--work-dir', work_dir, '--auto-scale-lr',
+        cwd=work_dir.parent,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return work_dir
 
@@ -133,24 +157,16 @@ def test_train_writes_checkpoint_and_scales_the_learning_rate(trained):
     assert any('accuracy/top1' in record for record in scalars(trained))
 
 
-def test_resume_goes_on_from_the_newest_whole_checkpoint(config, trained, tmp_path):
+def test_resume_goes_on_from_the_newest_whole_checkpoint(config, trained, call, tmp_path):
     work_dir = tmp_path / 'copy'
     work_dir.mkdir()
     whole = (trained / 'epoch_1.pth').read_bytes()
     (work_dir / 'epoch_1.pth').write_bytes(whole)
     (work_dir / 'epoch_2.pth').write_bytes(whole[: len(whole) // 2])
     (work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_2.pth'))
-    done = train(
-        config,
-        '--work-dir',
-        work_dir,
-        '--resume',
-        '--no-validate',
-        '--cfg-options',
-        'train_cfg.max_epochs=2',
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    options = ('--no-validate', '--cfg-options', 'train_cfg.max_epochs=2')
+    done = call('train.py', config, '--work-dir', work_dir, '--resume', *options)
+    assert done.returncode == 0
     assert f'--resume: going on from {work_dir}/epoch_1.pth.' in done.stdout
     records = scalars(work_dir)
     assert [record['epoch'] for record in records if 'loss' in record] == [2] * 5
@@ -173,56 +189,74 @@ def test_dist_train_runs_two_processes_without_a_gpu(config, tmp_path):
     assert len([record for record in scalars(tmp_path / 'work dir') if 'loss' in record]) == 2
 
 
-def test_test_sh_reports_the_metrics(config, trained, tmp_path):
-    done = run(
-        'bash', TOOLS / 'test.sh', config, trained / 'epoch_1.pth', 1,
-        '--work-dir', 'work dir', '--out', 'the metrics.json', '--out-item', 'metrics',
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_test_reports_the_metrics(config, trained, call, tmp_path):
+    options = ('--work-dir', 'work dir', '--out', 'the metrics.json', '--out-item', 'metrics')
+    done = call('test.py', config, trained / 'epoch_1.pth', *options)
+    assert done.returncode == 0
     metrics = json.loads((tmp_path / 'the metrics.json').read_text())
     last = [record for record in scalars(trained) if 'accuracy/top1' in record][-1]
     assert metrics['accuracy/top1'] == last['accuracy/top1']
 
 
-def test_missing_config_and_checkpoint_are_named(config, tmp_path):
-    assert 'the config nowhere/none.py is neither' in only_sentence(
-        train('nowhere/none.py', cwd=tmp_path)
-    )
-    done = train(config, '--resume', 'gone.pth', cwd=tmp_path)
-    assert 'the checkpoint gone.pth to resume from does not exist' in only_sentence(done)
-    done = run(sys.executable, TOOLS / 'test.py', config, 'gone.pth', cwd=tmp_path)
-    assert 'the checkpoint gone.pth does not exist' in only_sentence(done)
+def test_missing_config_and_checkpoint_are_named(config, call):
+    line = only_sentence(call('train.py', 'nowhere/none.py'))
+    assert 'the config nowhere/none.py is neither' in line
+    line = only_sentence(call('train.py', config, '--resume', 'gone.pth'))
+    assert 'the checkpoint gone.pth to resume from does not exist' in line
+    line = only_sentence(call('test.py', config, 'gone.pth'))
+    assert 'the checkpoint gone.pth does not exist' in line
 
 
-def test_missing_data_root_is_named(config, tmp_path):
+def test_missing_data_root_is_named(config, call):
     option = 'train_dataloader.dataset.data_root=nowhere'
-    done = train(config, '--cfg-options', option, cwd=tmp_path)
-    assert 'nowhere' in only_sentence(done)
-    done = train(config, '--cfg-options', option, cwd=tmp_path, MMC_TRACEBACK='1')
-    assert done.returncode == 1 and 'Traceback' in done.stderr
+    assert 'nowhere' in only_sentence(call('train.py', config, '--cfg-options', option))
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        call('train.py', config, '--cfg-options', option, MMC_TRACEBACK='1')
 
 
-def test_fewer_images_than_a_batch_are_refused(config, tmp_path):
-    done = train(config, '--cfg-options', 'train_dataloader.batch_size=11', cwd=tmp_path)
+def test_fewer_images_than_a_batch_are_refused(config, call):
+    done = call('train.py', config, '--cfg-options', 'train_dataloader.batch_size=11')
     assert '10 images do not fill one batch: each of 1 process(es) takes 11' in only_sentence(done)
 
 
-def fake_srun(folder: Path) -> dict[str, str]:
-    """Environment in which ``srun`` writes down its arguments, one a line."""
-    script = folder / 'srun'
-    script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    script.chmod(0o755)
-    return dict(PATH=f'{folder}{os.pathsep}{os.environ["PATH"]}')
+def test_a_config_without_a_test_is_refused(config, trained, call):
+    done = call(
+        'test.py', config, trained / 'epoch_1.pth', '--cfg-options', 'test_evaluator=None'
+    )
+    assert 'describes no test: it has no test_evaluator' in only_sentence(done)
+
+
+@pytest.mark.parametrize(
+    ('gpus', 'command'),
+    [
+        ((), ['test.py', 'a config.py', 'a b.pth', '--amp']),
+        ((1,), ['test.py', 'a config.py', 'a b.pth', '--amp']),
+        ((3,), ['test.py', 'a config.py', 'a b.pth', '--launcher', 'pytorch', '--amp']),
+    ],
+)
+def test_test_sh_chooses_one_process_or_several(gpus, command, tmp_path):
+    script = ('bash', TOOLS / 'test.sh', 'a config.py', 'a b.pth', *gpus, '--amp')
+    done = run(*script, cwd=tmp_path, PYTHON=echo(tmp_path / 'python'))
+    lines = done.stdout.splitlines()
+    assert lines[-len(command) :] == [str(TOOLS / 'test.py'), *command[1:]]
+    assert ('--nproc_per_node=3' in lines) == (gpus == (3,))
+
+
+def echo(path: Path) -> str:
+    """Make a program that prints its arguments, one a line."""
+    path.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    path.chmod(0o755)
+    return str(path)
 
 
 def test_slurm_scripts_pass_everything_on(tmp_path):
-    environment = fake_srun(tmp_path)
+    echo(tmp_path / 'srun')
+    path = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
     options = ('--cfg-options', 'a="[1, 2]"')
-    environment |= dict(GPUS='16', CPUS_PER_TASK='7', SRUN_ARGS='--qos=high --time=1:00')
+    environment = dict(GPUS='16', CPUS_PER_TASK='7', SRUN_ARGS='--qos=high --time=1:00')
     done = run(
         'bash', TOOLS / 'slurm_train.sh', 'part', 'a job', 'my config.py', 'work dir', *options,
-        cwd=tmp_path, **environment,
+        cwd=tmp_path, PATH=path, **environment,
     )  # fmt: skip
     assert done.stdout.splitlines() == [
         '-p',
@@ -244,8 +278,8 @@ def test_slurm_scripts_pass_everything_on(tmp_path):
         *options,
     ]
     done = run(
-        'bash', TOOLS / 'slurm_test.sh', 'part', 'job', 'c.py', 'a b.pth', cwd=tmp_path,
-        **fake_srun(tmp_path), GPUS='2',
+        'bash', TOOLS / 'slurm_test.sh', 'part', 'job', 'c.py', 'a b.pth',
+        cwd=tmp_path, PATH=path, GPUS='2',
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert lines[-4:] == [str(TOOLS / 'test.py'), 'c.py', 'a b.pth', '--launcher=slurm']
@@ -262,11 +296,8 @@ def test_scripts_say_what_is_missing(script, arguments, tmp_path):
 
 
 def test_dist_train_hands_the_nodes_to_torchrun(tmp_path):
-    python = tmp_path / 'python'
-    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    python.chmod(0o755)
     done = run(
-        'bash', TOOLS / 'dist_train.sh', 'c.py', 8, '--amp', cwd=tmp_path, PYTHON=str(python),
+        'bash', TOOLS / 'dist_train.sh', 'c.py', 8, '--amp', cwd=tmp_path, PYTHON=echo(tmp_path / 'python'),
         NNODES='2', NODE_RANK='1', PORT='1234', MASTER_ADDR='10.0.0.1',
     )  # fmt: skip
     assert done.stdout.splitlines() == [

@@ -1,4 +1,4 @@
-"""Image operations of the view augmentations, on BGR uint8 arrays, equal to those of PIL.
+"""Image operations of the view augmentations on BGR uint8 arrays: those of PIL, up to rounding.
 
 The releases of SiT, DINO, iBOT and others augment with torchvision on PIL images. These functions
 give the same pictures in a fraction of the time; each states what is left of a difference, measured

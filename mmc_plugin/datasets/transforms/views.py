@@ -1,6 +1,6 @@
 """View augmentations of self-supervised learning: torchvision's distribution, at OpenCV's speed.
 
-The defaults are those of the paper (arXiv 2308.11448 §4) and of the SiT release for what the paper
+The defaults are those of the paper (arXiv 2308.11448) and of the SiT release for what the paper
 leaves out. All take ``results['img']``, a BGR uint8 array (H, W, 3), leave that array untouched,
 draw from numpy's global state and run on one core. The pixel arithmetic, and how far it is from
 PIL's, is in :mod:`mmc_plugin.datasets.transforms.view_ops`.

@@ -1,17 +1,23 @@
 from .feature_monitor import FeatureMonitorHook
 from .loss_guard import LossGuardHook
 from .momentum_teacher_hook import MomentumTeacherHook
+from .reconstruction_panel import ReconstructionPanelHook
 from .safe_checkpoint import SafeCheckpointHook
 from .seed_iteration import SeedEachIteration
+from .similarity_panel import SimilarityPanelHook
 from .skipped_images import SkippedImagesHook
 from .throughput import ThroughputHook
+from .time_limit import TimeLimitHook
 
 __all__ = [
     'FeatureMonitorHook',
     'LossGuardHook',
     'MomentumTeacherHook',
+    'ReconstructionPanelHook',
     'SafeCheckpointHook',
     'SeedEachIteration',
+    'SimilarityPanelHook',
     'SkippedImagesHook',
     'ThroughputHook',
+    'TimeLimitHook',
 ]

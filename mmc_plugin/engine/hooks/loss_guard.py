@@ -11,7 +11,7 @@ from ..checkpoint import read_last_checkpoint
 
 
 def check_train_dataloader(dataloader: DataLoader) -> None:
-    """Refuse a training set that does not fill one batch.
+    """Refuse a training set that fills no batch.
 
     A tool should call it with ``runner.train_dataloader`` before ``runner.train()``: schedulers
     with ``convert_to_iter_based`` fail in mmengine before the first hook is called.
@@ -19,16 +19,14 @@ def check_train_dataloader(dataloader: DataLoader) -> None:
     Raises:
         ValueError: With the numbers and what to change.
     """
-    batch_size = dataloader.batch_size or getattr(dataloader.batch_sampler, 'batch_size', 1)
-    images = len(dataloader.sampler)
-    if images >= batch_size:
+    if len(dataloader) > 0:
         return
     processes = get_world_size()
     share = '' if processes == 1 else f' for each of the {processes} processes'
     raise ValueError(
-        f'The training set has {images} images{share}, fewer than one batch: add images to '
-        'train_dataloader.dataset.data_root, or set train_dataloader.batch_size (now '
-        f'{batch_size}) to {images} or less.'
+        f'The training set has {len(dataloader.sampler)} images{share}, fewer than one batch of '
+        f'{dataloader.batch_size}: add images, set train_dataloader.batch_size to their number or '
+        'less, or train_dataloader.drop_last to False.'
     )
 
 

@@ -12,8 +12,8 @@ from mmpretrain.registry import HOOKS
 class TimeLimitHook(Hook):
     """Stops the training after the first epoch that ends later than ``seconds`` after its start.
 
-    Checkpoint and hooks of that epoch run as ever, so the run can be resumed; the time counts anew
-    from each start.
+    The hooks of that epoch run as ever, so with a checkpoint at each epoch nothing is lost and the
+    run can be resumed; the time counts anew from each start.
 
     Args:
         seconds (float): Time that the training may take.

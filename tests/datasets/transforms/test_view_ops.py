@@ -144,7 +144,7 @@ def test_crop_and_resize(name, box, size):
 
 
 def test_antialiasing():
-    """A chessboard of single pixels averages to grey; without a low-pass it stays black and white."""
+    """A chessboard of single pixels averages to grey; without a low-pass it stays as it is."""
     board = (np.indices((400, 400)).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, -1)
     ours = view_ops.crop_and_resize(board, (0, 0, 400, 400), (100, 100))
     assert np.abs(ours[4:-4, 4:-4].astype(int) - 127.5).max() < 8

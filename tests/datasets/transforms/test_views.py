@@ -308,7 +308,7 @@ def test_two_views_in_an_mmpretrain_pipeline():
     first, again, other = run(5), run(5), run(6)
     assert [view.shape for view in first] == [(32, 32, 3), (32, 32, 3), (16, 16, 3), (16, 16, 3)]
     assert all(view.dtype == np.uint8 and view.flags.c_contiguous for view in first)
-    for a, b, c in zip(first, again, other):
+    for a, b, c in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(a, b)
         assert (a != c).any()
     assert (first[2] != first[3]).any()  # each view draws for itself

@@ -1,17 +1,17 @@
-# Two global views of 64² and their group masks for small images, patch 8.
-crop = dict(type='ViewCrop', size=64, scale=(0.2, 1.0))
+# Two global views of 48² and their group masks for small images, patch 12.
+crop = dict(type='ViewCrop', size=48, scale=(0.2, 1.0))
 colour = [
     dict(type='ViewFlip', prob=0.5),
     dict(type='ViewColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
     dict(type='ViewGrayscale', prob=0.2),
 ]
-# No blur: it is meant for 224² and wipes out what 64² can show.
+# No blur: it is meant for 224² and wipes out what 48² can show.
 view1 = [crop, *colour]
 view2 = [crop, *colour, dict(type='ViewSolarize', prob=0.2)]
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='MultiView', num_views=[1, 1], transforms=[view1, view2]),
-    dict(type='GMMLMask', align=8),
+    dict(type='GMMLMask', align=12),
     dict(type='PackViews'),
 ]
 train_dataloader = dict(

@@ -1,0 +1,65 @@
+# A small vision transformer for a first look, a few minutes on two CPU cores: tools/quickstart.sh.
+# The method is that of the other configs; size and schedule are ours.
+_base_ = [
+    '../_base_/models/mmc_vits16.py',
+    '../_base_/datasets/views_224.py',
+    '../_base_/schedules/mmc_adamw.py',
+    '../_base_/default_runtime.py',
+]
+size, patch, width = 96, 8, 192
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True,
+            embed_dims=width,
+            num_layers=6,
+            num_heads=3,
+            feedforward_channels=4 * width,
+        ),
+        img_size=size,
+        patch_size=patch,
+        drop_path_rate=0.0,
+    ),
+    rec_head=dict(in_channels=width, patch_size=patch, hidden_channels=2 * width),
+    patch_head=dict(in_channels=width, hidden_channels=2 * width, out_channels=64),
+    cls_head=dict(in_channels=width, hidden_channels=2 * width, out_channels=64),
+)
+
+crop = dict(type='ViewCrop', size=size, scale=(0.2, 1.0))
+view1 = [crop, *_base_.colour]
+view2 = [crop, *_base_.colour, dict(type='ViewSolarize', prob=0.2)]
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='MultiView', num_views=[1, 1], transforms=[view1, view2]),
+    dict(type='GMMLMask', align=patch),
+    dict(type='PackViews'),
+]
+train_dataloader = dict(
+    batch_size=24,
+    num_workers=2,
+    # An epoch is 240 samples, of however few or many images.
+    sampler=dict(_delete_=True, type='FixedLengthSampler', length=240),
+    dataset=dict(pipeline=train_pipeline),
+)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+auto_scale_lr = dict(enable=False)
+train_cfg = dict(max_epochs=40)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=True, end=2, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True, begin=2, convert_to_iter_based=True
+    ),
+]
+default_hooks = dict(
+    logger=dict(interval=5),
+    checkpoint=dict(interval=5, max_keep_ckpts=1),
+)
+custom_hooks = [
+    dict(type='SeedEachIteration'),
+    dict(type='MomentumTeacherHook', momentum=0.99, end_momentum=1.0),
+    dict(type='LossGuardHook'),
+    dict(type='ThroughputHook'),
+    dict(type='SkippedImagesHook'),
+    dict(type='FeatureMonitorHook', interval=5, unlabelled_images=128, resize=96, crop=96),
+    dict(type='ReconstructionPanelHook', interval=10),
+]

@@ -1,0 +1,14 @@
+# ViT-S/16 on any folder of images, one GPU.
+#   python tools/train.py configs/mmc/vits_folder.py \
+#       --cfg-options train_dataloader.dataset.data_root=/path/to/images
+_base_ = [
+    '../_base_/models/mmc_vits16.py',
+    '../_base_/datasets/views_224.py',
+    '../_base_/schedules/mmc_adamw.py',
+    '../_base_/default_runtime.py',
+]
+train_dataloader = dict(
+    batch_size=96,  # our choice: fits into 24 GB; smaller cards: 48
+    dataset=dict(data_root='{{$MMC_IMAGES:data/images}}'),
+)
+train_cfg = dict(max_epochs=200)

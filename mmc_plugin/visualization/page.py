@@ -1,0 +1,83 @@
+"""A page that shows a run: one HTML file beside its pictures."""
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.55 system-ui, "DejaVu Sans", sans-serif; margin: 0 auto; max-width: 60rem;
+  padding: 1.5rem; color: #222; background: #fff; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: .5rem 0; }
+h2 { font-size: 1.2rem; margin: 2.4rem 0 .5rem; border-bottom: 1px solid #ddd; }
+p { margin: .4rem 0 .8rem; }
+img { display: block; max-width: 100%; height: auto; margin: .8rem auto; background: #fff;
+  border: 1px solid #ddd; border-radius: 6px; }
+table { border-collapse: collapse; }
+th, td { text-align: left; padding: .25rem 1.2rem .25rem 0; vertical-align: top; }
+th { font-weight: 600; white-space: nowrap; }
+td { overflow-wrap: anywhere; }
+pre { background: #f4f4f4; border-radius: 6px; padding: .7rem .9rem; overflow-x: auto;
+  font-size: .85rem; line-height: 1.4; }
+@media (prefers-color-scheme: dark) {
+  body { color: #ddd; background: #181818; }
+  h2, img { border-color: #444; }
+  pre { background: #262626; }
+}
+</style>
+</head>
+<body>
+<h1>$title</h1>
+$intro
+$sections
+</body>
+</html>
+""")
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of plain text."""
+    return f'<p>{escape(text)}</p>'
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """A table of names and what they stand for."""
+    cells = '\n'.join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+                      for name, value in rows)
+    return f'<table>\n{cells}\n</table>'
+
+
+def picture(name: str, words: str) -> str:
+    """A picture that lies beside the page, with words for those who cannot see it."""
+    return f'<img src="{quote(name)}" alt="{escape(words)}">'
+
+
+def command(text: str) -> str:
+    """A command, or several lines of code."""
+    return f'<pre>{escape(text)}</pre>'
+
+
+def write_page(path: str, title: str, intro: str, sections: Sequence[tuple[str, str]]) -> None:
+    """Write a page without outside references but to pictures beside it.
+
+    Args:
+        path (str): The HTML file.
+        title (str): Plain text.
+        intro (str): HTML.
+        sections (Sequence[tuple[str, str]]): Headings as plain text, bodies as HTML.
+    """
+    body = '\n'.join(f'<h2>{escape(heading)}</h2>\n{html}' for heading, html in sections)
+    text = _PAGE.substitute(title=escape(title), intro=intro, sections=body)
+    temporary = Path(f'{path}.tmp')
+    temporary.write_text(text, encoding='utf-8')
+    os.replace(temporary, path)

@@ -1,0 +1,124 @@
+"""Show what a config trains on: augmented views, their corruption and its masks.
+
+    python tools/visualization/browse_dataset.py configs/mmc/vits_folder.py \
+        --cfg-options train_dataloader.dataset.data_root=/path/to/images
+
+Samples pass through the pipeline, the collate function, the data preprocessor and the corruption
+of a training (arXiv 2308.11448, figure 8). They are those that come first in a training of the
+seed; its noise is another.
+"""
+
+import argparse
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dataset import COLLATE_FUNCTIONS
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS, MODELS
+
+from mmc_plugin.datasets.seeding import SeededSampler
+from mmc_plugin.datasets.transforms.loading import LoadImage
+from mmc_plugin.engine import cli
+from mmc_plugin.engine.hooks.model_access import denormalise
+from mmc_plugin.models.utils import corrupt
+from mmc_plugin.visualization.samples import Sample, sample_sheet
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'config', help='a config file, or the name of one of mmc_plugin, such as mmc/vitb_400e.py'
+    )
+    parser.add_argument(
+        '--output-dir', default='work_dirs/browse_dataset', help='folder for the pictures'
+    )
+    parser.add_argument('-n', '--number', type=int, default=8, help='samples, 8 by default')
+    parser.add_argument('--per-sheet', type=int, default=8, help='samples a picture')
+    parser.add_argument('--seed', type=int, default=0, help='of order, views and corruption')
+    parser.add_argument(
+        '--show-original', action='store_true', help='show the images before augmentation too'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override settings of the config',
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    if args.number < 1 or args.per_sheet < 1:
+        parser.error('--number and --per-sheet must be at least 1')
+    return args
+
+
+def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> list[Sample]:
+    """The first ``number`` samples of a training, or as many as there are images.
+
+    Raises:
+        ValueError: If the config's pipeline makes no views and masks.
+    """
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    keys = itertools.islice(SeededSampler(dataset, seed=seed, shuffle=True), number)
+    items = [dataset[key] for key in keys]
+    missing = {'views', 'mask', 'alien'} - set(items[0]['inputs'])
+    if missing:
+        raise ValueError(
+            f'the training pipeline of {cfg.filename} gives no {" and no ".join(sorted(missing))}: '
+            'only configs with MultiView, GMMLMask and PackViews can be shown'
+        )
+    collate = dict(cfg.train_dataloader.get('collate_fn', dict(type='default_collate')))
+    data = COLLATE_FUNCTIONS.get(collate.pop('type'))(items, **collate)
+
+    # As the model MMC completes its settings.
+    preprocessor = dict(type='ViewDataPreprocessor') | dict(cfg.model.get('data_preprocessor', {}))
+    holder = SimpleNamespace(data_preprocessor=MODELS.build(preprocessor))
+    inputs = holder.data_preprocessor(data, training=True)['inputs']
+    generator = torch.Generator().manual_seed(seed)
+    corrupted = corrupt(inputs['views'], inputs['mask'], inputs['alien'], generator=generator)
+
+    def pictures(images: torch.Tensor) -> np.ndarray:
+        """(K, B, 3, H, W), normalised → uint8 (B, K, H, W, 3)."""
+        pixels = denormalise(holder, images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        return pixels.permute(1, 0, 3, 4, 2).numpy()
+
+    clean, corrupted = pictures(inputs['views']), pictures(corrupted)
+    crops = pictures(inputs['crops']) if 'crops' in inputs else None
+    load = LoadImage()
+    samples = []
+    for i, item in enumerate(items):
+        path = item['data_samples'].img_path
+        samples.append(
+            Sample(
+                name=Path(path).name,
+                clean=clean[i],
+                corrupted=corrupted[i],
+                mask=inputs['mask'][:, i].numpy(),
+                alien=inputs['alien'][:, i].numpy(),
+                crops=() if crops is None else list(crops[i]),
+                original=load(dict(img_path=path))['img'][..., ::-1] if show_original else None,
+            )
+        )
+    return samples
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    with cli.one_sentence_errors():
+        cfg = cli.load_config(args.config, args.cfg_options)
+        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        samples = draw_samples(cfg, args.number, args.seed, args.show_original)
+        folder = Path(args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        for page, start in enumerate(range(0, len(samples), args.per_sheet), 1):
+            part = samples[start : start + args.per_sheet]
+            title = f'{Path(args.config).stem}: samples {start + 1} to {start + len(part)}'
+            path = folder / f'samples_{page:02d}.png'
+            if not cv2.imwrite(str(path), sample_sheet(part, title)[..., ::-1]):
+                raise OSError(f'the picture {path} cannot be written')
+            print(f'wrote {path}')
+
+
+if __name__ == '__main__':
+    main()
