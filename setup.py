@@ -1,6 +1,5 @@
 """Puts configs, tools and the model index under ``mmc_plugin/.mim``; all else is in setup.cfg."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -14,8 +13,8 @@ MIM_FOLDER = Path('mmc_plugin', '.mim')
 class BuildMim(Command):
     """Fills ``mmc_plugin/.mim``, where mim and mmengine look for a package's configs and tools.
 
-    A wheel gets copies. An editable install gets links beside the sources, so that an edited
-    config is the one in use (setuptools' ``SubCommand`` protocol; git ignores them).
+    An editable install gets none: mim and ``mmc_plugin.engine.cli`` then look beside the package,
+    and a second way to the same files would make names ambiguous for mim.
     """
 
     description = 'put configs, tools and the model index under mmc_plugin/.mim'
@@ -30,20 +29,11 @@ class BuildMim(Command):
 
     def run(self):
         if self.editable_mode:
-            self._link()
             return
         shutil.rmtree(Path(self.build_lib, MIM_FOLDER), ignore_errors=True)
         for target, source in self.get_output_mapping().items():
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-
-    def _link(self):
-        MIM_FOLDER.mkdir(exist_ok=True)
-        for name in MIM_FILES:
-            link = MIM_FOLDER / name
-            if link.is_symlink():
-                link.unlink()
-            link.symlink_to(os.path.relpath(name, MIM_FOLDER))
 
     def get_source_files(self):
         files = []

@@ -19,7 +19,7 @@ FOLDERS = ('mmc_plugin', 'configs', 'tools', 'requirements')
 
 def run(*command, **kwargs) -> str:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=120, **kwargs
+        [str(part) for part in command], capture_output=True, text=True, timeout=280, **kwargs
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -44,7 +44,6 @@ def source_files(folder: Path, *suffixes: str) -> set[str]:
         for path in folder.rglob('*')
         if path.is_file()
         and '__pycache__' not in path.parts
-        and '.mim' not in path.parts
         and (not suffixes or path.suffix in suffixes)
     }
 
@@ -59,7 +58,7 @@ def tree(tmp_path_factory) -> Path:
     for name in ('README.md', 'CHANGELOG.md'):
         if (ROOT / name).is_file():
             shutil.copy2(ROOT / name, tree / name)
-    skip = shutil.ignore_patterns('__pycache__', '.mim')
+    skip = shutil.ignore_patterns('__pycache__')
     for name in FOLDERS:
         shutil.copytree(ROOT / name, tree / name, ignore=skip)
     return tree
@@ -114,8 +113,9 @@ def test_sdist_builds_the_same_wheel(tree, wheel, tmp_path):
         assert sorted(one.namelist()) == sorted(two.namelist())
 
 
-def test_configs_resolve_from_the_installed_wheel(installed, tmp_path):
+def test_configs_resolve_and_tools_run_from_the_installed_wheel(installed, tmp_path):
     code = """
+import runpy
 import sys
 from pathlib import Path
 from mmengine.config import Config
@@ -132,29 +132,33 @@ names = sorted(path for path in (mim / 'configs').rglob('*.py') if '_base_' not 
 for name in names:
     assert Config.fromfile(str(name)).model.type, name
 print(len(names))
+
+sys.argv = ['train.py', '-h']
+runpy.run_path(str(mim / 'tools' / 'train.py'), run_name='__main__')
 """
     environment = dict(os.environ, PYTHONPATH=str(installed))
     out = run(sys.executable, '-c', code, installed, cwd=tmp_path, env=environment)
     configs = [name for name in source_files(ROOT / 'configs', '.py') if '_base_' not in name]
-    assert int(out.split()[-1]) == len(configs) > 0
+    assert int(out[: out.index('usage:')].split()[-1]) == len(configs) > 0
+    assert '--auto-scale-lr' in out
 
 
-def test_tools_run_from_the_installed_wheel(installed, tmp_path):
-    script = installed / 'mmc_plugin' / '.mim' / 'tools' / 'train.py'
-    environment = dict(os.environ, PYTHONPATH=str(installed))
-    assert '--auto-scale-lr' in run(sys.executable, script, '-h', cwd=tmp_path, env=environment)
-
-
-def test_editable_install_links_to_the_sources(tree, tmp_path):
+def test_editable_install_uses_the_sources_and_adds_nothing_to_the_package(tree, tmp_path):
+    before = source_files(tree / 'mmc_plugin')
     target = tmp_path / 'site'
     offline = ('--no-deps', '--no-build-isolation', '--no-index')
     pip('install', *offline, '--target', target, '-e', tree)
-    mim = tree / 'mmc_plugin' / '.mim'
-    assert (mim / 'configs').resolve() == tree / 'configs'
-    assert (mim / 'tools').resolve() == tree / 'tools'
-    assert (mim / 'model-index.yml').resolve() == tree / 'model-index.yml'
+    assert source_files(tree / 'mmc_plugin') == before
     (found,) = Distribution.discover(name='mmc-plugin', path=[str(target)])
     assert 'mmc_plugin' in found.read_text('top_level.txt').split()
+    code = """
+import site, sys
+from importlib.util import find_spec
+site.addsitedir(sys.argv[1])
+print(find_spec('mmc_plugin').origin)
+"""
+    out = run(sys.executable, '-c', code, target, cwd=tmp_path, env=dict(PATH=os.environ['PATH']))
+    assert out.strip() == str(tree / 'mmc_plugin' / '__init__.py')
 
 
 def test_model_index_names_files_that_exist():

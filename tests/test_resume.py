@@ -18,64 +18,32 @@ import pytest
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 EPOCHS, ITERS = 4, 3  # 24 images in batches of 8
-# The real configs, made small: all losses, drop-path, warm-up, clipping and EMA are on.
-CONFIG = """
-_base_ = ['{root}/configs/mmc/vits_in100_500e.py']
-custom_imports = dict(imports=['mmc_plugin'], allow_failed_imports=False)
-tiny = dict(hidden_channels=32, in_channels=48)
-model = dict(
-    backbone=dict(
-        _delete_=True, type='VisionTransformer', img_size=32, patch_size=8, drop_path_rate=0.2,
-        arch=dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96),
-        out_type='raw'),
-    rec_head=dict(patch_size=8, **tiny),
-    patch_head=dict(out_channels=16, **tiny),
-    cls_head=dict(out_channels=16, **tiny))
-tiny_view = [
-    dict(type='ViewCrop', size=32, scale=(0.2, 1.0)), dict(type='ViewFlip', prob=0.5),
-    dict(type='ViewGrayscale', prob=0.2)]
-train_dataloader = dict(
-    batch_size=8, num_workers=2, persistent_workers=True, pin_memory=False,
-    dataset=dict(data_root='{images}', pipeline=[
-        dict(type='LoadImage'),
-        dict(type='MultiView', num_views=[1, 1], transforms=[tiny_view, tiny_view]),
-        dict(type='GMMLMask', noise_ratio=0.75, alien_ratio=0.3, alien_prob=0.5, align=8),
-        dict(type='PackViews')]))
-train_cfg = dict(max_epochs={epochs})
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, convert_to_iter_based=True)]
-custom_hooks = [
-    dict(type='SeedEachIteration'), dict(type='MomentumTeacherHook'), dict(type='LossGuardHook'),
-    dict(type='ThroughputHook'), dict(type='SkippedImagesHook')]
-default_hooks = dict(
-    logger=dict(interval=1),
-    checkpoint=dict(interval=1, max_keep_ckpts=2))
-log_processor = dict(window_size=1)
-env_cfg = dict(dist_cfg=dict(backend='gloo'))
-visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
-"""
+CONFIG = osp.join(ROOT, 'tests', 'configs', 'tiny_mmc.py')
 
 
 @pytest.fixture(scope='module')
-def config(tmp_path_factory) -> str:
-    """Path of a config whose training takes a few seconds, with its images."""
-    folder = tmp_path_factory.mktemp('tiny')
+def images(tmp_path_factory) -> str:
+    """A folder of JPEGs."""
+    folder = tmp_path_factory.mktemp('images')
     generator = np.random.default_rng(0)
     for number in range(24):
         image = generator.integers(0, 255, (6, 6, 3), dtype=np.uint8)
         image = cv2.resize(image, (64, 48), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f'{number:02}.jpg'), image)
-    path = folder / 'config.py'
-    path.write_text(CONFIG.format(root=ROOT, images=folder, epochs=EPOCHS))
-    return str(path)
+    return str(folder)
+
+
+def arguments(images: str, work_dir, *options: str) -> list[str]:
+    """Command line of ``tools/train.py`` for a training of a few seconds."""
+    settings = [f'train_dataloader.dataset.data_root={images}', f'train_cfg.max_epochs={EPOCHS}']
+    return [CONFIG, '--work-dir', str(work_dir), '--resume', '--cfg-options', *settings, *options]
 
 
 class ForkServer:
     """Starts trainings and kills them; see fork_server.py."""
 
-    def __init__(self, config: str) -> None:
-        self.config = config
+    def __init__(self, images: str) -> None:
+        self.images = images
         script = osp.join(osp.dirname(osp.abspath(__file__)), 'fork_server.py')
         environment = dict(os.environ, PYTHONPATH=ROOT)
         self.process = subprocess.Popen(
@@ -104,10 +72,9 @@ class ForkServer:
         """
         work_dir.mkdir(exist_ok=True)
         log = work_dir / 'printed.txt'
-        arguments = [self.config, '--work-dir', str(work_dir), '--resume']
-        if options:
-            arguments += ['--cfg-options', *options]
-        job = dict(arguments=arguments, log=str(log)) | (dict(die=die) if die else {})
+        job = dict(arguments=arguments(self.images, work_dir, *options), log=str(log))
+        if die is not None:
+            job['die'] = die
         self.process.stdin.write(json.dumps(job) + '\n')
         self.process.stdin.flush()
         leader = int(self._line())
@@ -129,7 +96,7 @@ def kill_after(leader: int, work_dir, iterations: int, seconds: float) -> None:
     try:
         while sum(map(len, losses(work_dir).values())) < done + iterations:
             os.killpg(leader, 0)
-            time.sleep(0.01)
+            time.sleep(0.002)
         time.sleep(seconds)
         os.killpg(leader, signal.SIGKILL)
     except ProcessLookupError:
@@ -137,9 +104,9 @@ def kill_after(leader: int, work_dir, iterations: int, seconds: float) -> None:
 
 
 @pytest.fixture(scope='module')
-def server(config) -> Iterator[ForkServer]:
-    """A server of trainings of the config."""
-    server = ForkServer(config)
+def server(images) -> Iterator[ForkServer]:
+    """A server of trainings on the images."""
+    server = ForkServer(images)
     yield server
     server.close()
 
@@ -180,15 +147,16 @@ def assert_equal(work_dir, reference: dict[int, tuple]) -> None:
 
 def test_killed_at_random_points(server, reference, tmp_path):
     generator = random.Random(0)
-    for number, kills in enumerate((5, 5)):
-        work_dir = tmp_path / str(number)
-        for _ in range(kills):
-            # At most three and a bit: with an epoch of three, not before the last one is saved.
-            point = generator.randint(0, ITERS), generator.uniform(0, 0.2)
-            if server.run(work_dir, after=point):
-                break
-        else:
-            server.run(work_dir)
+    kills = runs = 0
+    while kills < 10:
+        work_dir = tmp_path / str(runs)
+        runs += 1
+        assert runs < 20, 'the runs end before they are killed'
+        # An epoch has three iterations: most runs get on by one, some not at all.
+        while not server.run(
+            work_dir, after=(generator.randint(0, ITERS + 1), generator.uniform(0, 0.05))
+        ):
+            kills += 1
         assert_equal(work_dir, reference)
 
 
@@ -213,7 +181,7 @@ def test_killed_while_saving(server, reference, tmp_path):
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_resumed_with_other_workers(server, reference, tmp_path, workers):
-    assert not server.run(tmp_path, after=(ITERS + 1, 0.0))
+    assert not server.run(tmp_path, die=('after rename', 3))
     assert server.run(tmp_path, options=[f'train_dataloader.num_workers={workers}'])
     assert_equal(tmp_path, reference)
 
@@ -230,10 +198,9 @@ def test_broken_newest_is_passed_over(server, reference, tmp_path):
     assert len(losses(tmp_path)[2 * ITERS + 1]) == 2  # gone on from the second epoch
 
 
-def test_command_line(config, reference, tmp_path):
-    command = [
-        sys.executable, '-W', 'ignore', osp.join(ROOT, 'tools', 'train.py'), config,
-        '--work-dir', str(tmp_path), '--resume']  # fmt: skip
+def test_command_line(images, reference, tmp_path):
+    train = [sys.executable, '-W', 'ignore', osp.join(ROOT, 'tools', 'train.py')]
+    command = train + arguments(images, tmp_path)
     environment = dict(os.environ, PYTHONPATH=ROOT, OMP_NUM_THREADS='1')
     with open(tmp_path / 'printed.txt', 'w') as log:
         options = dict(env=environment, stdout=log, stderr=log, start_new_session=True)

@@ -1,5 +1,7 @@
 """Test a checkpoint with a config, on the command line that OpenMMLab users know.
 
+Usage::
+
     python tools/test.py CONFIG CHECKPOINT [--out results.json --out-item metrics]
 """
 
@@ -55,9 +57,7 @@ def build_config(args: argparse.Namespace) -> Config:
     """The config of the test, with the command line merged in."""
     cfg = cli.load_config(args.config, args.cfg_options, args.launcher, args.work_dir)
     missing = [
-        key
-        for key in ('test_dataloader', 'test_cfg', 'test_evaluator')
-        if cfg.get(key) is None
+        key for key in ('test_dataloader', 'test_cfg', 'test_evaluator') if cfg.get(key) is None
     ]
     if missing:
         raise ValueError(f'the config {args.config} describes no test: it has no {missing[0]}')

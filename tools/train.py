@@ -1,5 +1,7 @@
 """Train a model with a config, on the command line that OpenMMLab users know.
 
+Usage::
+
     python tools/train.py configs/mmc/vits_folder.py [--resume] [--cfg-options key=value ...]
 """
 

@@ -1,13 +1,14 @@
-import logging
 import os
 import pickle
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
+from mmc_plugin.engine import checkpoint
 from mmc_plugin.engine.checkpoint import (
     BrokenCheckpointError,
     find_resumable_checkpoint,
@@ -20,14 +21,14 @@ from mmc_plugin.engine.checkpoint import (
 
 def save(path, epoch: int, iteration: int, drop: str = '') -> str:
     """A checkpoint with what mmengine puts into one, numpy objects included."""
-    checkpoint = dict(
+    content = dict(
         meta=dict(epoch=epoch, iter=iteration, dataset_meta=dict(classes=('a', 'b'))),
         state_dict=torch.nn.Linear(64, 64).state_dict(),
         optimizer=dict(state={0: dict(step=torch.tensor(3.0))}, param_groups=[dict(lr=0.1)]),
         message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1.0, 2.0], [1, 1]))),
         param_schedulers=[dict(last=np.float64(3), shape=slice(1, 2))])
-    checkpoint.pop(drop, None)
-    torch.save(checkpoint, path)
+    content.pop(drop, None)
+    torch.save(content, path)
     return str(path)
 
 
@@ -36,12 +37,13 @@ def cut(path: str, keep: float) -> None:
         file.truncate(int(os.path.getsize(path) * keep))
 
 
-def damage(path: str) -> None:
+def damage(path) -> None:
     """Zero a block of tensor bytes, as a power failure does; the zip's directory stays right."""
-    content = bytearray(open(path, 'rb').read())
+    path = Path(path)
+    content = bytearray(path.read_bytes())
     start = content.index(b'/data/0') + 2000
     content[start : start + 512] = bytes(512)
-    open(path, 'wb').write(content)
+    path.write_bytes(content)
 
 
 def test_a_whole_one_is_read(tmp_path):
@@ -54,7 +56,7 @@ BREAK = {
     'cut early': (lambda path: cut(path, 0.1), 'it is cut short'),
     'cut late': (lambda path: cut(path, 0.99), 'it is cut short'),
     'zeroed block': (damage, 'is damaged'),
-    'text': (lambda path: open(path, 'w').write('not a checkpoint'), 'it is cut short or no check'),
+    'text': (lambda path: Path(path).write_text('not one'), 'it is cut short or no check'),
     'no optimizer': (lambda path: save(path, 2, 20, 'optimizer'), 'it has no optimizer'),
     'no weights': (lambda path: save(path, 2, 20, 'state_dict'), 'it has no state_dict'),
     'no meta': (lambda path: save(path, 2, 20, 'meta'), 'it has no meta'),
@@ -64,7 +66,7 @@ BREAK = {
 
 
 @pytest.mark.parametrize('kind', BREAK)
-def test_a_broken_one_is_passed_over_and_said(tmp_path, kind, caplog):
+def test_a_broken_one_is_passed_over_and_said(tmp_path, kind, monkeypatch):
     whole = save(tmp_path / 'epoch_1.pth', 1, 10)
     broken = save(tmp_path / 'epoch_2.pth', 2, 20)
     write_text_durably(str(tmp_path / 'last_checkpoint'), broken)
@@ -72,16 +74,12 @@ def test_a_broken_one_is_passed_over_and_said(tmp_path, kind, caplog):
     spoil(broken)
     with pytest.raises(BrokenCheckpointError, match=reason):
         inspect_checkpoint(broken)
-    logger = logging.getLogger('mmengine')
-    logger.addHandler(caplog.handler)
-    try:
-        assert find_resumable_checkpoint(str(tmp_path)) == whole
-    finally:
-        logger.removeHandler(caplog.handler)
-    messages = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert len(messages) == 1
-    assert messages[0].startswith(f'The checkpoint {broken} is passed over: ')
-    assert reason in messages[0]
+    said = []
+    monkeypatch.setattr(checkpoint, 'print_log', lambda text, logger, level: said.append(text))
+    assert find_resumable_checkpoint(str(tmp_path)) == whole
+    assert len(said) == 1
+    assert said[0].startswith(f'The checkpoint {broken} is passed over: ')
+    assert reason in said[0]
 
 
 def test_no_code_runs(tmp_path):
@@ -89,8 +87,8 @@ def test_no_code_runs(tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / 'ran'),)
 
-    checkpoint = dict(meta=dict(epoch=1, iter=1, evil=Evil()), state_dict={}, optimizer={})
-    torch.save(checkpoint, tmp_path / 'epoch_1.pth')
+    content = dict(meta=dict(epoch=1, iter=1, evil=Evil()), state_dict={}, optimizer={})
+    torch.save(content, tmp_path / 'epoch_1.pth')
     assert find_resumable_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
     assert not (tmp_path / 'ran').exists()
     with pytest.raises(pickle.UnpicklingError):

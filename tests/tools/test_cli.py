@@ -1,11 +1,13 @@
 """The command-line tools, run as a user runs them, on a small model and ten photographs."""
 
+import io
 import json
 import os
 import runpy
 import socket
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ TOOLS = ROOT / 'tools'
 # A model small enough for seconds, with the loops, hooks and files of a real run.
 CONFIG = """
 default_scope = 'mmpretrain'
+# mmengine keeps a run's logger by name and second; runs in one process need names of their own.
+experiment_name = '{{$MMC_TEST_NAME:run}}'
 custom_imports = dict(imports=['mmc_plugin'])
 model = dict(
     type='ImageClassifier',
@@ -101,24 +105,28 @@ def run(*command, cwd, **environment) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture
-def call(monkeypatch, tmp_path, capfd):
+def call(monkeypatch, tmp_path):
     """Run a tool as a program but in this process, which has the libraries loaded."""
 
     def call(tool: str, *arguments, **environment) -> subprocess.CompletedProcess:
         command = [str(TOOLS / tool), *map(str, arguments)]
+        # Not pytest's own capture, which closes its files while the run's logger still holds them.
+        out, err = io.StringIO(), io.StringIO()
         with monkeypatch.context() as patch:
             patch.chdir(tmp_path)
             patch.setattr(sys, 'argv', command)
             patch.setenv('LOCAL_RANK', '0')
             patch.delenv('RANK', raising=False)
+            patch.setenv('MMC_TEST_NAME', tmp_path.name)
             for key, value in environment.items():
                 patch.setenv(key, value)
             try:
-                runpy.run_path(command[0], run_name='__main__')
+                with redirect_stdout(out), redirect_stderr(err):
+                    runpy.run_path(command[0], run_name='__main__')
                 code = 0
             except SystemExit as stop:
                 code = stop.code
-        return subprocess.CompletedProcess(command, code, *capfd.readouterr())
+        return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
     return call
 
@@ -220,9 +228,7 @@ def test_fewer_images_than_a_batch_are_refused(config, call):
 
 
 def test_a_config_without_a_test_is_refused(config, trained, call):
-    done = call(
-        'test.py', config, trained / 'epoch_1.pth', '--cfg-options', 'test_evaluator=None'
-    )
+    done = call('test.py', config, trained / 'epoch_1.pth', '--cfg-options', 'test_evaluator=None')
     assert 'describes no test: it has no test_evaluator' in only_sentence(done)
 
 
@@ -297,7 +303,8 @@ def test_scripts_say_what_is_missing(script, arguments, tmp_path):
 
 def test_dist_train_hands_the_nodes_to_torchrun(tmp_path):
     done = run(
-        'bash', TOOLS / 'dist_train.sh', 'c.py', 8, '--amp', cwd=tmp_path, PYTHON=echo(tmp_path / 'python'),
+        'bash', TOOLS / 'dist_train.sh', 'c.py', 8, '--amp',
+        cwd=tmp_path, PYTHON=echo(tmp_path / 'python'),
         NNODES='2', NODE_RANK='1', PORT='1234', MASTER_ADDR='10.0.0.1',
     )  # fmt: skip
     assert done.stdout.splitlines() == [

@@ -28,6 +28,7 @@ import numpy as np
 import timm
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
@@ -59,13 +60,17 @@ def parse_args():
     return parser.parse_args()
 
 
-def build_model(arch, device, **changes):
-    """The MMC model of the configs, in training mode; ``changes`` are keys of its config."""
+def quiet():
+    """Keep the hosts from printing every parameter."""
     init_default_scope('mmpretrain')
+    MMLogger.get_instance('benchmark', log_level='ERROR')
+
+
+def build_model(arch, changes=None):
+    """The MMC model of the configs, in training mode; ``changes`` are merged into its config."""
     cfg = Config.fromfile(CONFIGS / 'models' / CONFIG[arch])
-    model = MODELS.build(cfg.model | changes)
-    model.init_weights()
-    return model.to(device).train()
+    cfg.merge_from_dict(dict(model=changes or {}))
+    return MODELS.build(cfg.model).train()
 
 
 def build_optimiser(model, dtype):
@@ -80,14 +85,14 @@ def make_batch(images, device):
     rng = np.random.default_rng(0)
     generator = torch.Generator().manual_seed(0)
     shape = (images, 3, SIZE, SIZE)
-    alien = torch.arange(images)[:, None] % 2 == torch.arange(2)
+    alien = np.arange(images)[:, None] % 2 == np.arange(2)  # (B, V)
     mask = np.stack(
-        [sample_block_mask(SIZE, SIZE, 0.3 if a else 0.75, PATCH, rng=rng) for a in alien.flatten()]
+        [sample_block_mask(SIZE, SIZE, 0.3 if a else 0.75, PATCH, rng=rng) for a in alien.flat]
     )
     inputs = dict(
         views=[torch.randint(256, shape, dtype=torch.uint8, generator=generator) for _ in '12'],
         mask=torch.from_numpy(mask).view(images, 2, SIZE, SIZE),
-        alien=alien,
+        alien=torch.from_numpy(alien),
     )
     return dict(inputs=_to(inputs, device))
 
@@ -165,16 +170,19 @@ def main():
     args = parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    quiet()
     on_gpu = torch.device(args.device).type == 'cuda'
     if on_gpu:
         torch.cuda.set_device(args.device)
 
     batch = make_batch(args.batch, args.device)
-    model = build_model(args.arch, args.device)
+    model = build_model(args.arch)
+    model.init_weights()
+    model.to(args.device)
     floor = Floor(args.arch).to(args.device).train()
     images = model.data_preprocessor(batch)['inputs']['views'].flatten(0, 1)  # (2B, 3, H, W)
     if args.compile:
-        model.forward = torch.compile(model.forward)  # what the runner's `compile` does
+        model.train_step = torch.compile(model.train_step)  # what the runner's `compile` does
         floor.forward = torch.compile(floor.forward)
     runs = (
         whole_step(model, build_optimiser(model, args.dtype), batch),

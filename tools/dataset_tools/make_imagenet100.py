@@ -1,5 +1,7 @@
 """Make ImageNet-100 from ImageNet, by links.
 
+Usage::
+
     python tools/dataset_tools/make_imagenet100.py /data/imagenet [data/imagenet100]
 
 The source holds ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``. Run again, it adds what is
@@ -103,7 +105,8 @@ def main() -> None:
         classes = args.classes.read_text(encoding='utf-8').split()
         made = make_subset(args.root, args.out, classes, args.how)
     except (OSError, ValueError, shutil.Error) as error:
-        sys.exit(f'error: {error}')
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
     print(f'{args.out}: {len(classes)} classes in train and val, {made} folders new.')
 
 

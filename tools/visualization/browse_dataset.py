@@ -3,13 +3,13 @@
     python tools/visualization/browse_dataset.py configs/mmc/vits_folder.py \
         --cfg-options train_dataloader.dataset.data_root=/path/to/images
 
-Samples pass through the pipeline, the collate function, the data preprocessor and the corruption
-of a training (arXiv 2308.11448, figure 8). They are those that come first in a training of the
+Samples pass through the sampler, the pipeline, the collate function, the data preprocessor and the corruption
+of a training (arXiv 2308.11448, figure 8). They are those that come first in a training of this
 seed; its noise is another.
 """
 
 import argparse
-import itertools
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.dataset import COLLATE_FUNCTIONS
 from mmengine.registry import init_default_scope
-from mmpretrain.registry import DATASETS, MODELS
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
 
-from mmc_plugin.datasets.seeding import SeededSampler
 from mmc_plugin.datasets.transforms.loading import LoadImage
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.hooks.model_access import denormalise
@@ -59,17 +58,19 @@ def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> li
     Raises:
         ValueError: If the config's pipeline makes no views and masks.
     """
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    keys = itertools.islice(SeededSampler(dataset, seed=seed, shuffle=True), number)
-    items = [dataset[key] for key in keys]
-    missing = {'views', 'mask', 'alien'} - set(items[0]['inputs'])
+    loader = copy.deepcopy(cfg.train_dataloader)
+    loader.update(
+        batch_size=number, num_workers=0, persistent_workers=False, pin_memory=False,
+        drop_last=False,
+    )  # fmt: skip
+    loader.pop('prefetch_factor', None)  # needs workers
+    data = next(iter(Runner.build_dataloader(loader, seed=seed)))
+    missing = sorted({'views', 'mask', 'alien'} - set(data['inputs']))
     if missing:
         raise ValueError(
-            f'the training pipeline of {cfg.filename} gives no {" and no ".join(sorted(missing))}: '
+            f'the training pipeline of {cfg.filename} gives no {" and no ".join(missing)}: '
             'only configs with MultiView, GMMLMask and PackViews can be shown'
         )
-    collate = dict(cfg.train_dataloader.get('collate_fn', dict(type='default_collate')))
-    data = COLLATE_FUNCTIONS.get(collate.pop('type'))(items, **collate)
 
     # As the model MMC completes its settings.
     preprocessor = dict(type='ViewDataPreprocessor') | dict(cfg.model.get('data_preprocessor', {}))
@@ -87,8 +88,8 @@ def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> li
     crops = pictures(inputs['crops']) if 'crops' in inputs else None
     load = LoadImage()
     samples = []
-    for i, item in enumerate(items):
-        path = item['data_samples'].img_path
+    for i, sample in enumerate(data['data_samples']):
+        path = sample.img_path
         samples.append(
             Sample(
                 name=Path(path).name,

@@ -93,8 +93,9 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
         if flag is None or not _one_pass(data, components, marker):
             raise _Broken(_larger_than(max_pixels))
     elif not complete:
-        # OpenCV fills what is missing with grey and says nothing. Pillow tells a cut file from a
-        # whole one with something after its end, at the price of a second decoding.
+        # OpenCV may give nothing for a cut file or fill it up with grey, depending on its version.
+        # Pillow tells a cut file from a whole one with something after its end, at the price of a
+        # second decoding.
         _open_with_pillow(data, max_pixels)
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flag)

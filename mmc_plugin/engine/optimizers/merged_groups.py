@@ -13,6 +13,10 @@ class MergedGroupsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     each; and, depending on its version, it lists frozen parameters too.
     """
 
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        # With nothing in it the host would not call add_params and would list all parameters.
+        super().__init__(optim_wrapper_cfg, paramwise_cfg or dict(custom_keys={}))
+
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:
         """Collect the groups of ``module`` into ``params``; see the host."""
         if not any(p.requires_grad for p in module.parameters()):

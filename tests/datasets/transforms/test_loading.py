@@ -178,6 +178,14 @@ def test_broken_files_are_refused_in_words(tmp_path, name):
     assert ' at 0x' not in caught.value.reason  # the same file, the same reason
 
 
+def test_cut_jpeg_is_refused_where_opencv_fills_it_with_grey(tmp_path, monkeypatch):
+    path = tmp_path / 'half.jpg'
+    path.write_bytes(BROKEN['half.jpg'][0]())
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: np.full((60, 90, 3), 128, np.uint8))
+    with pytest.raises(UnreadableImageError, match='truncated'):
+        load(path)
+
+
 def test_unreadable_paths_and_pickling(tmp_path):
     with pytest.raises(UnreadableImageError, match='No such file') as caught:
         load(tmp_path / 'gone.jpg')

@@ -1,0 +1,122 @@
+"""Reconstructions from several layers of the encoder (arXiv 2308.11448, figure 9)."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .figures import figure_to_array, grid_axes, new_figure, show_image
+
+_CELL = 1.75  # inches
+
+
+def layer_reconstructions(model: nn.Module, images: Tensor, layers: Sequence[int]) -> Tensor:
+    """Apply the reconstruction head to the output of each of some layers, in one forward.
+
+    Each layer's tokens pass through the norm that follows the last layer, because the head has
+    only seen normed tokens; the last layer's reconstruction is that of ``model.reconstruct``.
+
+    Args:
+        model (nn.Module): An :class:`MMC` with a reconstruction head.
+        images (Tensor): (B, 3, H, W) corrupted images, normalised.
+        layers (Sequence[int]): L layers, counted from 1.
+
+    Returns:
+        Tensor: (L, B, 3, H, W) in normalised space, in the order of ``layers``.
+
+    Raises:
+        ValueError: If the model has no reconstruction head or not these layers.
+    """
+    if getattr(model, 'rec_head', None) is None:
+        raise ValueError(
+            'The model has no reconstruction head: its config sets loss_weights.rec to 0.')
+    backbone = model.backbone
+    depth = len(backbone.layers)
+    wrong = [str(layer) for layer in layers if not 1 <= layer <= depth]
+    if wrong or not layers:
+        raise ValueError(
+            f'Layers are counted from 1 to {depth} in this model, got {", ".join(wrong) or "none"}.')
+
+    tokens: dict[int, Tensor] = {}
+
+    def keep(layer: int):
+        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            tokens[layer] = output
+
+        return hook
+
+    with ExitStack() as handles:
+        for layer in set(layers):
+            handles.enter_context(backbone.layers[layer - 1].register_forward_hook(keep(layer)))
+        backbone(images)
+    pictures = []
+    for layer in layers:
+        normed = backbone.ln1(tokens[layer]) if backbone.final_norm else tokens[layer]
+        pixels = model.rec_head(normed[:, backbone.num_extra_tokens:])
+        pictures.append(model.rec_head.to_image(pixels, *images.shape[-2:]))
+    return torch.stack(pictures)
+
+
+def amplification(differences: Tensor, quantile: float = 0.99) -> float:
+    """A round factor (1, 2 or 5 times a power of ten, at least 1) that makes differences visible.
+
+    Args:
+        differences (Tensor): Differences of pixels in units of the range 0 … 1, any shape.
+        quantile (float): The part of them that stays within the range.
+
+    Returns:
+        float: The largest such factor that leaves that quantile of the absolute values below 1.
+    """
+    # numpy: torch.quantile refuses more than 2**24 values.
+    bound = float(np.quantile(differences.abs().cpu().numpy(), quantile))
+    factor = 1.0
+    for power in range(6):
+        for step in (1, 2, 5):
+            if step * 10**power * bound <= 1:
+                factor = float(step * 10**power)
+    return factor
+
+
+def layer_panel(clean: np.ndarray, corrupted: np.ndarray, reconstructed: np.ndarray,
+                differences: np.ndarray, layers: Sequence[int], factor: float,
+                names: Sequence[str], title: str = '') -> np.ndarray:
+    """Two rows for each image: its reconstructions, and what changes from layer to layer.
+
+    Args:
+        clean (np.ndarray): uint8 RGB of shape (B, H, W, 3).
+        corrupted (np.ndarray): The same, as the model saw it.
+        reconstructed (np.ndarray): uint8 RGB of shape (L, B, H, W, 3).
+        differences (np.ndarray): float of shape (L - 1, B, H, W, 3): each layer less the one
+            before it, in units of the range 0 … 1.
+        layers (Sequence[int]): Numbers of the L layers.
+        factor (float): What the differences are multiplied by; grey stands for none.
+        names (Sequence[str]): Of the B images.
+        title (str): Above all.
+
+    Returns:
+        np.ndarray: uint8 RGB of shape (H', W', 3).
+    """
+    columns = ['clean', 'corrupted', *(f'layer {layer}' for layer in layers)]
+    rows = [title for name in names for title in (name, f'difference × {factor:g}')]
+    figure = new_figure(_CELL * len(columns) + .5, (_CELL + .16) * len(rows) + .7)
+    figure.get_layout_engine().set(w_pad=.03, h_pad=.03, wspace=0, hspace=0)
+    if title:
+        figure.suptitle(title, fontsize=12)
+    axes = grid_axes(figure, rows, columns)
+    for i in range(len(names)):
+        above, below = axes[2 * i], axes[2 * i + 1]
+        for axis, image in zip(above, (clean[i], corrupted[i], *reconstructed[:, i]), strict=True):
+            show_image(axis, image)
+        grey = (127.5 + 127.5 * factor * differences[:, i]).round().clip(0, 255).astype(np.uint8)
+        for number, image in enumerate(grey):
+            show_image(below[number + 3], image)
+            below[number + 3].set_xlabel(
+                f'{layers[number + 1]} − {layers[number]}', fontsize=9, labelpad=2)
+        for axis in below[1:3]:  # no difference belongs below these
+            axis.set_visible(False)
+        below[0].set_frame_on(False)
+        below[0].patch.set_visible(False)
+    return figure_to_array(figure)

@@ -1,0 +1,186 @@
+"""The teacher moves after real optimiser steps only, at the rate of its iteration."""
+
+import math
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS, OPTIM_WRAPPERS
+from torch import nn
+
+from mmc_plugin.engine.hooks import MomentumTeacherHook
+from mmc_plugin.models.utils import MomentumTeacher
+
+ITERS = 8
+
+
+class Toy(BaseModel):
+    """A linear student of its inputs' sums, and its teacher."""
+
+    def __init__(self):
+        super().__init__()
+        self.student = nn.Linear(4, 1)
+        self.teacher = MomentumTeacher(dict(student=self.student))
+
+    def update_teacher(self, momentum):
+        self.teacher.update(dict(student=self.student), momentum)
+
+    def forward(self, inputs, mode='loss'):
+        x = torch.stack(inputs)
+        return dict(loss=(self.student(x)[:, 0] - x.sum(1)).square().mean())
+
+
+class Watch(Hook):
+    """Copies the weights of student and teacher before training and after each iteration."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.student, self.teacher = [], []
+
+    def _look(self, runner):
+        self.student.append(runner.model.student.weight.detach().clone())
+        self.teacher.append(runner.model.teacher.student.weight.detach().clone())
+
+    def before_train(self, runner):
+        self._look(runner)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self._look(runner)
+
+    def moved(self, network):
+        """Iterations that changed the weights of a network."""
+        weights = getattr(self, network)
+        return [i for i, (a, b) in enumerate(zip(weights, weights[1:])) if not torch.equal(a, b)]
+
+
+def train(tmp_path, wrapper=None, iters=ITERS, model=None, **kwargs):
+    """Train a new toy with the hook; the watch over it and the runner."""
+    torch.manual_seed(0)
+    data = [dict(inputs=x) for x in torch.randn(4 * ITERS, 4)]
+    watch = Watch()
+    runner = Runner(
+        model=Toy() if model is None else model,
+        work_dir=str(tmp_path),
+        train_dataloader=dict(
+            batch_size=4,
+            num_workers=0,
+            dataset=data,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='pseudo_collate'),
+        ),
+        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+        | (wrapper or {}),
+        train_cfg=dict(by_epoch=False, max_iters=iters),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=4, by_epoch=False)),
+        custom_hooks=[dict(type='MomentumTeacherHook', momentum=0.5, end_momentum=0.9), watch],
+        default_scope='mmpretrain',
+        experiment_name=f'{tmp_path.parent.name}_{tmp_path.name}',
+        log_level='ERROR',
+        **kwargs,
+    )
+    runner.train()
+    return watch, runner
+
+
+def assert_follows(watch, steps, start=0):
+    """Teacher = slow moving average of the student over the iterations ``steps``."""
+    assert watch.moved('student') == watch.moved('teacher') == [i - start for i in steps]
+    expected = watch.teacher[0].double()
+    for i, (student, teacher) in enumerate(zip(watch.student[1:], watch.teacher[1:]), start):
+        if i in steps:
+            m = 0.9 - 0.4 * (math.cos(math.pi * i / ITERS) + 1) / 2
+            expected = m * expected + (1 - m) * student.double()
+        torch.testing.assert_close(teacher.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rate_is_half_a_cosine():
+    hook = MomentumTeacherHook(momentum=0.996, end_momentum=1.0)
+    assert hook.rate(0, 100) == pytest.approx(0.996, abs=1e-15)
+    assert hook.rate(25, 100) == pytest.approx(1 - 0.004 * (1 + math.sqrt(0.5)) / 2, abs=1e-12)
+    assert hook.rate(50, 100) == pytest.approx(0.998, abs=1e-15)
+    assert hook.rate(100, 100) == 1.0
+    rates = [hook.rate(i, 100) for i in range(100)]
+    assert rates == sorted(rates) and rates[-1] < 1
+    assert MomentumTeacherHook(0.9, 0.9).rate(7, 10) == 0.9
+
+
+@pytest.mark.parametrize('rates', [(0.9, 0.5), (-0.1, 1.0), (0.9, 1.1)])
+def test_falling_or_impossible_rates_are_refused(rates):
+    with pytest.raises(ValueError, match='must rise within'):
+        MomentumTeacherHook(*rates)
+
+
+def test_the_hook_is_registered():
+    assert isinstance(HOOKS.build(dict(type='MomentumTeacherHook')), MomentumTeacherHook)
+
+
+def test_every_step_moves_the_teacher(tmp_path):
+    watch, runner = train(tmp_path)
+    assert_follows(watch, range(ITERS))
+    last = runner.message_hub.get_scalar('train/teacher_momentum').current()
+    assert last == MomentumTeacherHook(0.5, 0.9).rate(ITERS - 1, ITERS)
+
+
+def test_accumulated_iterations_do_not_move_the_teacher(tmp_path):
+    # 8 is no multiple of 3: the gradients of the last two iterations make a step of their own.
+    watch, _ = train(tmp_path, dict(accumulative_counts=3))
+    assert_follows(watch, [2, 5, 7])
+
+
+@OPTIM_WRAPPERS.register_module()
+class OverflowingOptimWrapper(OptimWrapper):
+    """torch's gradient scaler on the CPU, with gradients that overflow in some iterations."""
+
+    def __init__(self, overflows, **kwargs):
+        super().__init__(**kwargs)
+        self.overflows = overflows
+        self.scaler = torch.amp.GradScaler('cpu', init_scale=8.0)
+
+    def backward(self, loss, **kwargs):
+        factor = float('inf') if self._inner_count in self.overflows else 1.0
+        self.scaler.scale(loss * factor).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs):
+        self.scaler.step(self.optimizer, **kwargs)
+        self.scaler.update()
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_steps_that_the_scaler_skips_do_not_move_the_teacher(tmp_path, fused):
+    # A plain optimiser is not called for such a step; a fused one is, and skips it by itself.
+    wrapper = dict(
+        type='OverflowingOptimWrapper',
+        overflows=[0, 3, 4],
+        optimizer=dict(type='AdamW', lr=0.1, fused=fused),
+    )
+    watch, _ = train(tmp_path, wrapper)
+    assert_follows(watch, [1, 2, 5, 6, 7])
+
+
+def test_resume_goes_on_with_weights_and_schedule(tmp_path):
+    whole, _ = train(tmp_path / 'whole', dict(accumulative_counts=2))
+    checkpoint = tmp_path / 'whole' / 'iter_4.pth'
+    saved = torch.load(checkpoint, weights_only=False)['state_dict']
+    assert torch.equal(saved['teacher.student.weight'], whole.teacher[4])
+
+    model = Toy()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.fill_(7)  # whatever is here must go
+    resumed, _ = train(
+        tmp_path / 'resumed', dict(accumulative_counts=2), model=model,
+        load_from=str(checkpoint), resume=True,
+    )  # fmt: skip
+    assert_follows(resumed, [5, 7], start=4)
+    for mine, theirs in zip(resumed.teacher, whole.teacher[4:], strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_compiled_training_step_moves_the_teacher_too(tmp_path):
+    watch, _ = train(tmp_path, cfg=dict(compile=dict(backend='eager')))
+    assert_follows(watch, range(ITERS))

@@ -1,0 +1,155 @@
+"""Settings that fit the machine, and which errors become a sentence."""
+
+import errno
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmc_plugin.engine import cli
+
+
+def test_find_config_takes_a_file_before_a_name_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, 'ROOT', tmp_path / 'package')
+    shipped = tmp_path / 'package' / 'configs' / 'mmc' / 'a.py'
+    shipped.parent.mkdir(parents=True)
+    shipped.touch()
+    assert cli.find_config('mmc/a.py') == cli.find_config('configs/mmc/a.py') == str(shipped)
+    own = tmp_path / 'mmc' / 'a.py'
+    own.parent.mkdir()
+    own.touch()
+    assert cli.find_config('mmc/a.py') == 'mmc/a.py'
+    with pytest.raises(FileNotFoundError, match='the config mmc/b.py is neither'):
+        cli.find_config('mmc/b.py')
+
+
+def test_work_dir_comes_from_the_command_then_the_config_then_its_name(tmp_path):
+    path = tmp_path / 'some.py'
+    path.write_text('a = 1\n')
+    assert cli.load_config(str(path), None).work_dir == 'work_dirs/some'
+    assert cli.load_config(str(path), dict(work_dir='mine', a=2)).work_dir == 'mine'
+    assert cli.load_config(str(path), dict(work_dir='mine'), work_dir='x').work_dir == 'x'
+
+
+def complete(cpus, monkeypatch, loader, **options):
+    monkeypatch.setattr(cli, 'available_cpus', lambda: cpus)
+    cfg = Config(dict(loader=loader))
+    cli.complete_loader(cfg, 'loader', **options)
+    return cfg.loader
+
+
+def test_workers_are_capped_and_said(monkeypatch, capsys):
+    loader = complete(2, monkeypatch, dict(num_workers=8))
+    assert loader.num_workers == 2
+    assert '8 workers asked for, 2 used' in capsys.readouterr().out
+    assert complete(2, monkeypatch, dict(num_workers=1)).num_workers == 1
+    assert capsys.readouterr().out == ''
+
+
+def test_workers_are_shared_among_the_processes_of_a_node(monkeypatch):
+    monkeypatch.setattr(cli.os, 'sched_getaffinity', lambda _: set(range(8)))
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '3')
+    assert cli.available_cpus() == 2
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '16')
+    assert cli.available_cpus() == 1
+
+
+@pytest.mark.parametrize('gpu', [True, False])
+def test_memory_is_pinned_only_for_a_gpu(gpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    assert complete(2, monkeypatch, dict()).pin_memory is gpu
+    assert complete(2, monkeypatch, dict(pin_memory=True)).pin_memory is True
+    assert complete(2, monkeypatch, dict(pin_memory=True), pin_memory=False).pin_memory is False
+
+
+def test_persistent_workers_need_workers(monkeypatch):
+    loader = complete(2, monkeypatch, dict(persistent_workers=True, prefetch_factor=4))
+    assert loader.persistent_workers is False and 'prefetch_factor' not in loader
+    loader = complete(2, monkeypatch, dict(num_workers=2, prefetch_factor=4))
+    assert loader.persistent_workers is True and loader.prefetch_factor == 4
+    loader = complete(2, monkeypatch, dict(num_workers=2), persistent_workers=False)
+    assert loader.persistent_workers is False
+
+
+def test_collate_defaults_to_the_hosts_and_absent_loaders_stay_absent(monkeypatch):
+    assert complete(2, monkeypatch, dict()).collate_fn == dict(type='default_collate')
+    assert complete(2, monkeypatch, dict(collate_fn='mine')).collate_fn == 'mine'
+    assert complete(2, monkeypatch, None) is None
+
+
+def test_launchers_other_than_torchrun_need_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(ValueError, match='the launcher slurm needs a GPU'):
+        cli.prepare_launch(Config(dict(launcher='slurm')))
+
+
+def fail(source: str, module: str):
+    """Run code as if it stood in a module of that name."""
+    exec(compile(source, module, 'exec'), dict(__name__=module))
+
+
+def outcome(source: str, module: str, capsys) -> str | type:
+    """The sentence printed for an error, or the type of an error that is let through."""
+    try:
+        with cli.one_sentence_errors():
+            fail(source, module)
+    except SystemExit as stop:
+        assert stop.code == 2
+        return capsys.readouterr().err
+    except Exception as error:
+        return type(error)
+    raise AssertionError('the code did not fail')
+
+
+OURS = 'mmc_plugin.datasets.something'
+IN_A_WITH_BLOCK = "import io\nwith io.StringIO():\n    raise ValueError('no\\n  images')"
+IN_A_HOST = (
+    "try:\n    raise ValueError('no images')\n"
+    "except ValueError as error:\n    raise TypeError('class X: no images') from error"
+)
+
+
+@pytest.mark.parametrize(
+    ('source', 'module', 'expected'),
+    [
+        ("raise ValueError('no images')", OURS, 'error: no images\n'),
+        ("raise RuntimeError('no images')", '__main__', 'error: no images\n'),
+        (IN_A_WITH_BLOCK, OURS, 'error: no images\n'),
+        (IN_A_HOST, OURS, 'error: no images\n'),
+        ("raise ValueError('no images')", 'torch.utils', ValueError),
+        ("raise KeyError('no images')", OURS, KeyError),
+        ("int('x')", OURS, ValueError),
+        ('import torch; torch.ones(2, 3) @ torch.ones(2, 3)', OURS, RuntimeError),
+        ("raise FileNotFoundError('gone')", 'mmengine.config', 'error: gone\n'),
+    ],
+)
+def test_only_what_is_raised_for_the_user_becomes_a_sentence(
+    source, module, expected, capsys, monkeypatch
+):
+    monkeypatch.delenv('RANK', raising=False)
+    assert outcome(source, module, capsys) == expected
+    monkeypatch.setenv('MMC_TRACEBACK', '1')
+    assert isinstance(outcome(source, module, capsys), type)
+
+
+def test_a_full_disk_is_named_wherever_it_is_met(capsys, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    number = errno.ENOSPC
+    source = (
+        f"try:\n    raise OSError({number}, 'No space left on device', 'epoch_3.pth')\n"
+        "except OSError:\n    raise RuntimeError('writer failed')"
+    )
+    expected = 'error: the disk is full while writing epoch_3.pth: free some space, then go on'
+    assert outcome(source, 'torch.serialization', capsys).startswith(expected)
+
+
+def test_a_full_disk_is_named_when_torch_meets_it(capsys, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    source = "import torch\nwith open('/dev/full', 'wb') as f:\n    torch.save(torch.ones(9), f)"
+    assert outcome(source, 'mmengine.fileio', capsys).startswith('error: the disk is full')
+
+
+def test_processes_say_which_one_they_are(capsys, monkeypatch):
+    monkeypatch.setenv('RANK', '3')
+    assert outcome("raise ValueError('no')", OURS, capsys) == 'error (process 3): no\n'

@@ -1,0 +1,235 @@
+"""Training in two processes has the gradients of one process with the whole batch.
+
+Two gloo processes run this file as a script and work through all cases; the tests compare what
+they leave with what one process computes. Batch norm is left out: it looks at the local batch.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+from mmpretrain.registry import MODELS
+
+import mmc_plugin  # noqa: F401  registers the model
+from mmc_plugin.models.utils import corrupt, patch_mask
+
+WORLD, LOCAL = 2, 3  # processes, images of each
+SIZE, PATCH, WIDTH, TAU = 32, 8, 24, 0.2
+MOMENTUM, LR = 0.9, 0.5
+CASES = {
+    f'{"gathered" if gather else "local"}-{queries}-{norm}': dict(
+        gather_keys=gather, queries=queries, norm=norm
+    )
+    for gather in (True, False)
+    for queries, norm in (('all', 'LN'), ('masked', None))
+}
+
+
+def build(gather_keys, queries, norm):
+    """The same model in every process, with a teacher that differs from its student."""
+    torch.manual_seed(0)
+    arch = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)
+    head = dict(
+        in_channels=WIDTH,
+        hidden_channels=32,
+        out_channels=16,
+        temperature=TAU,
+        norm_cfg=None if norm is None else dict(type=norm),
+    )
+    cfg = dict(
+        type='MMC',
+        backbone=dict(
+            type='VisionTransformer',
+            arch=arch,
+            img_size=SIZE,
+            patch_size=PATCH,
+            out_type='raw',
+        ),
+        rec_head=dict(
+            type='PixelReconstructionHead',
+            in_channels=WIDTH,
+            patch_size=PATCH,
+            hidden_channels=32,
+        ),
+        patch_head=dict(
+            type='PatchContrastHead', queries=queries, gather_keys=gather_keys, **head
+        ),
+        cls_head=dict(type='GlobalContrastHead', **head),
+    )
+    model = MODELS.build(cfg)
+    model.init_weights()
+    with torch.no_grad():
+        for p in model.parameters():  # away from the start, where all embeddings look alike
+            p.add_(0.2 * torch.randn_like(p))
+    return model.train()
+
+
+def whole_batch():
+    """Inputs of ``loss`` for all images; process r has images r * LOCAL to (r + 1) * LOCAL - 1.
+
+    A corrupted region is filled with the neighbour in the batch at hand, so the first image of
+    each process sees the last one of that process here and the last one of the other process
+    there. Those two are made equal wherever a first image is corrupted: the fills are then the
+    same in both layouts, while all images differ.
+    """
+    images = WORLD * LOCAL
+    generator = torch.Generator().manual_seed(1)
+    views = torch.randn(2, images, 3, SIZE, SIZE, generator=generator)
+    # The second process has about three times as many corrupted patches as the first.
+    ratio = torch.tensor([0.25] * LOCAL + [0.75] * LOCAL).view(1, images, 1, 1)
+    coarse = torch.rand(2, images, SIZE // PATCH, SIZE // PATCH, generator=generator) < ratio
+    mask = coarse.repeat_interleave(PATCH, -1).repeat_interleave(PATCH, -2)
+    first, last = slice(0, images, LOCAL), slice(LOCAL - 1, images, LOCAL)
+    looked_at = mask[:, first].any(1)[:, None, None]  # (V,1,1,H,W)
+    views[:, last] = torch.where(looked_at, views[:, LOCAL - 1 : LOCAL], views[:, last])
+    return dict(
+        views=views,
+        mask=mask,
+        alien=torch.ones(2, images, dtype=torch.bool),
+        crops=torch.randn(2, images, 3, 16, 16, generator=generator),
+    )
+
+
+def learn(model, losses):
+    """Backward, a plain gradient step and the teacher's move; what all that leaves."""
+    sum(losses.values()).backward()
+    student = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    grads = {n: p.grad.clone() for n, p in student.items()}
+    torch.optim.SGD(student.values(), lr=LR).step()
+    model.update_teacher(MOMENTUM)
+    return dict(
+        losses={name: loss.detach() for name, loss in losses.items()},
+        grads=grads,
+        teacher={n: p.clone() for n, p in model.teacher.named_parameters()},
+    )
+
+
+def work(rank, folder):
+    """What one process computes; its results go to ``folder``."""
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=WORLD)
+    own = slice(rank * LOCAL, (rank + 1) * LOCAL)
+    inputs = {key: value[:, own] for key, value in whole_batch().items()}
+    out = {}
+    for name, case in CASES.items():
+        wrapped = MMDistributedDataParallel(build(**case))
+        out[name] = learn(wrapped.module, wrapped(inputs, mode='loss'))
+    torch.save(out, f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
+
+
+def patch_loss(model, inputs, gather_keys, queries):
+    """L_patch from the full matrix of logits; ``gather_keys=False``: negatives of the process."""
+    corrupted = corrupt(inputs['views'], inputs['mask'], inputs['alien'])
+    chosen = patch_mask(inputs['mask'], PATCH).flatten(1)  # (V, B*N)
+    terms = []
+    for dirty, clean, use in zip(corrupted, inputs['views'], chosen):
+        q = model.patch_head(model.backbone(dirty)[-1][:, 1:]).flatten(0, 1)
+        with torch.no_grad():
+            k = model.teacher.patch_head(model.teacher.backbone(clean)[-1][:, 1:]).flatten(0, 1)
+        image = torch.arange(len(q)) // (len(q) // len(dirty))
+        process = image // LOCAL
+        allowed = image[:, None] != image
+        if not gather_keys:
+            allowed &= process[:, None] == process
+        allowed |= torch.eye(len(q), dtype=torch.bool)
+        logits = (q @ k.t() / TAU).masked_fill(~allowed, float('-inf'))
+        losses = -logits.log_softmax(1).diagonal()
+        terms.append(losses.mean() if queries == 'all' else losses[use].mean())
+    return sum(terms) / len(terms)
+
+
+@pytest.fixture(scope='module')
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('gloo')
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[1]))
+    processes = [
+        subprocess.Popen([sys.executable, __file__, str(rank), str(folder)], env=environment)
+        for rank in range(WORLD)
+    ]
+    try:
+        codes = [process.wait(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert codes == [0] * WORLD
+    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(WORLD)]
+
+
+@pytest.fixture(scope='module')
+def expected():
+    """What one process with the whole batch computes."""
+    out = {}
+    for name, case in CASES.items():
+        model, inputs = build(**case), whole_batch()
+        losses = model.loss(inputs)
+        options = dict(gather_keys=case['gather_keys'], queries=case['queries'])
+        if not case['gather_keys']:
+            losses['loss_patch'] = patch_loss(model, inputs, **options)
+        out[name] = learn(model, losses)
+    return out
+
+
+def relative_error(mine, theirs):
+    """Largest error of a tensor in ``mine``, relative to the largest entry of its counterpart."""
+    assert mine.keys() == theirs.keys()
+    return max(
+        float((mine[name] - theirs[name]).abs().max() / theirs[name].abs().max().clamp(min=1e-6))
+        for name in mine
+    )
+
+
+def test_the_cases_can_tell_the_layouts_apart():
+    inputs = whole_batch()
+    masked = inputs['mask'].unflatten(1, (WORLD, LOCAL)).sum((0, 2, 3, 4))
+    assert masked[1] > 2 * masked[0] > 0
+    everyone = corrupt(inputs['views'], inputs['mask'], inputs['alien'])
+    for rank in range(WORLD):
+        own = slice(rank * LOCAL, (rank + 1) * LOCAL)
+        alone = corrupt(*(inputs[key][:, own] for key in ('views', 'mask', 'alien')))
+        assert torch.equal(alone, everyone[:, own])
+
+
+def test_local_and_gathered_negatives_give_different_gradients(expected):
+    for queries in ('all-LN', 'masked-None'):
+        local, gathered = (expected[f'{kind}-{queries}']['grads'] for kind in ('local', 'gathered'))
+        assert relative_error(local, gathered) > 0.05
+
+
+@pytest.mark.parametrize('name', [name for name in CASES if name.startswith('gathered')])
+def test_the_slow_patch_loss_is_that_of_one_process(name, expected):
+    case = CASES[name]
+    value = patch_loss(build(**case), whole_batch(), True, case['queries'])
+    torch.testing.assert_close(value.detach(), expected[name]['losses']['loss_patch'])
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_losses_average_to_those_of_the_whole_batch(name, results, expected):
+    for loss, value in expected[name]['losses'].items():
+        average = sum(result[name]['losses'][loss] for result in results) / WORLD
+        torch.testing.assert_close(average, value, rtol=1e-5, atol=1e-6, msg=loss)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_gradients_are_those_of_the_whole_batch(name, results, expected):
+    for result in results:
+        assert relative_error(result[name]['grads'], expected[name]['grads']) < 1e-4
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_teachers_stay_equal_and_equal_to_that_of_one_process(name, results, expected):
+    first, second = (result[name]['teacher'] for result in results)
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
+        torch.testing.assert_close(value, expected[name]['teacher'][key], rtol=1e-5, atol=1e-6)
+    start = dict(build(**CASES[name]).teacher.named_parameters())
+    assert any(not torch.equal(value, start[key]) for key, value in first.items())
+
+
+if __name__ == '__main__':
+    work(int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,217 @@
+"""Show what the reconstruction head makes of the output of each of the last layers.
+
+    python tools/visualization/layer_reconstructions.py configs/mmc/vits_folder.py \
+        work_dirs/vits_folder/epoch_200.pth my/photo.jpg another/photo.jpg
+
+Each layer's tokens pass through the final norm and the head (arXiv 2308.11448, figure 9). Below
+each reconstruction stands its difference to that of the layer before, amplified.
+"""
+
+import argparse
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import DictAction
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+from torch import nn
+
+from mmc_plugin.datasets.image_files import ImageFiles
+from mmc_plugin.datasets.image_tree import IMAGE_EXTENSIONS, scan_tree
+from mmc_plugin.datasets.transforms.gmml import sample_block_mask
+from mmc_plugin.engine import cli
+from mmc_plugin.engine.hooks.model_access import denormalise, normalise
+from mmc_plugin.models.utils import corrupt
+from mmc_plugin.visualization.layers import amplification, layer_panel, layer_reconstructions
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'config', help='a config file, or the name of one of mmc_plugin, such as mmc/vitb_400e.py'
+    )
+    parser.add_argument('checkpoint', help='a checkpoint that was trained with it')
+    parser.add_argument(
+        'images', nargs='*',
+        help='image files or folders; by default images of the training set, evenly drawn',
+    )  # fmt: skip
+    parser.add_argument(
+        '--out', default='work_dirs/layer_reconstructions.png', help='PNG to write'
+    )
+    parser.add_argument('-n', '--number', type=int, default=4, help='most images to show')
+    parser.add_argument(
+        '--layers', type=int, nargs='+', metavar='LAYER',
+        help='layers, counted from 1; by default the last six',
+    )  # fmt: skip
+    parser.add_argument(
+        '--alien', action='store_true',
+        help='corrupt with regions of another of the images in place of noise',
+    )  # fmt: skip
+    parser.add_argument(
+        '--coverage', type=float,
+        help='most of an image to corrupt, by default 0.75 with noise and 0.30 with --alien',
+    )  # fmt: skip
+    parser.add_argument('--seed', type=int, default=0, help='of the corruption')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override settings of the config',
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    if args.number < 1:
+        parser.error('--number must be at least 1')
+    return args
+
+
+def read_weights(path: str) -> dict[str, torch.Tensor]:
+    """The model's weights of a checkpoint, without running code from it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint, or one that holds more than weights and logs.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'the checkpoint {path} does not exist')
+    try:
+        with torch.serialization.safe_globals(_log_types()):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f'the checkpoint {path} cannot be read as weights: {reason}') from None
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ValueError(f'the checkpoint {path} holds no weights of a model')
+    return weights
+
+
+def _log_types() -> list:
+    """What mmengine's checkpoints hold beside tensors: curves as numpy arrays and numbers."""
+    multiarray = getattr(np, '_core', None) or np.core  # numpy 2, numpy 1
+    numbers = [type(np.dtype(kind)) for kind in ('f4', 'f8', 'i4', 'i8', 'u4', 'u8', 'bool')]
+    return [
+        HistoryBuffer, np.ndarray, np.dtype, multiarray.multiarray._reconstruct,
+        multiarray.multiarray.scalar, *numbers,
+    ]  # fmt: skip
+
+
+def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str) -> None:
+    """Load the student's encoder and reconstruction head, all that the pictures need.
+
+    Raises:
+        ValueError: If they do not fit the model.
+    """
+    needed = {
+        key: value
+        for key, value in model.state_dict().items()
+        if key.startswith(('backbone.', 'rec_head.'))
+    }
+    absent = [key for key in needed if key not in weights]
+    other = [
+        f'{key} is {tuple(weights[key].shape)}, not {tuple(value.shape)}'
+        for key, value in needed.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    # Deeper layers than the config's: all its weights would fit, and the pictures mean nothing.
+    extra = [
+        key for key in weights if key.startswith(('backbone.', 'rec_head.')) and key not in needed
+    ]
+    complaints = [
+        f'{len(found)} weights {what} ({", ".join(found[:3])}{", …" if len(found) > 3 else ""})'
+        for what, found in (
+            ('are missing', absent), ('have another shape', other), ('are too many', extra))
+        if found
+    ]  # fmt: skip
+    if complaints:
+        raise ValueError(
+            f'the checkpoint {path} does not fit the config: {"; ".join(complaints)}; '
+            'name the config that it was trained with'
+        )
+    model.load_state_dict({key: weights[key] for key in needed}, strict=False)
+
+
+def find_images(given: Sequence[str], data_root: str, number: int) -> list[str]:
+    """At most ``number`` image files: those given, or evenly drawn from folders."""
+    paths = []
+    for path in given or [data_root]:
+        if Path(path).is_dir():
+            found, _, _ = scan_tree(path, IMAGE_EXTENSIONS)
+            paths += [str(Path(path, name)) for name in found]
+        elif Path(path).is_file():
+            paths.append(path)
+        else:
+            raise FileNotFoundError(f'there is no image or folder {path!r}')
+    if not paths:
+        raise ValueError(f'there is no image in {", ".join(given or [data_root])}')
+    number = min(number, len(paths))
+    return [paths[i * len(paths) // number] for i in range(number)]
+
+
+def read_images(paths: Sequence[str], size: int) -> torch.Tensor:
+    """uint8 RGB (B, 3, size, size), the middle of each image."""
+    files = ImageFiles(paths, size, size)
+    images = []
+    for path, (image, readable) in zip(paths, files, strict=True):
+        if not readable:
+            raise ValueError(f'the image {path} cannot be read')
+        images.append(image)
+    return torch.stack(images)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    with cli.one_sentence_errors():
+        cfg = cli.load_config(args.config, args.cfg_options)
+        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        weights = read_weights(args.checkpoint)
+        model = MODELS.build(cfg.model)
+        load_weights(model, weights, args.checkpoint)
+        model.to(args.device).eval()
+
+        data_root = cfg.get('train_dataloader', {}).get('dataset', {}).get('data_root', '')
+        paths = find_images(args.images, data_root, args.number)
+        size = min(model.backbone.img_size)
+        clean = normalise(model, read_images(paths, size))
+        coverage = args.coverage or (0.30 if args.alien else 0.75)  # paper, §3
+        rng = np.random.RandomState(args.seed)
+        mask = np.stack(
+            [sample_block_mask(size, size, coverage, model.patch_size, rng=rng) for _ in paths]
+        )
+        # Drawn on the CPU: the same on every device.
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(args.seed))
+        corrupted = corrupt(
+            clean[None], torch.from_numpy(mask)[None].to(clean.device),
+            torch.full((1, len(paths)), args.alien, device=clean.device),
+            noise=noise[None].to(clean),
+        )[0]  # fmt: skip
+        depth = len(model.backbone.layers)
+        layers = args.layers or list(range(max(depth - 5, 1), depth + 1))
+        with torch.no_grad():
+            made = layer_reconstructions(model, corrupted, layers)
+
+        pictures = [
+            denormalise(model, images).permute(0, 2, 3, 1).numpy()
+            for images in (clean, corrupted, *made)
+        ]
+        shown = np.stack(pictures[2:])
+        # Of what is shown: what lies outside the range of pixels cannot be seen to change.
+        differences = np.diff(shown.astype(np.float32) / 255, axis=0)
+        factor = amplification(differences)
+        panel = layer_panel(
+            pictures[0], pictures[1], shown, differences, layers, factor,
+            [Path(path).name for path in paths],
+            f'Reconstruction from the output of layers: {Path(args.checkpoint).name}',
+        )  # fmt: skip
+        out = Path(args.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(out), panel[..., ::-1]):
+            raise OSError(f'the picture {out} cannot be written')
+        print(f'wrote {out}; differences are shown {factor:g} times as large as they are')
+
+
+if __name__ == '__main__':
+    main()
