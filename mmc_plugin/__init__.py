@@ -4,7 +4,10 @@ Importing the package registers its parts in mmpretrain's registries, so that
 ``custom_imports = dict(imports=['mmc_plugin'])`` makes them available in any config.
 """
 
-from . import datasets, engine, models
-from .version import __version__
+from .version import __version__, check_hosts
 
-__all__ = ['__version__', 'datasets', 'engine', 'models']
+check_hosts()
+
+from . import datasets, engine, evaluation, models  # noqa: E402
+
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']

@@ -1,3 +1,39 @@
-"""Version of the package; setup.cfg reads it without importing anything else."""
+"""Version of the package, and of the hosts that it needs.
+
+setup.cfg reads ``__version__`` without importing anything else.
+"""
+
+from importlib import import_module
 
 __version__ = '0.1.0'
+
+# The lowest versions that the tests were run with; requirements/README.md.
+FLOORS = dict(torch='2.4', mmengine='0.10.7', mmcv='2.0.1', mmpretrain='1.0.0')
+
+
+def check_hosts() -> None:
+    """Look for the hosts.
+
+    Raises:
+        ImportError: With one sentence, if one is missing or too old.
+    """
+    for name, floor in FLOORS.items():
+        try:
+            found = import_module(name).__version__
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise ImportError(
+                f'mmc_plugin needs {name} ≥ {floor}, which is not installed: pip install '
+                "'mmc-plugin[pretrain]' installs the maintained hosts."
+            ) from error
+        if _numbers(found) < _numbers(floor):
+            raise ImportError(
+                f'mmc_plugin needs {name} ≥ {floor}, but {found} is installed: upgrade it.'
+            )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Leading numbers of a version: 2.12.1+cu130 → (2, 12, 1)."""
+    parts = version.split('+')[0].split('.')
+    return tuple(int(part) for part in parts if part.isdigit())

@@ -157,7 +157,9 @@ from importlib.util import find_spec
 site.addsitedir(sys.argv[1])
 print(find_spec('mmc_plugin').origin)
 """
-    out = run(sys.executable, '-c', code, target, cwd=tmp_path, env=dict(PATH=os.environ['PATH']))
+    # Without the environment's own packages, which may include an editable install of this one.
+    environment = dict(PATH=os.environ['PATH'])
+    out = run(sys.executable, '-S', '-c', code, target, cwd=tmp_path, env=environment)
     assert out.strip() == str(tree / 'mmc_plugin' / '__init__.py')
 
 

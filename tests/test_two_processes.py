@@ -56,9 +56,7 @@ def build(gather_keys, queries, norm):
             patch_size=PATCH,
             hidden_channels=32,
         ),
-        patch_head=dict(
-            type='PatchContrastHead', queries=queries, gather_keys=gather_keys, **head
-        ),
+        patch_head=dict(type='PatchContrastHead', queries=queries, gather_keys=gather_keys, **head),
         cls_head=dict(type='GlobalContrastHead', **head),
     )
     model = MODELS.build(cfg)

@@ -25,6 +25,7 @@ from mmc_plugin.datasets import ImageTree
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint, read_last_checkpoint
+from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 from mmc_plugin.visualization import page
 from mmc_plugin.visualization.curves import training_curves
 from mmc_plugin.visualization.run_log import read_scalars, series
@@ -213,7 +214,7 @@ def main(argv: list[str] | None = None) -> None:
         write_state(work_dir, image_dir, finished=False)
 
         runner = Runner.from_cfg(cfg)
-        cli.check_batches(runner)
+        check_train_dataloader(runner.train_dataloader)
         start = time.monotonic()
         runner.train()
         seconds = time.monotonic() - start

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint
+from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 
 MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper')
 
@@ -124,7 +125,7 @@ def main() -> None:
         cfg = build_config(args)
         cli.prepare_launch(cfg)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        cli.check_batches(runner)
+        check_train_dataloader(runner.train_dataloader)
         runner.train()
 
 

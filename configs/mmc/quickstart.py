@@ -1,28 +1,15 @@
 # A small vision transformer for a first look, a few minutes on two CPU cores: tools/quickstart.sh.
 # The method is that of the other configs; size and schedule are ours.
 _base_ = [
-    '../_base_/models/mmc_vits16.py',
+    '../_base_/models/mmc_vitt.py',
     '../_base_/datasets/views_224.py',
     '../_base_/schedules/mmc_adamw.py',
     '../_base_/default_runtime.py',
 ]
-size, patch, width = 96, 8, 192
+size, patch = 96, 8
 model = dict(
-    backbone=dict(
-        arch=dict(
-            _delete_=True,
-            embed_dims=width,
-            num_layers=6,
-            num_heads=3,
-            feedforward_channels=4 * width,
-        ),
-        img_size=size,
-        patch_size=patch,
-        drop_path_rate=0.0,
-    ),
-    rec_head=dict(in_channels=width, patch_size=patch, hidden_channels=2 * width),
-    patch_head=dict(in_channels=width, hidden_channels=2 * width, out_channels=64),
-    cls_head=dict(in_channels=width, hidden_channels=2 * width, out_channels=64),
+    backbone=dict(img_size=size, patch_size=patch),
+    rec_head=dict(patch_size=patch),
 )
 
 crop = dict(type='ViewCrop', size=size, scale=(0.2, 1.0))

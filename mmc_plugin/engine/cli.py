@@ -4,7 +4,7 @@ import dis
 import errno
 import os
 import sys
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,6 @@ from types import TracebackType
 import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
 
 import mmc_plugin
 
@@ -140,21 +139,6 @@ def prepare_launch(cfg: Config) -> None:
     cfg.model_wrapper_cfg = wrapper
     if not torch_dist.is_initialized():
         torch_dist.init_process_group('gloo')
-
-
-def check_batches(runner: Runner) -> None:
-    """Refuse a training set that fills no batch, with which a run would end at once, untrained.
-
-    Raises:
-        ValueError: If the training loader has not one batch.
-    """
-    loader = runner.train_dataloader
-    if isinstance(loader.sampler, Sized) and len(loader) == 0:
-        raise ValueError(
-            f'{len(loader.dataset)} images do not fill one batch: each of {runner.world_size} '
-            f'process(es) takes {loader.batch_size} at a time; add images or lower '
-            'train_dataloader.batch_size'
-        )
 
 
 @contextmanager

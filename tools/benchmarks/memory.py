@@ -22,7 +22,7 @@ import argparse
 import json
 import tempfile
 import weakref
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ from mmpretrain.registry import MODELS
 from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 from train_step import TIMM, build_model, build_optimiser, make_batch, quiet
 
 from mmc_plugin.models.heads import PatchContrastHead
@@ -177,3 +177,59 @@ def profiled(prepare):
         held += event['args']['Bytes']
         peak = max(peak, held)
     return peak
+
+
+def check():
+    """Print the three counts of a small case: without content, tracked and of the allocator."""
+    cases = {
+        'info_nce, 8 images': lambda model: contrast(8, 'cpu'),
+        'training step, 4 images': lambda model: training(model, 4, 'bf16', 'cpu'),
+    }
+    print('MiB beside what was held before: without content, on real tensors, of the allocator')
+    for name, case in cases.items():
+        # A new model for each count, made before tensors lose their content.
+        prepare = [partial(case, without_weights('vits', 'with')) for _ in range(3)]
+        peaks = [peak_bytes(prepare[0], 'cpu'), tracked(prepare[1])]
+        counts = [peak - before for peak, before in peaks] + [profiled(prepare[2])]
+        print(f'{name}: ' + ', '.join(f'{count / MIB:.2f}' for count in counts))
+
+
+def main():
+    args = parse_args()
+    torch.set_num_threads(1)
+    quiet()
+    if args.check:
+        check()
+        return
+
+    steps = {}
+    for variant in VARIANTS:
+        model = without_weights(args.arch, variant)
+        step = partial(training, model, args.batch, args.dtype, args.device)
+        steps[variant], _ = peak_bytes(step, args.device)
+    print(f'{args.arch}, {args.batch} images, {args.dtype}: peak of a training step')
+    print('| L_patch | MiB | with / this |')
+    print('|---|---|---|')
+    for variant, peak in steps.items():
+        print(f'| {variant} | {peak / MIB:.0f} | {steps["with"] / peak:.3f} |')
+
+    losses = {}
+    print('\n| B | MiB | MiB / B | MiB of all logits |')
+    print('|---|---|---|---|')
+    for images in BATCHES:
+        peak, before = peak_bytes(partial(contrast, images, args.device), args.device)
+        losses[images] = peak - before
+        print(
+            f'| {images} | {losses[images] / MIB:.1f} | {losses[images] / images / MIB:.2f} | '
+            f'{4 * (images * PATCHES) ** 2 / MIB:.0f} |'
+        )
+    if args.out is not None:
+        results = dict(
+            arch=args.arch, batch=args.batch, device=args.device, dtype=args.dtype,
+            torch=torch.__version__, step_bytes=steps, loss_bytes=losses,
+        )  # fmt: skip
+        args.out.write_text(json.dumps(results, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -20,6 +20,9 @@ class BFloat16OptimWrapper(OptimWrapper):
     Args: as :class:`mmengine.optim.OptimWrapper`.
     """
 
+    # Dynamo fails inside nested generators. Where it only meets the context from outside, it runs
+    # the training step as it is and compiles what the step calls, the forward pass above all.
+    @torch.compiler.disable
     @contextmanager
     def optim_context(self, model: nn.Module):
         """Autocast besides the host's handling of gradient accumulation."""

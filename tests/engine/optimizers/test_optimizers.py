@@ -122,6 +122,33 @@ def test_layers_run_in_bfloat16_weights_and_loss_stay_float32():
     assert model.outputs[1].dtype == torch.float32  # autocast ended with the context
 
 
+def test_a_training_step_can_be_compiled(model):
+    # mmengine's runner compiles `train_step`, of which the wrapper's context is a part.
+    batch = dict(
+        inputs=dict(
+            views=[torch.randint(256, (3, 3, 16, 16), dtype=torch.uint8) for _ in range(2)],
+            mask=torch.ones(3, 2, 16, 16, dtype=torch.bool),
+            alien=torch.ones(3, 2, dtype=torch.bool),
+        )
+    )
+    losses, frames = [], []
+
+    def backend(graph, example_inputs):
+        frames.append(graph)
+        return graph.forward
+
+    for compiled in (False, True):
+        twin = copy.deepcopy(model).train()
+        step = torch.compile(twin.train_step, backend=backend) if compiled else twin.train_step
+        wrapper = bf16_wrapper(twin)
+        losses.append([step(batch, wrapper) for _ in range(2)])
+    assert any('scaled_dot_product' in graph.code for graph in frames)
+    for plain, compiled in zip(*losses):
+        for name, value in plain.items():
+            torch.testing.assert_close(compiled[name], value, rtol=0.02, atol=1e-3, msg=name)
+    assert losses[1][0]['loss'] != losses[1][1]['loss']
+
+
 def test_accumulation_is_that_of_the_host():
     torch.manual_seed(0)
     data = torch.randn(8, 5, 4).bfloat16().float()  # exact in both precisions

@@ -1,0 +1,30 @@
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from mmc_plugin import version
+
+
+def test_the_installed_hosts_are_new_enough():
+    version.check_hosts()
+
+
+def test_an_old_host_is_named_with_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmcv', SimpleNamespace(__version__='1.7.2'))
+    with pytest.raises(ImportError, match='needs mmcv ≥ 2.0.1, but 1.7.2 is installed'):
+        version.check_hosts()
+
+
+def test_a_missing_host_is_named_with_the_way_out(monkeypatch):
+    monkeypatch.setitem(version.FLOORS, 'no_such_host', '1.0')
+    with pytest.raises(ImportError, match=r"no_such_host ≥ 1.0.*mmc-plugin\[pretrain\]"):
+        version.check_hosts()
+
+
+@pytest.mark.parametrize(
+    'text, numbers',
+    [('2.12.1+cu130', (2, 12, 1)), ('0.10.7', (0, 10, 7)), ('2.4.0a0', (2, 4))],
+)
+def test_versions_compare_by_their_numbers(text, numbers):
+    assert version._numbers(text) == numbers
