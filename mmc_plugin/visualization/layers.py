@@ -38,7 +38,8 @@ def layer_reconstructions(model: nn.Module, images: Tensor, layers: Sequence[int
     wrong = [str(layer) for layer in layers if not 1 <= layer <= depth]
     if wrong or not layers:
         raise ValueError(
-            f'Layers are counted from 1 to {depth} in this model, got {", ".join(wrong) or "none"}.')
+            f'Layers are counted from 1 to {depth} in this model, '
+            f'got {", ".join(wrong) or "none"}.')
 
     tokens: dict[int, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""What the model is trained on: augmented views and their corruption (arXiv 2308.11448, figure 8)."""
+"""What the model is trained on: views and their corruption (arXiv 2308.11448, figure 8)."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -57,7 +57,10 @@ def parse_args():
     parser.add_argument('--warmup', type=int, default=2, help='turns before them')
     parser.add_argument('--threads', type=int, default=1, help='threads on a CPU')
     parser.add_argument('--out', type=Path, help='JSON file for the results')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.batch < 2:
+        parser.error('--batch must be at least 2: batch norm and negatives need another image')
+    return args
 
 
 def quiet():

@@ -3,9 +3,9 @@
     python tools/visualization/browse_dataset.py configs/mmc/vits_folder.py \
         --cfg-options train_dataloader.dataset.data_root=/path/to/images
 
-Samples pass through the sampler, the pipeline, the collate function, the data preprocessor and the corruption
-of a training (arXiv 2308.11448, figure 8). They are those that come first in a training of this
-seed; its noise is another.
+Samples pass through the sampler, the pipeline, the collate function, the data preprocessor and the
+corruption of a training (arXiv 2308.11448, figure 8). They are those that come first in a training
+of this seed; its noise is another.
 """
 
 import argparse
