@@ -36,7 +36,7 @@ PHOTOGRAPHS = {
     'sklearn': ('datasets/images', ('china.jpg', 'flower.jpg')),
 }
 # What to click on in the photographs: (x, y) in the square that is cut from the centre.
-CLICKS = {'chelsea.png': (.55, .35), 'coffee.png': (.5, .5), 'flower.jpg': (.5, .5)}
+CLICKS = {'chelsea.png': (.55, .35), 'coffee.png': (.42, .38), 'flower.jpg': (.5, .5)}
 SIMILARITY_SIZE = 256  # pixels
 STATE = 'quickstart.json'
 
@@ -47,8 +47,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('image_dir', nargs='?', help='folder of images: any nesting, no labels')
     parser.add_argument('--config', default='mmc/quickstart.py')
     parser.add_argument('--work-dir', default='work_dirs/quickstart')
-    parser.add_argument('--minutes', type=float, default=4.5,
-                        help='the training stops after the epoch in which so much time is over')
+    parser.add_argument('--minutes', type=float, default=5, help='time limit of the training')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                         help='override settings of the config')
     return parser.parse_args(argv)
@@ -148,7 +147,7 @@ def facts(runner: Runner, data: ImageTree, records: list[dict], seconds: float
     return rows
 
 
-def next_steps(cfg: Config, images: Path, checkpoint: str) -> list[tuple[str, str]]:
+def next_steps(cfg: Config, checkpoint: str) -> list[tuple[str, str]]:
     """What to run now, in words and as a command."""
     work_dir = shlex.quote(cfg.work_dir)
     config = shlex.quote(os.path.join(cfg.work_dir, os.path.basename(cfg.filename)))
@@ -222,8 +221,8 @@ def main(argv: list[str] | None = None) -> None:
 
         records = read_scalars(str(work_dir))
         pictures = write_pictures(work_dir, records)
-        checkpoint = os.path.relpath(read_last_checkpoint(str(work_dir)))
-        steps = next_steps(cfg, images, checkpoint)
+        checkpoint = str(work_dir / os.path.basename(read_last_checkpoint(str(work_dir))))
+        steps = next_steps(cfg, checkpoint)
         rows = facts(runner, data, records, seconds)
         rows += [('Config', args.config), ('Checkpoint', checkpoint)]
         index = work_dir / 'index.html'

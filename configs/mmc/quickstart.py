@@ -6,9 +6,9 @@ _base_ = [
     '../_base_/schedules/mmc_adamw.py',
     '../_base_/default_runtime.py',
 ]
-size, patch = 96, 8
+size, patch = 64, 8
 model = dict(
-    backbone=dict(img_size=size, patch_size=patch),
+    backbone=dict(img_size=size, patch_size=patch, arch=dict(num_layers=4)),
     rec_head=dict(patch_size=patch),
 )
 
@@ -22,15 +22,17 @@ train_pipeline = [
     dict(type='PackViews'),
 ]
 train_dataloader = dict(
-    batch_size=24,
+    batch_size=16,
     num_workers=2,
-    # An epoch is 240 samples, of however few or many images.
-    sampler=dict(_delete_=True, type='FixedLengthSampler', length=240),
+    pin_memory=False,
+    # An epoch is 320 samples, of however few or many images.
+    sampler=dict(_delete_=True, type='FixedLengthSampler', length=320),
     dataset=dict(pipeline=train_pipeline),
 )
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+# In fp32: bfloat16 is many times slower on CPUs that have no instructions for it.
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=1.5e-3))
 auto_scale_lr = dict(enable=False)
-train_cfg = dict(max_epochs=40)
+train_cfg = dict(max_epochs=30)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=True, end=2, convert_to_iter_based=True),
     dict(
@@ -47,6 +49,6 @@ custom_hooks = [
     dict(type='LossGuardHook'),
     dict(type='ThroughputHook'),
     dict(type='SkippedImagesHook'),
-    dict(type='FeatureMonitorHook', interval=5, unlabelled_images=128, resize=96, crop=96),
+    dict(type='FeatureMonitorHook', interval=5, unlabelled_images=128, resize=size, crop=size),
     dict(type='ReconstructionPanelHook', interval=10),
 ]

@@ -54,7 +54,8 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
     rows = -(-len(plots) // columns)
     figure = new_figure(4.2 * columns, 3 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).flat
-    for axis, (name, keys) in zip(axes, plots.items(), strict=False):
+    # plots first: zip takes from its first argument before it finds the second one exhausted.
+    for (name, keys), axis in zip(plots.items(), axes, strict=False):
         for run, records in runs.items():
             for key in keys:
                 steps, values = series(records, key)
@@ -65,6 +66,7 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
                               marker='.' if '/' in key or len(steps) < 3 else '')
         axis.set_title(_TITLES.get(name, name), fontsize=11)
         axis.set_xlabel('iteration', fontsize=9)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=.3)
         if axis.get_legend_handles_labels()[0]:

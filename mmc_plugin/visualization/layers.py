@@ -61,18 +61,17 @@ def layer_reconstructions(model: nn.Module, images: Tensor, layers: Sequence[int
     return torch.stack(pictures)
 
 
-def amplification(differences: Tensor, quantile: float = 0.99) -> float:
+def amplification(differences: np.ndarray, quantile: float = 0.99) -> float:
     """A round factor (1, 2 or 5 times a power of ten, at least 1) that makes differences visible.
 
     Args:
-        differences (Tensor): Differences of pixels in units of the range 0 … 1, any shape.
+        differences (np.ndarray): Differences of pixels in units of the range 0 … 1, any shape.
         quantile (float): The part of them that stays within the range.
 
     Returns:
         float: The largest such factor that leaves that quantile of the absolute values below 1.
     """
-    # numpy: torch.quantile refuses more than 2**24 values.
-    bound = float(np.quantile(differences.abs().cpu().numpy(), quantile))
+    bound = float(np.quantile(np.abs(differences), quantile)) if differences.size else 1.0
     factor = 1.0
     for power in range(6):
         for step in (1, 2, 5):

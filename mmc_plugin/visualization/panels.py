@@ -14,7 +14,7 @@ def reconstruction_panel(clean: np.ndarray,
                          mask: np.ndarray,
                          row_titles: Sequence[str] | None = None,
                          title: str = '') -> np.ndarray:
-    """A row for each image: clean, corrupted, reconstructed, and reconstructed where corrupted.
+    """A row for each image: clean, corrupted, reconstructed, and that pasted into the clean one.
 
     Args:
         clean (np.ndarray): uint8 RGB of shape (B, H, W, 3).
@@ -34,8 +34,7 @@ def reconstruction_panel(clean: np.ndarray,
     figure = new_figure(7.6, 1.9 * len(clean) + .7)
     if title:
         figure.suptitle(title, fontsize=12)
-    axes = grid_axes(figure, row_titles, ['clean', 'corrupted', 'reconstructed',
-                                          'reconstructed where corrupted'])
+    axes = grid_axes(figure, row_titles, ['clean', 'corrupted', 'reconstructed', 'pasted in'])
     for row, images in zip(axes, zip(clean, corrupted, reconstructed, pasted, strict=True),
                            strict=True):
         for axis, image in zip(row, images, strict=True):

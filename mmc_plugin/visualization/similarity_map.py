@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 
 from .figures import figure_to_array, grid_axes, new_figure, show_image
 
@@ -38,20 +39,32 @@ def similarity_panel(images: Sequence[np.ndarray],
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, [''] * len(images), ['clicked patch', *maps])
-    for row, image, (x, y), each in zip(axes, images, points, zip(*maps.values(), strict=True),
-                                        strict=True):
-        height, width = image.shape[:2]
-        show_image(row[0], image)
-        lowest = min(float(values.min()) for values in each)
-        grey = np.repeat(image.mean(2, keepdims=True), 3, 2).astype(np.uint8)
-        for axis, values in zip(row[1:], each, strict=True):
-            show_image(axis, grey)
-            shown = axis.imshow(
-                resize_map(values, height, width), cmap='turbo', alpha=.65, vmin=lowest, vmax=1)
-        for axis in row:
-            axis.plot(x, y, marker='o', markersize=9, markerfacecolor='none',
-                      markeredgecolor='black', markeredgewidth=3.5)
-            axis.plot(x, y, marker='o', markersize=9, markerfacecolor='none',
-                      markeredgecolor='white', markeredgewidth=1.5)
-        figure.colorbar(shown, ax=list(row), shrink=.9, pad=.02, label='cosine')
+    for row, image, point, each in zip(axes, images, points, zip(*maps.values(), strict=True),
+                                       strict=True):
+        show_similarity(row, image, point, each)
     return figure_to_array(figure)
+
+
+def show_similarity(row: Sequence[Axes], image: np.ndarray, point: tuple[float, float],
+                    maps: Sequence[np.ndarray]) -> None:
+    """Fill a row of axes, one more than maps, with an image, its click and its maps.
+
+    Args:
+        row (Sequence[Axes]): Axes for the image and for each map.
+        image (np.ndarray): uint8 RGB of shape (H, W, 3).
+        point (tuple[float, float]): The click (x, y) in pixels.
+        maps (Sequence[np.ndarray]): Cosines of shape (h, w).
+    """
+    height, width = image.shape[:2]
+    show_image(row[0], image)
+    lowest = min(float(values.min()) for values in maps)
+    grey = np.repeat(image.mean(2, keepdims=True), 3, 2).astype(np.uint8)
+    for axis, values in zip(row[1:], maps, strict=True):
+        show_image(axis, grey)
+        shown = axis.imshow(
+            resize_map(values, height, width), cmap='turbo', alpha=.65, vmin=lowest, vmax=1)
+    for axis in row:
+        for colour, edge in (('black', 3.5), ('white', 1.5)):
+            axis.plot(*point, marker='o', markersize=9, markerfacecolor='none',
+                      markeredgecolor=colour, markeredgewidth=edge)
+    axis.figure.colorbar(shown, ax=list(row), shrink=.9, pad=.02, label='cosine')

@@ -224,7 +224,7 @@ def test_missing_data_root_is_named(config, call):
 
 def test_fewer_images_than_a_batch_are_refused(config, call):
     done = call('train.py', config, '--cfg-options', 'train_dataloader.batch_size=11')
-    assert '10 images do not fill one batch: each of 1 process(es) takes 11' in only_sentence(done)
+    assert 'The training set has 10 images, fewer than one batch of 11' in only_sentence(done)
 
 
 def test_a_config_without_a_test_is_refused(config, trained, call):

@@ -8,7 +8,6 @@ each reconstruction stands its difference to that of the layer before, amplified
 """
 
 import argparse
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import DictAction
-from mmengine.logging import HistoryBuffer
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import nn
@@ -26,6 +24,7 @@ from mmc_plugin.datasets.image_tree import IMAGE_EXTENSIONS, scan_tree
 from mmc_plugin.datasets.transforms.gmml import sample_block_mask
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.hooks.model_access import denormalise, normalise
+from mmc_plugin.engine.weights import read_weights
 from mmc_plugin.models.utils import corrupt
 from mmc_plugin.visualization.layers import amplification, layer_panel, layer_reconstructions
 
@@ -66,37 +65,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     if args.number < 1:
         parser.error('--number must be at least 1')
     return args
-
-
-def read_weights(path: str) -> dict[str, torch.Tensor]:
-    """The model's weights of a checkpoint, without running code from it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint, or one that holds more than weights and logs.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'the checkpoint {path} does not exist')
-    try:
-        with torch.serialization.safe_globals(_log_types()):
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f'the checkpoint {path} cannot be read as weights: {reason}') from None
-    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
-    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise ValueError(f'the checkpoint {path} holds no weights of a model')
-    return weights
-
-
-def _log_types() -> list:
-    """What mmengine's checkpoints hold beside tensors: curves as numpy arrays and numbers."""
-    multiarray = getattr(np, '_core', None) or np.core  # numpy 2, numpy 1
-    numbers = [type(np.dtype(kind)) for kind in ('f4', 'f8', 'i4', 'i8', 'u4', 'u8', 'bool')]
-    return [
-        HistoryBuffer, np.ndarray, np.dtype, multiarray.multiarray._reconstruct,
-        multiarray.multiarray.scalar, *numbers,
-    ]  # fmt: skip
 
 
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.transforms.gmml import sample_block_mask
@@ -18,6 +18,51 @@ from mmc_plugin.models.utils.corruption import corrupt
 from mmc_plugin.visualization.panels import reconstruction_panel
 
 from .model_access import denormalise, normalise, undisturbed, unwrap
+
+
+def draw_corruption(ratios: Sequence[float], size: int, patch_size: int, seed: int
+                    ) -> tuple[Tensor, Tensor]:
+    """Draw masks and noise that are the same on every device.
+
+    Args:
+        ratios (Sequence[float]): For each of B images the most to be corrupted.
+        size (int): Side of the images in pixels.
+        patch_size (int): What the masks are aligned to.
+        seed (int): Of both.
+
+    Returns:
+        tuple[Tensor, Tensor]: Masks, bool of shape (B, size, size), and noise from N(0, 1) of
+        shape (B, 3, size, size).
+    """
+    rng = np.random.RandomState(seed)
+    masks = np.stack([sample_block_mask(size, size, ratio, patch_size, rng=rng)
+                      for ratio in ratios])
+    noise = torch.randn(len(masks), 3, size, size,
+                        generator=torch.Generator().manual_seed(seed))
+    return torch.from_numpy(masks), noise
+
+
+def corrupt_and_reconstruct(model: nn.Module, images: Tensor, mask: Tensor, alien: Tensor,
+                            noise: Tensor) -> list[np.ndarray]:
+    """What the student makes of corrupted images.
+
+    Args:
+        model (nn.Module): An :class:`MMC` with reconstruction head.
+        images (Tensor): uint8 RGB of shape (B, 3, H, W).
+        mask (Tensor): bool of shape (B, H, W), True = corrupted.
+        alien (Tensor): bool of shape (B,), True = filled with the image before.
+        noise (Tensor): float of shape (B, 3, H, W), for the others.
+
+    Returns:
+        list[np.ndarray]: Clean, corrupted and reconstructed, each uint8 RGB of shape
+        (B, H, W, 3).
+    """
+    with undisturbed(model):
+        clean = normalise(model, images)
+        corrupted = corrupt(clean[None], mask[None].to(clean.device),
+                            alien[None].to(clean.device), noise=noise[None].to(clean))[0]
+        return [denormalise(model, each).permute(0, 2, 3, 1).numpy()
+                for each in (clean, corrupted, model.reconstruct(corrupted))]
 
 
 @HOOKS.register_module()
@@ -65,17 +110,12 @@ class ReconstructionPanelHook(Hook):
             runner.logger.info('The model has no reconstruction head (loss weight 0), so '
                                'ReconstructionPanelHook draws no pictures.')
             return
-        height, width = model.backbone.img_size
-        self._clean = self._load(runner, min(height, width))
-        number, size = len(self._clean), min(height, width)
-        self._alien = torch.arange(number) % 2 == 1
-        rng = np.random.RandomState(self.seed)
-        self._mask = torch.from_numpy(np.stack([
-            sample_block_mask(size, size, self.alien_ratio if alien else self.noise_ratio,
-                              model.patch_size, rng=rng) for alien in self._alien]))
-        # Drawn on the CPU: the same on every device.
-        self._noise = torch.randn(self._clean.shape,
-                                  generator=torch.Generator().manual_seed(self.seed))
+        size = min(model.backbone.img_size)
+        self._clean = self._load(runner, size)
+        self._alien = torch.arange(len(self._clean)) % 2 == 1
+        self._mask, self._noise = draw_corruption(
+            [self.alien_ratio if alien else self.noise_ratio for alien in self._alien], size,
+            model.patch_size, self.seed)
 
     def _load(self, runner, size: int) -> Tensor:
         """uint8 RGB of shape (B, 3, size, size)."""
@@ -115,16 +155,8 @@ class ReconstructionPanelHook(Hook):
         self._drawn_at = runner.iter
         if not self._active:
             return
-        model = unwrap(runner.model)
-        with undisturbed(model):
-            clean = normalise(model, self._clean)
-            device = clean.device
-            corrupted = corrupt(clean[None], self._mask[None].to(device),
-                                self._alien[None].to(device),
-                                noise=self._noise[None].to(clean))[0]
-            reconstructed = model.reconstruct(corrupted)
-            images = [denormalise(model, each).permute(0, 2, 3, 1).numpy()
-                      for each in (clean, corrupted, reconstructed)]
+        images = corrupt_and_reconstruct(
+            unwrap(runner.model), self._clean, self._mask, self._alien, self._noise)
         mask = self._mask.numpy()
         kinds = ['another image' if alien else 'noise' for alien in self._alien]
         titles = [f'{kind}, {100 * each.mean():.0f} %' for kind, each in

@@ -10,12 +10,36 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
+from torch import Tensor, nn
 
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.evaluation.functional.similarity import patch_similarity
 from mmc_plugin.visualization.similarity_map import similarity_panel
 
 from .model_access import normalise, undisturbed, unwrap
+
+
+def similarity_maps(model: nn.Module,
+                    images: Tensor,
+                    points: Sequence[tuple[float, float]],
+                    network: str = 'teacher') -> np.ndarray:
+    """Cosine of all patches' features to that of a clicked one (paper, figure 1).
+
+    Args:
+        model (nn.Module): An :class:`MMC`.
+        images (Tensor): uint8 RGB of shape (B, 3, S, S), S a multiple of the patch size.
+        points (Sequence[tuple[float, float]]): For each image the click (x, y) in [0, 1).
+        network (str): ``'teacher'`` or ``'student'``. Defaults to ``'teacher'``.
+
+    Returns:
+        np.ndarray: float of shape (B, h, w), one value for each patch.
+    """
+    side = images.shape[-1] // model.patch_size
+    index = torch.tensor([int(y * side) * side + int(x * side) for x, y in points])
+    with undisturbed(model):
+        _, patches = model.extract_feat(normalise(model, images), network)
+        similarity = patch_similarity(patches.float(), index.to(patches.device))
+    return similarity.view(-1, side, side).cpu().numpy()
 
 
 @HOOKS.register_module()
@@ -79,10 +103,4 @@ class SimilarityPanelHook(Hook):
 
     def _maps(self, runner) -> np.ndarray:
         """Cosines of shape (B, h, w)."""
-        model = unwrap(runner.model)
-        side = self.size // model.patch_size
-        index = torch.tensor([int(y * side) * side + int(x * side) for x, y in self.points])
-        with undisturbed(model):
-            _, patches = model.extract_feat(normalise(model, self._pixels), self.network)
-            similarity = patch_similarity(patches.float(), index.to(patches.device))
-        return similarity.view(-1, side, side).cpu().numpy()
+        return similarity_maps(unwrap(runner.model), self._pixels, self.points, self.network)

@@ -10,9 +10,9 @@ from mmpretrain.registry import HOOKS
 
 @HOOKS.register_module()
 class TimeLimitHook(Hook):
-    """Stops the training after the first epoch that ends later than ``seconds`` after its start.
+    """Stops the training when another epoch as long as the last would end after ``seconds``.
 
-    The hooks of that epoch run as ever, so with a checkpoint at each epoch nothing is lost and the
+    At least one epoch is trained. The hooks of that epoch run as ever, so with a checkpoint at each epoch nothing is lost and the
     run can be resumed; the time counts anew from each start.
 
     Args:
@@ -28,13 +28,15 @@ class TimeLimitHook(Hook):
 
     def before_train(self, runner) -> None:
         """Start the clock."""
-        self._start = time.monotonic()
+        self._start = self._epoch_start = time.monotonic()
 
     def after_train_epoch(self, runner) -> None:
         """Stop all processes together, as the first one's clock says."""
-        elapsed = [time.monotonic() - self._start]
-        broadcast_object_list(elapsed)
-        if elapsed[0] >= self.seconds and not self.is_last_train_epoch(runner):
+        now = time.monotonic()
+        expected = [now - self._start + now - self._epoch_start]  # after another epoch
+        self._epoch_start = now
+        broadcast_object_list(expected)
+        if expected[0] > self.seconds and not self.is_last_train_epoch(runner):
             runner.train_loop.stop_training = True
-            runner.logger.info(f'Stopped after epoch {runner.epoch + 1}: the time limit of '
-                               f'{self.seconds:g} s is over.')
+            runner.logger.info(f'Stopped after epoch {runner.epoch + 1}: another one would pass '
+                               f'the time limit of {self.seconds:g} s.')

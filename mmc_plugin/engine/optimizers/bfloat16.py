@@ -28,3 +28,8 @@ class BFloat16OptimWrapper(OptimWrapper):
         """Autocast besides the host's handling of gradient accumulation."""
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield
+
+    @torch.compiler.disable
+    def update_params(self, *args, **kwargs) -> None:
+        """As the host does, and never compiled: with each new learning rate it would be again."""
+        super().update_params(*args, **kwargs)

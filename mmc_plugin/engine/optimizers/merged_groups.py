@@ -16,6 +16,8 @@ class MergedGroupsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         # With nothing in it the host would not call add_params and would list all parameters.
         super().__init__(optim_wrapper_cfg, paramwise_cfg or dict(custom_keys={}))
+        # A ConfigDict would turn the groups into ConfigDicts, which torch.compile cannot read.
+        self.optimizer_cfg = dict(self.optimizer_cfg)
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:
         """Collect the groups of ``module`` into ``params``; see the host."""

@@ -119,7 +119,7 @@ def test_reconstruction_loss_counts_masked_pixels_only():
                     for c in range(3):
                         total += abs(float(predicted[b, c, y, x]) - float(images[b, c, y, x]))
                         count += 1
-    assert float(head.loss(pixels, images, mask)) == pytest.approx(total / count, rel=1e-5)
+    assert head.loss(pixels, images, mask).item() == pytest.approx(total / count, rel=1e-5)
 
     changed = torch.where(mask[:, None], images, images + 5)  # only clean pixels differ
     torch.testing.assert_close(head.loss(pixels, changed, mask), head.loss(pixels, images, mask))

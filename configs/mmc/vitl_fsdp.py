@@ -1,0 +1,45 @@
+# ViT-L/16, ImageNet-1K, model and optimiser sharded over the GPUs. The paper stops at ViT-B; all
+# that differs from vitb_400e.py is our choice.
+#   tools/dist_train.sh configs/mmc/vitl_fsdp.py 8
+_base_ = ['./vitb_400e.py']
+custom_imports = dict(imports=['mmc_plugin', 'mmc_plugin.engine.fsdp'])
+
+model = dict(
+    backbone=dict(arch='large'),  # D 1024, 24 layers, 16 heads
+    rec_head=dict(in_channels=1024),
+    patch_head=dict(in_channels=1024),
+    cls_head=dict(in_channels=1024),
+)
+
+runner_type = 'FlexibleRunner'
+strategy = dict(
+    type='ShardedStrategy',
+    state_dict_cfg='full',  # checkpoints are those of the unsharded model
+    model_wrapper=dict(
+        type='MMFullyShardedDataParallel',
+        sharding_strategy='FULL_SHARD',
+        use_orig_params=True,
+        auto_wrap_policy=dict(
+            type='mmc_plugin.engine.fsdp.wrap_types',
+            # No parameter may be left over, or student and teacher are not cut alike.
+            types=[
+                'TransformerEncoderLayer',
+                'VisionTransformer',
+                'PixelReconstructionHead',
+                'PatchContrastHead',
+                'GlobalContrastHead',
+            ],
+        ),
+    ),
+)
+optim_wrapper = dict(
+    type='ShardedBFloat16OptimWrapper', constructor='ShardedOptimWrapperConstructor'
+)
+# No hook may call the model in one process alone, as those that draw or measure do.
+custom_hooks = [
+    dict(type='SeedEachIteration'),
+    dict(type='MomentumTeacherHook', momentum=0.996, end_momentum=1.0),
+    dict(type='LossGuardHook'),
+    dict(type='ThroughputHook'),
+    dict(type='SkippedImagesHook'),
+]

@@ -1,0 +1,123 @@
+"""Fully sharded training (FSDP) of large models, through mmengine's ``FlexibleRunner``.
+
+mmengine's strategy and optimiser wrappers leave four gaps for a model with a momentum teacher, and
+each part of this module closes one; ``configs/mmc/vitl_fsdp.py`` puts them together.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine._strategy import FSDPStrategy
+from mmengine.dist import all_reduce, is_distributed
+from mmengine.registry import STRATEGIES
+from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
+
+from .optimizers import BFloat16OptimWrapper, MergedGroupsOptimWrapperConstructor
+
+
+def wrap_types(
+    module: nn.Module, recurse: bool, nonwrapped_numel: int, types: Sequence[str]
+) -> bool:
+    """Policy of FSDP that makes a unit of each module of some classes, named in a config.
+
+    A unit's parameters are laid end to end and cut into one part for each process. Where the whole
+    of a student module is made of units, so is the teacher's copy, and both are cut alike: each
+    process holds the same part of both and moves the teacher by itself.
+
+    Args:
+        module (nn.Module): Of torch's interface: the module in question.
+        recurse (bool): Of torch's interface: whether its children are in question.
+        nonwrapped_numel (int): Of torch's interface.
+        types (Sequence[str]): Names of classes.
+
+    Returns:
+        bool: Whether to look at the children, or to make a unit.
+    """
+    return recurse or type(module).__name__ in types
+
+
+@STRATEGIES.register_module()
+class ShardedStrategy(FSDPStrategy):
+    """mmengine's ``FSDPStrategy``, which also runs on CPUs and can be resumed.
+
+    mmengine 0.10 hands FSDP the number of a GPU, and calls ``optim_state_dict_to_load`` with the
+    order of arguments that torch had before 2.1.
+
+    Takes the arguments of ``FSDPStrategy``; ``state_dict_cfg='full'`` makes one file of a
+    checkpoint, with the names of the unsharded model.
+    """
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        if not is_distributed():
+            raise ValueError(
+                'this config shards the model over several processes: start it with '
+                'tools/dist_train.sh CONFIG NUMBER_OF_GPUS'
+            )
+        if not torch.cuda.is_available():
+            self.model_wrapper = dict(self.model_wrapper or {}, device_id='cpu')
+        return super()._wrap_model(model)
+
+    def load_optim_state_dict(self, state_dict: dict) -> None:
+        """Give each process its part of the optimiser's state."""
+        part = FullyShardedDataParallel.optim_state_dict_to_load(
+            model=self.model, optim=self.optim_wrapper.optimizer, optim_state_dict=state_dict
+        )
+        self.optim_wrapper.load_state_dict(part)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class ShardedOptimWrapperConstructor(MergedGroupsOptimWrapperConstructor):
+    """Groups the parameters of a sharded model by the shapes they have when they are whole.
+
+    A process's parts have one dimension, so ``flat_decay_mult`` would hold for all of them. Needs
+    ``use_orig_params=True`` in the model wrapper, mmengine's default.
+    """
+
+    def __call__(self, model: nn.Module):
+        """Build the optimiser wrapper; see the host."""
+        with FullyShardedDataParallel.summon_full_params(model, writeback=False):
+            return super().__call__(model)
+
+
+@OPTIM_WRAPPERS.register_module()
+class ShardedBFloat16OptimWrapper(BFloat16OptimWrapper):
+    """``BFloat16OptimWrapper`` that clips by the gradient norm of the whole model.
+
+    The host would let each process clip by the norm of its own part.
+
+    Args:
+        clip_grad (dict, optional): ``dict(max_norm=...)``.
+        **kwargs: Of :class:`mmengine.optim.OptimWrapper`.
+    """
+
+    def __init__(self, *args, clip_grad: dict | None = None, **kwargs) -> None:
+        super().__init__(*args, clip_grad=clip_grad, **kwargs)
+        if clip_grad is not None:
+            if set(clip_grad) != {'max_norm'}:
+                raise ValueError(f'clip_grad must be dict(max_norm=...), got {clip_grad}.')
+            self.clip_func = clip_sharded_grad_norm
+
+
+@torch.no_grad()
+def clip_sharded_grad_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
+    """Scale gradients, of which each process holds parts, to a joint norm of at most ``max_norm``.
+
+    All processes must call it.
+
+    Args:
+        parameters (Sequence[nn.Parameter]): Parts of this process, with gradients.
+        max_norm (float): Bound of the 2-norm over all gradients of all processes.
+
+    Returns:
+        Tensor: The norm before, a scalar, the same in all processes.
+    """
+    grads = [p.grad for p in parameters]
+    squared = torch.stack(torch._foreach_norm(grads)).float().square().sum()
+    all_reduce(squared, 'sum')
+    norm = squared.sqrt()
+    # As torch.nn.utils.clip_grad_norm_ does it, without waiting for the device.
+    torch._foreach_mul_(grads, (max_norm / (norm + 1e-6)).clamp(max=1.0))
+    return norm

@@ -1,0 +1,122 @@
+"""Both hooks that draw, on a real run of the tiny model."""
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmc_plugin.engine.hooks import reconstruction_panel, similarity_panel
+from mmc_plugin.engine.hooks.model_access import normalise
+from mmc_plugin.engine.hooks.reconstruction_panel import ReconstructionPanelHook
+from mmc_plugin.engine.hooks.similarity_panel import SimilarityPanelHook
+
+TINY = Path(__file__).parents[2] / 'configs' / 'tiny_mmc.py'
+
+
+def run(photo_folder, work_dir, hooks, **options):
+    cfg = Config.fromfile(TINY)
+    cfg.merge_from_dict({
+        'work_dir': str(work_dir), 'train_dataloader.dataset.data_root': str(photo_folder),
+        'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False,
+        'train_cfg.max_epochs': 3, 'default_hooks.checkpoint.max_keep_ckpts': 1,
+        'experiment_name': str(work_dir).replace('/', '_'), 'log_level': 'WARNING', **options})
+    cfg.custom_hooks += hooks
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What the hooks hand to the functions that draw."""
+    calls = []
+    for module, name in [(reconstruction_panel, 'reconstruction_panel'),
+                         (similarity_panel, 'similarity_panel')]:
+        original = getattr(module, name)
+
+        def record(*args, original=original):
+            calls.append(args)
+            return original(*args)
+
+        monkeypatch.setattr(module, name, record)
+    return calls
+
+
+def test_reconstruction(photo_folder, tmp_path, drawn):
+    plain = run(photo_folder, tmp_path / 'plain', [])
+    runner = run(photo_folder, tmp_path / 'run', [
+        dict(type='ReconstructionPanelHook', interval=2, num_images=3)])
+    for key, value in plain.model.state_dict().items():
+        assert torch.equal(value, runner.model.state_dict()[key]), key
+
+    names = sorted(path.name for path in (tmp_path / 'run' / 'vis').iterdir())
+    assert names == ['reconstruction_epoch_2.png', 'reconstruction_epoch_3.png']
+    assert cv2.imread(str(tmp_path / 'run' / 'vis' / names[0])).shape[2] == 3
+    assert len(list((tmp_path / 'run').rglob('vis_image/reconstruction_*.png'))) == 2
+
+    (clean, corrupted, _, mask, titles, _), last = drawn
+    assert clean.shape == (3, 32, 32, 3) and mask.shape == (3, 32, 32)
+    for i in range(3):
+        assert np.array_equal(clean[i], last[0][i]) and np.array_equal(corrupted[i], last[1][i])
+        assert np.array_equal(clean[i][~mask[i]], corrupted[i][~mask[i]])
+    assert [title.split(',')[0] for title in titles] == ['noise', 'another image', 'noise']
+    assert np.array_equal(corrupted[1][mask[1]], clean[0][mask[1]])
+
+    model = runner.model.eval()
+    with torch.no_grad():
+        images = torch.from_numpy(corrupted[1:2]).permute(0, 3, 1, 2)
+        found = model.reconstruct(normalise(model, images))[0]
+    mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
+    expected = (found * std + mean).clamp(0, 255).permute(1, 2, 0).numpy()
+    assert np.abs(expected - last[2][1]).max() <= 1
+
+
+def test_no_reconstruction_head_no_panel(photo_folder, tmp_path, drawn):
+    run(photo_folder, tmp_path, [dict(type='ReconstructionPanelHook', interval=1)],
+        **{'model.loss_weights.rec': 0., 'train_cfg.max_epochs': 1})
+    assert not drawn and not (tmp_path / 'vis').exists()
+
+
+def test_named_images_and_broken_ones(photo_folder, tmp_path):
+    paths = [str(path) for path in sorted(photo_folder.iterdir())]
+    broken = tmp_path / 'broken.jpg'
+    broken.write_bytes(b'\xff\xd8')
+    hook = ReconstructionPanelHook(images=[paths[0], str(broken), paths[1]])
+    assert hook._load(None, 16).shape == (2, 3, 16, 16)
+    hook = ReconstructionPanelHook(images=[str(broken)])
+    with pytest.raises(ValueError, match='none of its images can be read'):
+        hook._load(None, 16)
+    with pytest.raises(ValueError, match='interval'):
+        ReconstructionPanelHook(interval=0)
+
+
+def test_similarity_before_and_after_also_when_resumed(photo_folder, tmp_path, drawn):
+    paths = [str(path) for path in sorted(photo_folder.iterdir())][:2]
+    hook = dict(type='SimilarityPanelHook', images=paths, points=[(.1, .9), (.99, 0.)], size=48)
+    plain = run(photo_folder, tmp_path / 'plain', [], **{'train_cfg.max_epochs': 1})
+    first = run(photo_folder, tmp_path / 'run', [hook], **{'train_cfg.max_epochs': 1})
+    for key, value in plain.model.state_dict().items():
+        assert torch.equal(value, first.model.state_dict()[key]), key
+    run(photo_folder, tmp_path / 'run', [hook], resume=True)
+    (images, points, maps, _), (_, _, later, _) = drawn
+    assert images.shape == (2, 48, 48, 3) and points[0] == pytest.approx((4.8, 43.2))
+    assert list(maps) == list(later) == ['before training', 'after training']
+    assert np.array_equal(maps['before training'], later['before training'])
+    assert not np.array_equal(maps['before training'], maps['after training'])
+    for each in maps.values():  # 6 × 6 patches; a clicked patch is like itself
+        assert each.shape == (2, 6, 6)
+        assert each[0, 5, 0] == pytest.approx(1) and each[1, 0, 5] == pytest.approx(1)
+    assert (tmp_path / 'run' / 'vis' / 'similarity.png').is_file()
+
+
+def test_similarity_refuses_in_a_sentence(photo_folder, tmp_path):
+    for images, points in [([], []), (['a'], []), (['a'], [(0, 1.)])]:
+        with pytest.raises(ValueError, match=r'coordinates in \[0, 1\)'):
+            SimilarityPanelHook(images, points, 32)
+    hook = dict(type='SimilarityPanelHook', images=[str(tmp_path / 'none.jpg')],
+                points=[(.5, .5)], size=32)
+    with pytest.raises(ValueError, match='cannot read the image'):
+        run(photo_folder, tmp_path, [hook])

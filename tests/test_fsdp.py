@@ -1,0 +1,237 @@
+"""Training with a sharded model is training with a whole one, and can be resumed.
+
+Two gloo processes run this file as a script, which trains small models on the photographs; the
+tests compare what the runs leave.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.registry import RUNNERS, init_default_scope
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+
+from mmc_plugin.engine import cli
+from mmc_plugin.engine.fsdp import ShardedStrategy, wrap_types
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / 'configs' / 'mmc'
+WORLD, EPOCHS, ITERS = 2, 2, 2  # ten images, two processes, batches of two
+LIMIT = 600  # seconds: half a minute where nothing else runs
+pytestmark = pytest.mark.timeout(LIMIT + 60)
+
+# The real config, made small: drop-path, clipping, decay, schedules and momentum are all at work.
+SMALL = """
+_base_ = ['{root}/configs/mmc/vitl_fsdp.py']
+size, patch, width = 32, 8, 48
+head = dict(in_channels=width, hidden_channels=64)
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=width, num_layers=2, num_heads=3, feedforward_channels=96),
+        img_size=size, patch_size=patch),
+    rec_head=dict(patch_size=patch, **head),
+    patch_head=dict(out_channels=16, **head),
+    cls_head=dict(out_channels=16, **head))
+view = [dict(type='ViewCrop', size=size, scale=(0.2, 1.0)), dict(type='ViewFlip', prob=0.5)]
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False,
+    dataset=dict(data_root=r'{images}', pipeline=[
+        dict(type='LoadImage'),
+        dict(type='MultiView', num_views=[1, 1], transforms=[view, view]),
+        dict(type='GMMLMask', align=patch),
+        dict(type='PackViews')]))
+auto_scale_lr = dict(base_batch_size=2)
+train_cfg = dict(max_epochs={epochs})
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
+custom_hooks = [
+    dict(type='SeedEachIteration'),
+    dict(type='MomentumTeacherHook', momentum=0.5, end_momentum=1.0),
+    dict(type='LossGuardHook'), dict(type='ThroughputHook'), dict(type='SkippedImagesHook')]
+default_hooks = dict(logger=dict(interval=1))
+log_processor = dict(window_size=1)
+visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
+"""
+# Adam would hide gradients that are scaled wrongly.
+SGD = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=0.3)
+CLIP = dict(max_norm=0.5)
+
+
+def train(folder: Path, name: str, change) -> Runner:
+    """Train the small config, changed by ``change(cfg)``, in ``folder/name``."""
+    cfg = cli.load_config(str(folder / 'small.py'), None, 'pytorch', str(folder / name))
+    cfg.experiment_name = name
+    change(cfg)
+    cli.prepare_launch(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    cli.check_batches(runner)
+    runner.train()
+    return runner
+
+
+def work(rank: int, folder: Path) -> None:
+    """What one process does."""
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=WORLD)
+
+    def sgd(cfg):
+        cfg.optim_wrapper.update(optimizer=SGD, clip_grad=CLIP)
+
+    def whole(cfg):
+        sgd(cfg)
+        del cfg['runner_type'], cfg['strategy']
+        cfg.optim_wrapper.update(
+            type='BFloat16OptimWrapper', constructor='MergedGroupsOptimWrapperConstructor'
+        )
+
+    def resumed(cfg):
+        Path(cfg.work_dir).mkdir(exist_ok=True)
+        checkpoint = Path(cfg.work_dir) / 'epoch_1.pth'
+        if rank == 0:
+            shutil.copy(folder / 'adamw' / 'epoch_1.pth', checkpoint)
+        dist.barrier()
+        cfg.update(resume=True, load_from=str(checkpoint))
+
+    train(folder, 'whole', whole)
+    model = train(folder, 'sharded', sgd).model
+    parts = {
+        name.replace('_fsdp_wrapped_module.', ''): p.numel() for name, p in model.named_parameters()
+    }
+    (folder / f'parts_{rank}.json').write_text(json.dumps(parts))
+    train(folder, 'adamw', lambda cfg: None)
+    train(folder, 'resumed', resumed)
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def runs(photo_folder, tmp_path_factory) -> Path:
+    """Folder with all runs."""
+    folder = tmp_path_factory.mktemp('fsdp')
+    (folder / 'small.py').write_text(SMALL.format(root=ROOT, images=photo_folder, epochs=EPOCHS))
+    processes = []
+    for rank in range(WORLD):
+        environment = dict(
+            os.environ, PYTHONPATH=str(ROOT), PYTHONWARNINGS='ignore', RANK=str(rank),
+            LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(WORLD), WORLD_SIZE=str(WORLD),
+        )  # fmt: skip
+        log = open(folder / f'printed_{rank}.txt', 'w')
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, __file__, str(rank), str(folder)],
+                env=environment, stdout=log, stderr=subprocess.STDOUT,
+            )
+        )  # fmt: skip
+    try:
+        codes = [process.wait(timeout=LIMIT) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert codes == [0] * WORLD, (folder / 'printed_0.txt').read_text()[-4000:]
+    return folder
+
+
+def scalars(run: Path) -> list[dict]:
+    """What the run wrote of each iteration."""
+    (file,) = run.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def saved(path: Path) -> dict:
+    return torch.load(path, weights_only=False)
+
+
+def test_sharded_is_whole(runs):
+    whole, sharded = scalars(runs / 'whole'), scalars(runs / 'sharded')
+    assert len(whole) == len(sharded) == EPOCHS * ITERS
+    for a, b in zip(whole, sharded):
+        assert a['lr'] == pytest.approx(b['lr'], rel=1e-9)
+        for key in ('loss_rec', 'loss_patch', 'loss_cls', 'grad_norm', 'teacher_momentum'):
+            assert a[key] == pytest.approx(b[key], rel=2e-3), (a['iter'], key)
+        assert a['grad_norm'] > 2 * CLIP['max_norm']  # clipping is at work
+
+    one = saved(runs / 'whole' / f'epoch_{EPOCHS}.pth')
+    two = saved(runs / 'sharded' / f'epoch_{EPOCHS}.pth')
+    assert set(one['state_dict']) == set(two['state_dict'])
+    for name, value in one['state_dict'].items():
+        torch.testing.assert_close(
+            two['state_dict'][name], value, rtol=1e-2, atol=2e-4, msg=lambda m, n=name: f'{n}: {m}'
+        )
+
+
+def test_the_teacher_follows_in_every_process(runs):
+    parts = [json.loads((runs / f'parts_{rank}.json').read_text()) for rank in range(WORLD)]
+    state = saved(runs / 'sharded' / f'epoch_{EPOCHS}.pth')['state_dict']
+    for mine in parts:
+        for name, numel in mine.items():
+            if name.startswith('teacher.'):
+                assert numel == mine[name.removeprefix('teacher.')]
+    for name in parts[0]:  # the processes share all parameters between them
+        assert sum(mine[name] for mine in parts) == state[name].numel()
+    totals = [sum(mine.values()) for mine in parts]
+    assert max(totals) < 1.1 * min(totals)
+
+
+def test_checkpoints_are_those_of_the_whole_model(runs):
+    cfg = Config.fromfile(runs / 'small.py')
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    model.load_state_dict(saved(runs / 'adamw' / 'epoch_2.pth')['state_dict'], strict=True)
+
+
+def test_decay_is_that_of_whole_tensors(runs):
+    cfg = Config.fromfile(runs / 'small.py')
+    init_default_scope(cfg.default_scope)
+    whole = {n: p.ndim for n, p in MODELS.build(cfg.model).named_parameters() if p.requires_grad}
+    groups = saved(runs / 'adamw' / 'epoch_2.pth')['optimizer']['param_groups']
+    decay = {name: group['weight_decay'] for group in groups for name in group['params']}
+    assert decay == {name: 0.0 if ndim == 1 else 0.04 for name, ndim in whole.items()}
+
+
+def test_a_resumed_run_repeats_the_whole_one(runs):
+    full, resumed = scalars(runs / 'adamw'), scalars(runs / 'resumed')
+    keys = ('iter', 'lr', 'loss', 'loss_rec', 'loss_patch', 'loss_cls', 'grad_norm')
+    assert [[row[key] for key in keys] for row in full[ITERS:]] == [
+        [row[key] for key in keys] for row in resumed
+    ]
+    one, two = (saved(runs / name / 'epoch_2.pth') for name in ('adamw', 'resumed'))
+    for name, value in one['state_dict'].items():
+        assert torch.equal(two['state_dict'][name], value), name
+    for name, state in one['optimizer']['state'].items():
+        for key, value in state.items():
+            assert torch.equal(two['optimizer']['state'][name][key], value), (name, key)
+
+
+@pytest.mark.parametrize('name, layers', [('vitl_fsdp.py', 24), ('vith_fsdp.py', 32)])
+def test_units_hold_every_parameter_and_are_the_same_in_the_teacher(name, layers):
+    cfg = Config.fromfile(CONFIGS / name)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    types = cfg.strategy.model_wrapper.auto_wrap_policy.types
+    units = {n for n, m in model.named_modules() if wrap_types(m, False, 0, types)}
+    student = {unit for unit in units if not unit.startswith('teacher.')}
+    assert {f'teacher.{unit}' for unit in student - {'rec_head'}} == units - student
+    assert len(student) == layers + 4  # and the backbone around them and three heads
+    for parameter, _ in model.named_parameters():
+        assert any(parameter.startswith(f'{unit}.') for unit in units), parameter
+    assert all(wrap_types(module, True, 0, types) for module in model.modules())
+
+
+def test_one_process_is_refused_in_a_sentence(tmp_path):
+    strategy = ShardedStrategy(
+        work_dir=str(tmp_path), env_kwargs=dict(launcher='none', randomness=dict(seed=0))
+    )
+    with pytest.raises(ValueError, match='tools/dist_train.sh'):
+        strategy._wrap_model(torch.nn.Linear(2, 2))
+
+
+if __name__ == '__main__':
+    work(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,134 @@
+import importlib.util
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+from mmpretrain.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='module')
+def quickstart():
+    spec = importlib.util.spec_from_file_location('quickstart', ROOT / 'tools' / 'quickstart.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def config(tmp_path):
+    """The real config, made small."""
+    path = tmp_path / 'config' / 'quickstart.py'
+    path.parent.mkdir()
+    path.write_text(f"""
+_base_ = [{str(ROOT / 'configs' / 'mmc' / 'quickstart.py')!r}]
+tiny = dict(hidden_channels=16, in_channels=24)
+model = dict(
+    backbone=dict(arch=dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=32),
+                  patch_size=16),
+    rec_head=dict(patch_size=16, **tiny), patch_head=tiny, cls_head=tiny)
+train_dataloader = dict(batch_size=4, num_workers=0, sampler=dict(length=8))
+train_cfg = dict(max_epochs=2)
+param_scheduler = []
+log_level = 'WARNING'
+""")
+    return str(path)
+
+
+def run(quickstart, config, work_dir, *arguments):
+    quickstart.main([*map(str, arguments), '--config', config, '--work-dir', str(work_dir)])
+
+
+def check_page(work_dir):
+    text = (work_dir / 'index.html').read_text(encoding='utf-8')
+    sources = [unquote(each) for each in re.findall(r'src="([^"]*)"', text)]
+    assert sources == ['curves.png', 'reconstruction.png', 'similarity.png']
+    for source in sources:
+        picture = cv2.imread(str(work_dir / source))
+        assert picture is not None and picture.std() > 10
+    assert 'href=' not in text and '<script' not in text
+    return text
+
+
+def test_photographs_then_again(quickstart, config, tmp_path, capsys):
+    work_dir = tmp_path / 'runs' / 'quickstart'
+    run(quickstart, config, work_dir)
+    text = check_page(work_dir)
+    assert len(list((work_dir / 'images').iterdir())) == 10
+    assert '2 epochs, 4 iterations' in text and 'Patch loss' in text
+    printed = capsys.readouterr().out
+    for name in ('index.html', 'curves.png', 'reconstruction.png', 'similarity.png',
+                 'epoch_2.pth'):
+        assert str(work_dir / name) in printed and (work_dir / name).is_file()
+
+    # The printed backbone config loads what was trained.
+    snippet = re.search(r'( *custom_imports = .*)', printed, re.S).group(1)
+    lines = [line.removeprefix('  ') for line in snippet.rstrip().splitlines()]
+    cfg = Config.fromstring('\n'.join(lines), '.py')
+    backbone = MODELS.build(cfg.backbone)
+    backbone.init_weights()
+    state = torch.load(work_dir / 'epoch_2.pth', weights_only=False)['state_dict']
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, state[f'teacher.backbone.{key}']), key
+
+    run(quickstart, config, work_dir, '--minutes', 1e-6)
+    assert '1 epochs, 2 iterations' in check_page(work_dir)
+    kept = [each for each in work_dir.parent.iterdir() if each != work_dir]
+    assert len(kept) == 1 and (kept[0] / 'epoch_2.pth').is_file()
+
+
+def test_interrupted_run_on_a_folder_goes_on(quickstart, config, tmp_path, photo_folder):
+    work_dir = tmp_path / 'quickstart'
+    run(quickstart, config, work_dir, photo_folder)
+    before = torch.load(work_dir / 'epoch_2.pth', weights_only=False)['state_dict']
+    state = work_dir / 'quickstart.json'
+    assert json.loads(state.read_text()) == dict(image_dir=str(photo_folder), finished=True)
+    quickstart.write_state(work_dir, str(photo_folder), finished=False)
+    quickstart.main([str(photo_folder), '--config', config, '--work-dir', str(work_dir),
+                     '--cfg-options', 'train_cfg.max_epochs=3'])
+    assert '3 epochs, 6 iterations' in check_page(work_dir)
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith('quickstart_')]
+    after = load_checkpoint(torch.nn.Module(), str(work_dir / 'epoch_3.pth'))
+    assert after['meta']['iter'] == 6 and before.keys() == after['state_dict'].keys()
+    # Another folder is another run.
+    assert not quickstart.make_room(work_dir, None) and not work_dir.exists()
+
+
+@pytest.mark.parametrize(('make', 'words'), [
+    (lambda path: None, 'does not exist'),
+    (lambda path: path.mkdir(), 'no image in'),
+    (lambda path: (path.mkdir(), (path / 'a.jpg').write_bytes(b'\xff\xd8 no')), 'can be read'),
+])
+def test_bad_folder_is_one_sentence(quickstart, config, tmp_path, capsys, make, words):
+    make(tmp_path / 'images')
+    with pytest.raises(SystemExit) as error:
+        run(quickstart, config, tmp_path / 'run', tmp_path / 'images')
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert error.value.code == 2 and lines[-1].startswith('error: ') and words in lines[-1]
+    assert not (tmp_path / 'run').exists()
+
+
+def test_missing_photograph_names_the_way_out(quickstart, config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(quickstart.PHOTOGRAPHS, 'skimage', ('data', ('none.png', )))
+    with pytest.raises(SystemExit):
+        run(quickstart, config, tmp_path / 'run')
+    assert 'name a folder of images' in capsys.readouterr().err
+
+
+def test_clicks_are_on_images_that_can_be_read(quickstart, tmp_path):
+    paths = []
+    for i in range(6):
+        path = tmp_path / f'{i}.png'
+        if i in (1, 4):
+            cv2.imwrite(str(path), torch.zeros(9, 9, 3).numpy())
+        else:
+            path.write_bytes(b'broken')
+        paths.append(str(path))
+    assert quickstart.readable_images(paths, 3) == [paths[1], paths[4]]

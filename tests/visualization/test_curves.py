@@ -1,0 +1,85 @@
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmc_plugin.visualization import curves
+from mmc_plugin.visualization.curves import training_curves
+from mmc_plugin.visualization.run_log import read_scalars, series
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'analysis' / 'plot_curves.py'
+
+
+def write(run_dir, stamp, records, tail=''):
+    path = run_dir / stamp / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(''.join(json.dumps(each) + '\n' for each in records) + tail)
+
+
+def record(step, **keys):
+    return dict(step=step, lr=.1, loss=2. * step, loss_rec=float(step), loss_cls=-float(step),
+                time=3, **keys)
+
+
+def test_reads_a_resumed_run_as_one(tmp_path):
+    write(tmp_path, '20260101_000000', [record(step, old=1) for step in (10, 20, 30)])
+    write(tmp_path, '20260102_000000', [record(step) for step in (20, 30)], '{"step": 4')
+    write(tmp_path, '20260103_000000', [])
+    records = read_scalars(str(tmp_path))
+    assert series(records, 'loss_rec') == ([10, 20, 30], [10., 20., 30.])
+    assert series(records, 'old') == ([10], [1])
+
+
+def test_reads_the_latest_of_two_runs_in_one_folder(tmp_path):
+    write(tmp_path, '20260101_000000', [record(step, old=1) for step in (10, 20)])
+    write(tmp_path, '20260102_000000', [record(step) for step in (5, 10)])
+    assert series(read_scalars(str(tmp_path)), 'loss')[0] == [5, 10]
+
+
+def test_no_scalars_is_a_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match='There are no scalars'):
+        read_scalars(str(tmp_path))
+
+
+def test_plots_each_loss_apart_and_features_together(monkeypatch):
+    figures = []
+    original = curves.new_figure
+    monkeypatch.setattr(curves, 'new_figure',
+                        lambda *size: figures.append(original(*size)) or figures[-1])
+    first = [record(1), {'step': 1, 'knn/a_k10': 5., 'knn/b_k10': 6.}, record(2)]
+    picture = training_curves({'one': first, 'two': [record(1), record(3)]})
+    assert picture.dtype == np.uint8 and picture.ndim == 3
+    shown = {axis.get_title(): {line.get_label(): line.get_xydata().tolist()
+                                for line in axis.lines}
+             for axis in figures[0].axes if axis.get_visible()}
+    assert shown == {
+        'reconstruction loss (L1)': {'one': [[1, 1], [2, 2]], 'two': [[1, 1], [3, 3]]},
+        'class token loss (InfoNCE)': {'one': [[1, -1], [2, -2]], 'two': [[1, -1], [3, -3]]},
+        'learning rate': {'one': [[1, .1], [2, .1]], 'two': [[1, .1], [3, .1]]},
+        'k-NN accuracy, %': {'one  a k10': [[1, 5]], 'one  b k10': [[1, 6]]}}
+
+
+def test_nothing_to_plot_is_a_sentence():
+    with pytest.raises(ValueError, match='nothing to plot'):
+        training_curves({'a': [dict(step=1, time=2)]})
+
+
+def test_tool_writes_a_png(tmp_path, monkeypatch, capsys):
+    write(tmp_path / 'run', '20260101_000000', [record(1), record(2)])
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['plot_curves.py', *map(str, arguments)])
+        runpy.run_path(str(TOOL), run_name='__main__')
+
+    call(tmp_path / 'run')
+    assert cv2.imread(str(tmp_path / 'run' / 'curves.png')).std() > 0
+    call(tmp_path / 'run', tmp_path / 'run', '--out', tmp_path / 'two.png')
+    assert (tmp_path / 'two.png').is_file()
+    with pytest.raises(SystemExit, match='There are no scalars'):
+        call(tmp_path)
+    with pytest.raises(SystemExit, match='cannot be written'):
+        call(tmp_path / 'run', '--out', tmp_path / 'none' / 'x.png')
