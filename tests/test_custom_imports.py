@@ -41,7 +41,8 @@ from mmpretrain.registry import MODELS
 
 init_default_scope(cfg.default_scope)
 model = MODELS.build(cfg.model)
-assert MODELS.get('MMC') is type(model) and type(model).__module__ == 'mmc_plugin.models.selfsup.mmc'
+assert MODELS.get('MMC') is type(model)
+assert type(model).__module__ == 'mmc_plugin.models.selfsup.mmc'
 print('parameters:', sum(p.numel() for p in model.parameters()))
 """
 FINETUNE = """

@@ -21,6 +21,7 @@ from mmpretrain.registry import MODELS
 
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.fsdp import ShardedStrategy, wrap_types
+from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'mmc'
@@ -72,7 +73,7 @@ def train(folder: Path, name: str, change) -> Runner:
     change(cfg)
     cli.prepare_launch(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    cli.check_batches(runner)
+    check_train_dataloader(runner.train_dataloader)
     runner.train()
     return runner
 
@@ -87,7 +88,8 @@ def work(rank: int, folder: Path) -> None:
 
     def whole(cfg):
         sgd(cfg)
-        del cfg['runner_type'], cfg['strategy']
+        cfg.pop('runner_type')
+        cfg.pop('strategy')
         cfg.optim_wrapper.update(
             type='BFloat16OptimWrapper', constructor='MergedGroupsOptimWrapperConstructor'
         )

@@ -204,10 +204,17 @@ def main(argv: list[str] | None = None) -> None:
         work_dir = Path(args.work_dir)
         image_dir = None if args.image_dir is None else os.path.abspath(args.image_dir)
         images = Path(image_dir) if image_dir else work_dir / 'images'
-        resume = make_room(work_dir, image_dir)
         if image_dir is None:
+            resume = make_room(work_dir, image_dir)
             copy_photographs(images)
-        cfg, data = build_config(args, images)
+            cfg, data = build_config(args, images)
+        else:
+            if images.is_relative_to(work_dir.resolve()):
+                raise ValueError(f'the images in {images} lie in the work dir, which is renamed '
+                                 'after a run: name another one with --work-dir')
+            # First: a folder that cannot be used shall not move an earlier run away.
+            cfg, data = build_config(args, images)
+            resume = make_room(work_dir, image_dir)
         cfg.resume = resume
         work_dir.mkdir(parents=True, exist_ok=True)
         write_state(work_dir, image_dir, finished=False)

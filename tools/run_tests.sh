@@ -5,7 +5,12 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
 
-mmc_env "${MMC_VENV:-$MMC_ROOT/.venv}"
+# The environment beside the checkout is the user's, who may go on to train in it.
+if [ -z "${MMC_VENV:-}" ]; then
+    mmc_env "$MMC_ROOT/.venv" editable
+else
+    mmc_env "$MMC_VENV"
+fi
 if [ -n "${MMC_DATA_ROOT:-}" ]; then
     MMC_DATA_ROOT=$(cd "$MMC_DATA_ROOT" && pwd) || mmc_fail "MMC_DATA_ROOT is not a folder."
     export MMC_DATA_ROOT

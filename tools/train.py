@@ -15,7 +15,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmc_plugin.engine import cli
-from mmc_plugin.engine.checkpoint import find_resumable_checkpoint
+from mmc_plugin.engine.checkpoint import (
+    BrokenCheckpointError,
+    find_resumable_checkpoint,
+    inspect_checkpoint,
+)
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 
 MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper')
@@ -85,13 +89,39 @@ def set_resume(cfg: Config, resume: str) -> None:
         if checkpoint is None:
             cli.say(f'--resume: no whole checkpoint in {cfg.work_dir}, so from the beginning.')
             return
-    elif '://' in resume or Path(resume).is_file():
+    elif '://' in resume:
         checkpoint = resume
+    elif Path(resume).is_file():
+        checkpoint = resume
+        try:
+            inspect_checkpoint(resume)
+        except BrokenCheckpointError as error:
+            raise ValueError(f'the checkpoint {resume} cannot be resumed from: {error}') from None
     else:
         raise FileNotFoundError(f'the checkpoint {resume} to resume from does not exist')
     cfg.resume = True
     cfg.load_from = str(checkpoint)
     cli.say(f'--resume: going on from {checkpoint}.')
+
+
+def check_schedule(cfg: Config) -> None:
+    """Refuse a training that ends before its warm-up does; mmengine's own words do not help."""
+    epochs = cfg.get('train_cfg', {}).get('max_epochs')
+    for scheduler in cfg.get('param_scheduler') or []:
+        begin = scheduler.get('begin', 0)
+        if epochs and scheduler.get('by_epoch', True) and begin >= epochs:
+            raise ValueError(
+                f'train_cfg.max_epochs={epochs} leaves nothing after the {begin} epochs of '
+                'warm-up: raise it, or shorten the warm-up with --cfg-options '
+                'param_scheduler.0.end=1 param_scheduler.1.begin=1'
+            )
+
+
+def count_accumulation(cfg: Config) -> None:
+    """Let accumulated iterations count for the learning rate, which mmengine leaves out."""
+    count = cfg.optim_wrapper.get('accumulative_counts', 1)
+    if count > 1 and cfg.get('auto_scale_lr', {}).get('base_batch_size'):
+        cfg.auto_scale_lr.base_batch_size /= count
 
 
 def build_config(args: argparse.Namespace) -> Config:
@@ -101,6 +131,13 @@ def build_config(args: argparse.Namespace) -> Config:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         use_mixed_precision(cfg)
+    check_schedule(cfg)
+    count_accumulation(cfg)
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
+        raise ValueError(
+            'optim_wrapper.type=AmpOptimWrapper needs a GPU, and this machine shows none: use '
+            'BFloat16OptimWrapper or OptimWrapper'
+        )
     if args.resume is not None:
         set_resume(cfg, args.resume)
     if args.auto_scale_lr:

@@ -24,7 +24,6 @@ train_pipeline = [
 train_dataloader = dict(
     batch_size=16,
     num_workers=2,
-    pin_memory=False,
     # An epoch is 320 samples, of however few or many images.
     sampler=dict(_delete_=True, type='FixedLengthSampler', length=320),
     dataset=dict(pipeline=train_pipeline),

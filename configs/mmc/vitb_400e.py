@@ -8,4 +8,3 @@ _base_ = [
 ]
 train_dataloader = dict(dataset=dict(data_root='{{$IMAGENET_ROOT:data/imagenet}}/train'))
 train_cfg = dict(max_epochs=400)  # paper §4
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))

@@ -12,3 +12,5 @@ train_dataloader = dict(
     dataset=dict(data_root='{{$MMC_IMAGES:data/images}}'),
 )
 train_cfg = dict(max_epochs=200)
+# An epoch of a small folder is short and a checkpoint is about a gigabyte.
+default_hooks = dict(checkpoint=dict(interval=10))

@@ -3,6 +3,7 @@
 import dis
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,11 +181,28 @@ def _sentence(error: BaseException | None) -> str | None:
             return 'the GPU is out of memory: lower train_dataloader.batch_size, or use --amp'
         if isinstance(error, FileNotFoundError):
             return _one_line(error)
+        in_worker = _sentence_of_a_worker(str(error))
+        if in_worker is not None:
+            return in_worker
         expected = isinstance(error, ValueError | RuntimeError | OSError | FloatingPointError)
         if expected and _raised_by_us(error.__traceback__):
             return _one_line(error)
         error = error.__cause__ or error.__context__
     return None
+
+
+def _sentence_of_a_worker(text: str) -> str | None:
+    """Our sentence in what torch makes of an error in a dataloader's worker: a whole traceback."""
+    if ' in DataLoader worker process ' not in text.partition('\n')[0]:
+        return None
+    places = re.findall(r'^  File "(.+)", line \d+, in .+\n    (.*)$', text, re.MULTILINE)
+    if not places or not Path(places[-1][0]).is_relative_to(PACKAGE_DIR):
+        return None
+    if not places[-1][1].startswith('raise '):
+        return None
+    last = text.rpartition('\n  File ')[2]
+    found = re.search(r'^[\w.]+: (.+)', last, re.MULTILINE | re.DOTALL)
+    return ' '.join(found[1].split()) if found else None
 
 
 def _one_line(error: BaseException) -> str:

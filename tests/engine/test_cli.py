@@ -2,10 +2,13 @@
 
 import errno
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from torch.utils.data import DataLoader
 
+from mmc_plugin.datasets.transforms import GMMLMask
 from mmc_plugin.engine import cli
 
 
@@ -153,3 +156,32 @@ def test_a_full_disk_is_named_when_torch_meets_it(capsys, monkeypatch):
 def test_processes_say_which_one_they_are(capsys, monkeypatch):
     monkeypatch.setenv('RANK', '3')
     assert outcome("raise ValueError('no')", OURS, capsys) == 'error (process 3): no\n'
+
+
+class _Failing(torch.utils.data.Dataset):
+    """Raises as a transform of ours does, or as foreign code does."""
+
+    def __init__(self, ours: bool) -> None:
+        self.ours = ours
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int):
+        if self.ours:
+            return GMMLMask(align=15)(dict(img=[np.zeros((224, 224, 3), np.uint8)] * 2))
+        raise ValueError('foreign')
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_sentence_of_ours_survives_a_dataloader_worker(workers, capsys):
+    with pytest.raises(SystemExit) as stop, cli.one_sentence_errors():
+        next(iter(DataLoader(_Failing(ours=True), num_workers=workers)))
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith('error: ') and '224x224' in line and 'align=15' in line
+
+
+def test_a_foreign_error_in_a_worker_keeps_its_traceback():
+    with pytest.raises(ValueError, match='foreign'), cli.one_sentence_errors():
+        next(iter(DataLoader(_Failing(ours=False), num_workers=1)))

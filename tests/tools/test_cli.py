@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools'
@@ -321,3 +322,31 @@ def test_dist_train_hands_the_nodes_to_torchrun(tmp_path):
         'pytorch',
         '--amp',
     ]
+
+
+@pytest.mark.parametrize(
+    'option, sentence',
+    [
+        ('train_cfg.max_epochs=10', 'leaves nothing after the 10 epochs of warm-up'),
+        ('optim_wrapper.type=AmpOptimWrapper', 'needs a GPU'),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(call, option, sentence):
+    if 'Amp' in option and torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    done = call('train.py', 'mmc/vits_folder.py', '--cfg-options', option)
+    assert sentence in only_sentence(done)
+
+
+def test_a_broken_checkpoint_to_resume_from_is_refused(config, call, tmp_path):
+    (tmp_path / 'broken.pth').write_bytes(b'PK!!')
+    done = call('train.py', config, '--resume', tmp_path / 'broken.pth')
+    assert 'broken.pth cannot be resumed from: it is cut short' in only_sentence(done)
+
+
+def test_accumulated_iterations_count_for_the_learning_rate():
+    cfg = Config(
+        dict(optim_wrapper=dict(accumulative_counts=4), auto_scale_lr=dict(base_batch_size=256))
+    )
+    runpy.run_path(str(TOOLS / 'train.py'))['count_accumulation'](cfg)
+    assert cfg.auto_scale_lr.base_batch_size == 64

@@ -97,6 +97,11 @@ def test_interrupted_run_on_a_folder_goes_on(quickstart, config, tmp_path, photo
     assert not [each for each in tmp_path.iterdir() if each.name.startswith('quickstart_')]
     after = load_checkpoint(torch.nn.Module(), str(work_dir / 'epoch_3.pth'))
     assert after['meta']['iter'] == 6 and before.keys() == after['state_dict'].keys()
+    # A folder that cannot be used leaves the run where it is.
+    for folder in (tmp_path / 'none', work_dir):
+        with pytest.raises(SystemExit):
+            run(quickstart, config, work_dir, folder)
+    assert (work_dir / 'epoch_3.pth').is_file()
     # Another folder is another run.
     assert not quickstart.make_room(work_dir, None) and not work_dir.exists()
 

@@ -57,7 +57,6 @@ train_dataloader = dict(
     batch_size=48,  # paper §4, a GPU
     num_workers=12,
     persistent_workers=True,
-    pin_memory=True,
     drop_last=True,
     sampler=dict(type='SeededSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),

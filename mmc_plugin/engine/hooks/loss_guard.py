@@ -25,8 +25,8 @@ def check_train_dataloader(dataloader: DataLoader) -> None:
     share = '' if processes == 1 else f' for each of the {processes} processes'
     raise ValueError(
         f'The training set has {len(dataloader.sampler)} images{share}, fewer than one batch of '
-        f'{dataloader.batch_size}: add images, set train_dataloader.batch_size to their number or '
-        'less, or train_dataloader.drop_last to False.'
+        f'{dataloader.batch_size}: add images, or set train_dataloader.batch_size to their '
+        'number or less.'
     )
 
 

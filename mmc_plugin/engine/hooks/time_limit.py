@@ -12,8 +12,8 @@ from mmpretrain.registry import HOOKS
 class TimeLimitHook(Hook):
     """Stops the training when another epoch as long as the last would end after ``seconds``.
 
-    At least one epoch is trained. The hooks of that epoch run as ever, so with a checkpoint at each epoch nothing is lost and the
-    run can be resumed; the time counts anew from each start.
+    At least one epoch is trained. The hooks of the last one run as ever, so with a checkpoint at
+    each epoch nothing is lost and the run can be resumed; the time counts anew from each start.
 
     Args:
         seconds (float): Time that the training may take.

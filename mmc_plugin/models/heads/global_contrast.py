@@ -25,18 +25,26 @@ class GlobalContrastHead(ProjectionMLP):
         self.temperature = temperature
 
     def loss(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """InfoNCE of query b against key b, negatives the keys of all other images.
+        """InfoNCE of the queries of image b against key b, negatives the keys of other images.
 
         Args:
-            queries (torch.Tensor): (B, C) unit rows, from the student.
+            queries (torch.Tensor): (..., B, C) unit rows, from the student; the leading dimension
+                may hold several views.
             keys (torch.Tensor): (B, C) unit rows of the same images, from the teacher.
 
         Returns:
             torch.Tensor: Scalar, mean over the queries.
         """
-        num_images = queries.shape[0]
+        num_images = keys.shape[0]
         all_keys = gather_with_grad(keys)
         key_images = torch.arange(all_keys.shape[0], device=keys.device)
         first = get_rank() * num_images
-        query_images = key_images[first:first + num_images]
-        return info_nce(queries, keys, all_keys, query_images, key_images, self.temperature)
+        query_images = key_images[first:first + num_images].expand(queries.shape[:-1])
+        return info_nce(
+            queries.flatten(0, -2),
+            keys.expand_as(queries).flatten(0, -2),
+            all_keys,
+            query_images.flatten(),
+            key_images,
+            self.temperature,
+        )

@@ -57,10 +57,23 @@ class ProjectionMLP(BaseModule):
 
         Returns:
             torch.Tensor: (..., C), fp32, each row of length 1.
+
+        Raises:
+            ValueError: For one row in training with batch norm.
         """
-        rows = self.layers(tokens.reshape(-1, tokens.shape[-1]))
+        rows = tokens.reshape(-1, tokens.shape[-1])
+        if self.training and len(rows) == 1 and self._has_batch_norm():
+            raise ValueError(
+                'A batch of one image cannot be normalised by batch norm: raise '
+                'train_dataloader.batch_size, keep drop_last=True, or give the heads '
+                "norm_cfg=dict(type='LN')."
+            )
+        rows = self.layers(rows)
         rows = F.normalize(rows.float(), dim=-1)
         return rows.view(*tokens.shape[:-1], -1)
+
+    def _has_batch_norm(self) -> bool:
+        return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.layers)
 
 
 def _build_norm(norm_cfg: dict, channels: int, affine: bool) -> nn.Module:

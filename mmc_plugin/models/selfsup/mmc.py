@@ -1,7 +1,5 @@
 """Masked Momentum Contrastive learning (arXiv 2308.11448)."""
 
-import itertools
-
 import torch
 import torch.nn as nn
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
@@ -52,6 +50,7 @@ class MMC(BaseSelfSupervisor):
         for loss, name in HEADS.items():
             head = MODELS.build(heads[loss]) if self.loss_weights[loss] > 0 else None
             setattr(self, name, head)
+            _check_head(name, head, self.backbone, self.patch_size)
         self.teacher = MomentumTeacher(self._followed())
 
     def _followed(self) -> dict[str, nn.Module]:
@@ -128,13 +127,15 @@ class MMC(BaseSelfSupervisor):
         if self.cls_head is not None:
             queries = _each(self.cls_head, student_cls)  # (V,B,C)
             keys = _each(self.teacher.cls_head, teacher_cls)
-            pairs = list(itertools.permutations(range(len(views)), 2))  # crossed views
-            terms = [self.cls_head.loss(queries[q], keys[k]) for q, k in pairs]
             if 'crops' in inputs:  # local crops: not corrupted, against both teacher views
                 local_cls, _ = self.encode(self.backbone, inputs['crops'])
-                local_queries = self.cls_head(local_cls)  # (K,B,C)
-                terms += [self.cls_head.loss(q, k) for q in local_queries for k in keys]
-            losses['loss_cls'] = _mean(terms)
+                local = self.cls_head(local_cls)  # (K,B,C)
+            else:
+                local = queries[:0]
+            losses['loss_cls'] = _mean(
+                self.cls_head.loss(torch.cat([queries[:v], queries[v + 1:], local]), keys[v])
+                for v in range(len(views))  # crossed views: the student's others, the teacher's v
+            )
 
         return {
             name: self.loss_weights[name.removeprefix('loss_')] * loss
@@ -193,6 +194,22 @@ def _check_weights(weights: dict | None) -> dict[str, float]:
             f'loss_weights must not be negative and not all 0, got {weights}.'
         )
     return weights
+
+
+def _check_head(name: str, head: nn.Module | None, backbone: nn.Module, patch_size: int) -> None:
+    if head is None:
+        return
+    width = head.layers[0].in_features
+    if width != backbone.embed_dims:
+        raise ValueError(
+            f'model.{name}.in_channels is {width}, but the tokens of the backbone have '
+            f'{backbone.embed_dims} channels: set it to that.'
+        )
+    if getattr(head, 'patch_size', patch_size) != patch_size:
+        raise ValueError(
+            f'model.{name}.patch_size is {head.patch_size}, but that of the backbone is '
+            f'{patch_size}: set both to one value.'
+        )
 
 
 def _check_backbone(backbone: nn.Module) -> int:

@@ -12,9 +12,14 @@ def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
 
     Returns:
         torch.Tensor: (B, N, C*p*p), patches in row-major order, pixels as (C, p, p).
+
+    Raises:
+        ValueError: If ``patch_size`` does not divide the image.
     """
     b, c, h, w = images.shape
     p = patch_size
+    if h % p or w % p:
+        raise ValueError(f'Images of {h}x{w} pixels cannot be cut into patches of {p}x{p}.')
     grid = images.reshape(b, c, h // p, p, w // p, p)
     return grid.permute(0, 2, 4, 1, 3, 5).reshape(b, (h // p) * (w // p), c * p * p)
 

@@ -39,7 +39,7 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
     def _normalise(self, images: list[torch.Tensor]) -> torch.Tensor:
         stacked = torch.stack(images)
         if self._channel_conversion:
-            stacked = stacked[:, :, [2, 1, 0]]
+            stacked = stacked.flip(2)  # an index list would make the device wait for the host
         stacked = stacked.float()
         if self._enable_normalize:
             stacked.sub_(self.mean).div_(self.std)

@@ -22,7 +22,9 @@ def run(photo_folder, work_dir, hooks, **options):
         'work_dir': str(work_dir), 'train_dataloader.dataset.data_root': str(photo_folder),
         'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False,
         'train_cfg.max_epochs': 3, 'default_hooks.checkpoint.max_keep_ckpts': 1,
-        'experiment_name': str(work_dir).replace('/', '_'), 'log_level': 'WARNING', **options})
+        'experiment_name': str(work_dir).replace('/', '_'), 'log_level': 'WARNING',
+        'optim_wrapper.type': 'OptimWrapper', **options})
+    cfg.param_scheduler = []
     cfg.custom_hooks += hooks
     runner = Runner.from_cfg(cfg)
     runner.train()

@@ -49,6 +49,21 @@ def test_last_norm_has_no_affine_and_norm_may_be_left_out():
     assert all(m.bias is not None for m in plain.modules() if isinstance(m, torch.nn.Linear))
 
 
+def test_one_row_cannot_be_normalised_in_training():
+    mlp = ProjectionMLP(**SMALL)
+    with pytest.raises(ValueError, match='batch of one image'):
+        mlp(torch.randn(1, 12))
+    assert mlp.eval()(torch.randn(1, 12)).shape == (1, 8)
+    assert ProjectionMLP(**SMALL, norm_cfg=dict(type='LN'))(torch.randn(1, 12)).shape == (1, 8)
+
+
+def test_several_views_of_queries_are_averaged():
+    head = GlobalContrastHead(**SMALL, temperature=TAU)
+    q, k = unit_rows(3, 6, 8), unit_rows(6, 8)
+    expected = sum(head.loss(view, k) for view in q) / 3
+    torch.testing.assert_close(head.loss(q, k), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_global_contrast_against_a_double_loop():
     torch.manual_seed(0)
     head = GlobalContrastHead(**SMALL, temperature=TAU)

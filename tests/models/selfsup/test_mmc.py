@@ -192,6 +192,8 @@ def test_reconstruct_gives_images_or_says_why_not():
         (dict(loss_weights=dict(rec=0.0, patch=0.0, cls=0.0)), 'not all 0'),
         (dict(loss_weights=dict(pixel=1.0)), 'not pixel'),
         (dict(backbone=config()['backbone'] | dict(out_type='featmap')), "out_type='raw'"),
+        (dict(cls_head=config()['cls_head'] | dict(in_channels=99)), 'model.cls_head.in_channels'),
+        (dict(rec_head=config()['rec_head'] | dict(patch_size=4)), 'rec_head.patch_size is 4'),
     ],
 )
 def test_bad_config_is_refused(change, sentence):
