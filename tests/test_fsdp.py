@@ -84,7 +84,10 @@ def work(rank: int, folder: Path) -> None:
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=WORLD)
 
     def sgd(cfg):
-        cfg.optim_wrapper.update(optimizer=SGD, clip_grad=CLIP)
+        cfg.optim_wrapper.optimizer = SGD
+        cfg.optim_wrapper.clip_grad = CLIP
+        for head in ('patch_head', 'cls_head'):  # batch norm over two images would be chaotic
+            cfg.model[head].norm_cfg = dict(type='LN')
 
     def whole(cfg):
         sgd(cfg)
@@ -156,7 +159,8 @@ def test_sharded_is_whole(runs):
     for a, b in zip(whole, sharded):
         assert a['lr'] == pytest.approx(b['lr'], rel=1e-9)
         for key in ('loss_rec', 'loss_patch', 'loss_cls', 'grad_norm', 'teacher_momentum'):
-            assert a[key] == pytest.approx(b[key], rel=2e-3), (a['iter'], key)
+            # bfloat16 forward passes, so rounding of weights is felt.
+            assert a[key] == pytest.approx(b[key], rel=1e-2), (a['iter'], key)
         assert a['grad_norm'] > 2 * CLIP['max_norm']  # clipping is at work
 
     one = saved(runs / 'whole' / f'epoch_{EPOCHS}.pth')

@@ -6,6 +6,7 @@ each part of this module closes one; ``configs/mmc/vitl_fsdp.py`` puts them toge
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from mmengine._strategy import FSDPStrategy
@@ -58,6 +59,9 @@ class ShardedStrategy(FSDPStrategy):
             )
         if not torch.cuda.is_available():
             self.model_wrapper = dict(self.model_wrapper or {}, device_id='cpu')
+            for name in ('state_dict_config', 'optim_state_dict_config'):
+                # "Offloading" what is there already frees it (pytorch/pytorch#188989).
+                setattr(self, name, replace(getattr(self, name), offload_to_cpu=False))
         return super()._wrap_model(model)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
