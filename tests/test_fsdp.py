@@ -127,13 +127,11 @@ def runs(photo_folder, tmp_path_factory) -> Path:
             os.environ, PYTHONPATH=str(ROOT), PYTHONWARNINGS='ignore', RANK=str(rank),
             LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(WORLD), WORLD_SIZE=str(WORLD),
         )  # fmt: skip
-        log = open(folder / f'printed_{rank}.txt', 'w')
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, __file__, str(rank), str(folder)],
-                env=environment, stdout=log, stderr=subprocess.STDOUT,
+        with open(folder / f'printed_{rank}.txt', 'w') as log:
+            command = [sys.executable, __file__, str(rank), str(folder)]
+            processes.append(
+                subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
             )
-        )  # fmt: skip
     try:
         codes = [process.wait(timeout=LIMIT) for process in processes]
     finally:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import os.path as osp
 import pickle
+import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +24,9 @@ _LOG_TYPES = (
     'numpy.core.multiarray._reconstruct',  # numpy 1
     'numpy.core.multiarray.scalar',
 )
+# What reading arbitrary bytes ends in.
+_OF_JUNK = (
+    RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error)
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
@@ -48,13 +53,11 @@ def read_weights(path: str) -> dict[str, Tensor]:
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         # torch's text is long and advises to load the file with its code.
-        reason = str(error).partition('Unsupported global: GLOBAL ')[2].split(' ')[0]
-        raise ValueError(
-            f'the checkpoint {path} is not read: '
-            + (f'it holds {reason}, which is neither weight nor log' if reason
-               else 'it is damaged or no checkpoint')) from None
-    except (RuntimeError, EOFError):
-        raise ValueError(f'the checkpoint {path} is damaged or no checkpoint') from None
+        name = re.search(r'GLOBAL (\S+)', str(error))
+        reason = f'holds {name[1]}, neither weight nor log' if name else 'is damaged or none'
+        raise ValueError(f'the checkpoint {path} is not read: it {reason}') from None
+    except _OF_JUNK:
+        raise ValueError(f'the checkpoint {path} is not read: it is damaged or none') from None
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f'the checkpoint {path} holds no weights of a model')

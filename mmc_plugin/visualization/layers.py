@@ -85,6 +85,8 @@ def layer_panel(clean: np.ndarray, corrupted: np.ndarray, reconstructed: np.ndar
                 names: Sequence[str], title: str = '') -> np.ndarray:
     """Two rows for each image: its reconstructions, and what changes from layer to layer.
 
+    With one layer there is only the first.
+
     Args:
         clean (np.ndarray): uint8 RGB of shape (B, H, W, 3).
         corrupted (np.ndarray): The same, as the model saw it.
@@ -100,23 +102,25 @@ def layer_panel(clean: np.ndarray, corrupted: np.ndarray, reconstructed: np.ndar
         np.ndarray: uint8 RGB of shape (H', W', 3).
     """
     columns = ['clean', 'corrupted', *(f'layer {layer}' for layer in layers)]
-    rows = [title for name in names for title in (name, f'difference × {factor:g}')]
+    step = 2 if len(layers) > 1 else 1  # rows of an image
+    rows = [name if row == 0 else '' for name in names for row in range(step)]
     figure = new_figure(_CELL * len(columns) + .5, (_CELL + .16) * len(rows) + .7)
     figure.get_layout_engine().set(w_pad=.03, h_pad=.03, wspace=0, hspace=0)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, rows, columns)
     for i in range(len(names)):
-        above, below = axes[2 * i], axes[2 * i + 1]
+        above = axes[step * i]
         for axis, image in zip(above, (clean[i], corrupted[i], *reconstructed[:, i]), strict=True):
             show_image(axis, image)
-        grey = (127.5 + 127.5 * factor * differences[:, i]).round().clip(0, 255).astype(np.uint8)
-        for number, image in enumerate(grey):
-            show_image(below[number + 3], image)
-            below[number + 3].set_xlabel(
-                f'{layers[number + 1]} − {layers[number]}', fontsize=9, labelpad=2)
-        for axis in below[1:3]:  # no difference belongs below these
-            axis.set_visible(False)
-        below[0].set_frame_on(False)
-        below[0].patch.set_visible(False)
+        for number, below in enumerate(axes[step * i + 1:step * (i + 1)].flat):
+            first = number - 3  # below the second layer stands the first difference
+            below.set_visible(first >= 0)
+            if first >= 0:
+                change = 127.5 + 127.5 * factor * differences[first, i]
+                show_image(below, change.round().clip(0, 255).astype(np.uint8))
+                below.set_xlabel(
+                    f'{layers[first + 1]} − {layers[first]}', fontsize=9, labelpad=2)
+            if first == 0:
+                below.set_ylabel(f'difference × {factor:g}', fontsize=10)
     return figure_to_array(figure)

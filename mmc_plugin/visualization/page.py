@@ -27,7 +27,8 @@ table { border-collapse: collapse; }
 th, td { text-align: left; padding: .25rem 1.2rem .25rem 0; vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; }
 td { overflow-wrap: anywhere; }
-pre { background: #f4f4f4; border-radius: 6px; padding: .7rem .9rem; overflow-x: auto;
+pre { background: #f4f4f4; border-radius: 6px; padding: .7rem .9rem; white-space: pre-wrap;
+  overflow-wrap: anywhere;
   font-size: .85rem; line-height: 1.4; }
 @media (prefers-color-scheme: dark) {
   body { color: #ddd; background: #181818; }

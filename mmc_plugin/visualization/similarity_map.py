@@ -22,8 +22,8 @@ def similarity_panel(images: Sequence[np.ndarray],
                      title: str = '') -> np.ndarray:
     """A row for each image: the image with its click, then one heat map for each state.
 
-    The maps of one image share their colours, from their lowest cosine to 1, and lie over the
-    greyed image.
+    The colours of a map go from its lowest cosine to its highest, since the range of the cosines
+    changes with training more than their order; the map lies over the greyed image.
 
     Args:
         images (Sequence[np.ndarray]): uint8 RGB of shape (H, W, 3) each.
@@ -35,7 +35,7 @@ def similarity_panel(images: Sequence[np.ndarray],
     Returns:
         np.ndarray: uint8 RGB of shape (H', W', 3).
     """
-    figure = new_figure(2.4 * (1 + len(maps)) + .8, 2.3 * len(images) + .7)
+    figure = new_figure(2.4 + 2.8 * len(maps), 2.3 * len(images) + .7)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, [''] * len(images), ['clicked patch', *maps])
@@ -57,14 +57,15 @@ def show_similarity(row: Sequence[Axes], image: np.ndarray, point: tuple[float, 
     """
     height, width = image.shape[:2]
     show_image(row[0], image)
-    lowest = min(float(values.min()) for values in maps)
     grey = np.repeat(image.mean(2, keepdims=True), 3, 2).astype(np.uint8)
     for axis, values in zip(row[1:], maps, strict=True):
         show_image(axis, grey)
         shown = axis.imshow(
-            resize_map(values, height, width), cmap='turbo', alpha=.65, vmin=lowest, vmax=1)
+            resize_map(values, height, width), cmap='turbo', alpha=.65,
+            vmin=float(values.min()), vmax=float(values.max()))
+        bar = axis.figure.colorbar(shown, ax=axis, shrink=.8, pad=.02, format='%.2f')
+        bar.ax.tick_params(labelsize=7)
     for axis in row:
         for colour, edge in (('black', 3.5), ('white', 1.5)):
             axis.plot(*point, marker='o', markersize=9, markerfacecolor='none',
                       markeredgecolor=colour, markeredgewidth=edge)
-    axis.figure.colorbar(shown, ax=list(row), shrink=.9, pad=.02, label='cosine')

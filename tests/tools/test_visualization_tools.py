@@ -1,0 +1,277 @@
+"""The pictures of figures 8 and 9 show what the model sees and makes."""
+
+import runpy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+
+from mmc_plugin.engine.hooks.model_access import denormalise
+from mmc_plugin.visualization.layers import amplification, layer_panel, layer_reconstructions
+from mmc_plugin.visualization.samples import sample_sheet
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'visualization'
+# A name in the package: only errors that this package raises become sentences.
+BROWSE, LAYERS = (
+    runpy.run_path(str(TOOLS / f'{name}.py'), run_name=f'mmc_plugin.{name}')
+    for name in ('browse_dataset', 'layer_reconstructions')
+)
+
+SMALL = """
+_base_ = ['{configs}/mmc/vits_in100_500e.py']
+size, patch, width = 32, 8, 24
+head = dict(in_channels=width, hidden_channels=32)
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=width, num_layers={depth}, num_heads=2,
+            feedforward_channels=48),
+        img_size=size, patch_size=patch),
+    rec_head=dict(patch_size=patch, **head), patch_head=head, cls_head=head)
+view = [dict(type='ViewCrop', size=size, scale=(0.2, 1.0)), dict(type='ViewColorJitter')]
+local = [dict(type='ViewCrop', size=16, scale=(0.05, 0.2))]
+train_dataloader = dict(batch_size=2, dataset=dict(data_root=r'{images}', pipeline=[
+    dict(type='LoadImage'),
+    dict(type='MultiView', num_views=[1, 1, 3], transforms=[view, view, local]),
+    dict(type='GMMLMask', align=patch),
+    dict(type='PackViews')]))
+"""
+
+
+def write_config(path, images, depth=8) -> str:
+    configs = TOOLS.parents[1] / 'configs'
+    path.write_text(SMALL.format(configs=configs, images=images, depth=depth))
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def config(photo_folder, tmp_path_factory) -> str:
+    return write_config(tmp_path_factory.mktemp('tools') / 'small.py', photo_folder)
+
+
+def build(config: str) -> torch.nn.Module:
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    with torch.no_grad():  # as a trained one, whose layers differ much
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn_like(p))
+    return model
+
+
+@pytest.fixture(scope='module')
+def checkpoint(config, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp('weights') / 'epoch_1.pth'
+    torch.save(dict(state_dict=build(config).state_dict(), meta=dict(epoch=1)), path)
+    return str(path)
+
+
+# Figure 8
+
+
+def draw(config, number=6, seed=0, original=False):
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    return BROWSE['draw_samples'](cfg, number, seed, original)
+
+
+def test_samples_are_corrupted_inside_their_masks_only(config):
+    samples = draw(config)
+    kinds = set()
+    for i, sample in enumerate(samples):
+        before = samples[i - 1]
+        for v in range(2):
+            mask, alien = sample.mask[v], sample.alien[v]
+            kinds.add(bool(alien))
+            assert np.array_equal(sample.corrupted[v][~mask], sample.clean[v][~mask])
+            inside = sample.corrupted[v][mask]
+            if alien:
+                assert np.array_equal(inside, before.clean[v][mask])
+            else:  # normal noise, cut where pixels end
+                assert inside.std() > 40
+            assert 0.2 < mask.mean() < 0.9
+    assert kinds == {True, False}
+
+
+def test_samples_are_the_first_of_a_training_and_follow_the_seed(config, photo_folder):
+    one, same, other = draw(config), draw(config), draw(config, seed=1)
+    assert [s.name for s in one] == [s.name for s in same] != [s.name for s in other]
+    assert len({s.name for s in one}) == 6
+    for a, b in zip(one, same, strict=True):
+        assert np.array_equal(a.corrupted, b.corrupted)
+    assert len(draw(config, number=50)) == len(list(photo_folder.iterdir()))
+
+
+def test_originals_are_the_files_in_their_colours(config, photo_folder):
+    for sample in draw(config, number=2, original=True):
+        file = cv2.imread(str(photo_folder / sample.name))[..., ::-1]
+        assert sample.original.shape == file.shape
+        assert np.abs(sample.original.astype(int) - file).mean() < 2
+        assert len(sample.crops) == 3 and sample.crops[0].shape == (16, 16, 3)
+
+
+def test_browse_writes_sheets(config, tmp_path, capsys):
+    folder = tmp_path / 'out'
+    BROWSE['main']([
+        config, '--output-dir', str(folder), '-n', '5', '--per-sheet', '3', '--show-original',
+        '--cfg-options', 'train_dataloader.dataset.pipeline.2.alien_prob=1.0',
+    ])  # fmt: skip
+    assert sorted(p.name for p in folder.iterdir()) == ['samples_01.png', 'samples_02.png']
+    assert capsys.readouterr().out.count('wrote') == 2
+    first, second = (cv2.imread(str(p)) for p in sorted(folder.iterdir()))
+    assert first.shape[1] == second.shape[1] and first.shape[0] > second.shape[0]
+
+
+def test_a_sheet_shows_the_pixels_of_its_images(config):
+    samples = draw(config, number=2)
+    samples[0].clean = np.full_like(samples[0].clean, (250, 3, 120))  # colours of nothing else
+    samples[1].corrupted = np.full_like(samples[1].corrupted, (1, 200, 7))
+    sheet = sample_sheet(samples, 'a title').astype(int)
+    places = [
+        np.argwhere(np.abs(sheet - colour).max(-1) <= 1) for colour in ((250, 3, 120), (1, 200, 7))
+    ]
+    assert all(len(found) > 2 * 100**2 for found in places)  # two views each, of more than 100²
+    assert places[0][:, 0].max() < places[1][:, 0].min()  # the second sample is below
+    assert places[0][:, 1].min() < places[1][:, 1].min()  # clean is left of corrupted
+
+
+def test_browse_says_what_is_wrong(config, tmp_path, capsys):
+    with pytest.raises(SystemExit) as error:
+        BROWSE['main']([config, '--cfg-options', f'train_dataloader.dataset.data_root={tmp_path}'])
+    assert error.value.code == 2 and 'no image in' in capsys.readouterr().err
+    plain = tmp_path / 'plain.py'
+    plain.write_text(f"""
+_base_ = [r'{config}']
+train_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='LoadImage'), dict(type='MultiView', num_views=[2], transforms=[_base_.view]),
+    dict(type='PackViews')]))
+""")
+    with pytest.raises(SystemExit) as error:
+        BROWSE['main']([str(plain), '--output-dir', str(tmp_path)])
+    message = capsys.readouterr().err
+    assert error.value.code == 2 and 'gives no alien and no mask' in message
+
+
+# Figure 9
+
+
+def test_each_layer_is_what_a_model_that_ends_there_reconstructs(config):
+    model = build(config).eval()
+    images = torch.randn(2, 3, 32, 32)
+    layers = [7, 3, 8]
+    with torch.no_grad():
+        got = layer_reconstructions(model, images, layers)
+        assert torch.equal(got[2], model.reconstruct(images))
+        for layer, picture in zip(layers, got, strict=True):
+            shallow = build(config).eval()
+            shallow.backbone.layers = shallow.backbone.layers[:layer]
+            shallow.backbone.out_indices = [layer - 1]
+            torch.testing.assert_close(picture, shallow.reconstruct(images))
+    assert not any(block._forward_hooks for block in model.backbone.layers)
+
+
+def test_wrong_layers_and_missing_head_are_named(config, photo_folder, tmp_path):
+    images = torch.randn(1, 3, 32, 32)
+    with pytest.raises(ValueError, match='from 1 to 8 in this model, got 0, 9'):
+        layer_reconstructions(build(config), images, [0, 4, 9])
+    extra = 'model = dict(loss_weights=dict(rec=0.0))\n'
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = [r'{config}']\n{extra}")
+    with pytest.raises(ValueError, match='no reconstruction head'):
+        layer_reconstructions(build(str(child)), images, [1])
+
+
+@pytest.mark.parametrize(
+    'size, factor', [(1.0, 1), (0.4, 2), (0.15, 5), (0.03, 20), (0.0099, 100), (0.5, 2)]
+)
+def test_amplification_is_round_and_keeps_the_range(size, factor):
+    assert amplification(np.full((2, 5, 5), -size, np.float32)) == factor
+
+
+def test_differences_are_grey_where_nothing_changes_and_amplified_elsewhere():
+    clean = np.zeros((1, 8, 8, 3), np.uint8)
+    differences = np.zeros((2, 1, 8, 8, 3), np.float32)
+    differences[1] = (0.1, -0.1, 0.0)
+    panel = layer_panel(
+        clean, clean, np.zeros((3, 1, 8, 8, 3), np.uint8), differences, [4, 5, 6], 5.0, ['x']
+    ).astype(int)
+    found = [
+        np.argwhere(np.abs(panel - colour).max(-1) <= 1) for colour in (128, (191, 64, 128))
+    ]
+    assert all(len(places) > 100**2 for places in found)
+    assert np.median(found[0][:, 1]) < np.median(found[1][:, 1]) - 100  # 5 − 4 left of 6 − 5
+    one = layer_panel(
+        clean, clean, np.zeros((1, 1, 8, 8, 3), np.uint8), differences[:0], [6], 1.0, ['x']
+    )
+    assert one.shape[0] < panel.shape[0]
+
+
+def test_layers_tool_draws_the_last_six(config, checkpoint, photo_folder, tmp_path, capsys):
+    calls = []
+    main = LAYERS['main']
+    names = main.__globals__
+    panel = names['layer_panel']
+
+    def spy(*arguments):
+        calls.append(arguments)
+        return panel(*arguments)
+
+    names['layer_panel'] = spy
+    try:
+        out = tmp_path / 'new' / 'layers.png'
+        main([config, checkpoint, str(photo_folder), '-n', '3', '--out', str(out)])
+    finally:
+        names['layer_panel'] = panel
+    clean, corrupted, made, differences, layers, factor, files, _ = calls[0]
+    assert layers == [3, 4, 5, 6, 7, 8] and len(files) == 3
+    assert f'{factor:g} times' in capsys.readouterr().out and out.is_file()
+
+    # From the picture of the corrupted images back to what the student makes of them; noise that
+    # no pixel can show is lost there, so a rough match is all to ask for.
+    model = build(config)
+    with torch.no_grad():
+        expected = model.eval().reconstruct(_normalised(model, corrupted))
+    expected = denormalise(model, expected).permute(0, 2, 3, 1).numpy().astype(int)
+    assert np.corrcoef(expected.ravel(), made[-1].astype(int).ravel())[0, 1] > 0.5
+    touched = (clean != corrupted).any(-1)
+    assert 0.3 < touched.mean() < 0.95
+    np.testing.assert_allclose(differences * 255, np.diff(made.astype(int), axis=0), atol=1e-3)
+
+
+def _normalised(model, images):
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    mean, std = model.data_preprocessor.mean[0], model.data_preprocessor.std[0]
+    return (pixels - mean) / std
+
+
+def sentence(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as error:
+        LAYERS['main']([str(argument) for argument in arguments])
+    assert error.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_layers_tool_says_what_does_not_fit(config, checkpoint, photo_folder, tmp_path, capsys):
+    out = tmp_path / 'a.png'
+    for depth, words in ((9, 'weights are missing (backbone.layers.8'), (7, 'are too many')):
+        other = write_config(tmp_path / f'{depth}.py', photo_folder, depth)
+        message = sentence(capsys, other, checkpoint, photo_folder, '--out', out)
+        assert 'does not fit the config' in message and words in message
+    wide = 'model.backbone.arch.feedforward_channels=64'
+    message = sentence(capsys, config, checkpoint, photo_folder, '--cfg-options', wide)
+    assert 'have another shape' in message and 'is (48, 24), not (64, 24)' in message
+    message = sentence(capsys, config, tmp_path / 'no.pth')
+    assert 'no.pth does not exist' in message
+    message = sentence(capsys, config, checkpoint, tmp_path / 'no.jpg')
+    assert 'no.jpg' in message
+    (tmp_path / 'broken.jpg').write_bytes(b'\xff\xd8\xff')
+    message = sentence(capsys, config, checkpoint, tmp_path / 'broken.jpg')
+    assert 'broken.jpg cannot be read' in message
+    assert not out.exists()
