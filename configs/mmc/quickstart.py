@@ -22,10 +22,10 @@ train_pipeline = [
     dict(type='PackViews'),
 ]
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=10,  # no more than the ten photographs, or an image would be its own negative
     num_workers=2,
-    # An epoch is 320 samples, of however few or many images.
-    sampler=dict(_delete_=True, type='FixedLengthSampler', length=320),
+    # An epoch is 300 samples, of however few or many images.
+    sampler=dict(_delete_=True, type='FixedLengthSampler', length=300),
     dataset=dict(pipeline=train_pipeline),
 )
 # In fp32: bfloat16 is many times slower on CPUs that have no instructions for it.
