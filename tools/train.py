@@ -22,7 +22,7 @@ from mmc_plugin.engine.checkpoint import (
 )
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 
-MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper')
+MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
 
 
 def parse_args() -> argparse.Namespace:
