@@ -190,7 +190,8 @@ def write_pictures(work_dir: Path, records: list[dict]) -> dict[str, tuple[str, 
         shutil.copyfile(panels[-1], work_dir / 'reconstruction.png')
         pictures['Reconstruction'] = (
             'reconstruction.png', 'Parts of each image are replaced by noise or by another image; '
-            'the student fills them in from what is left.')
+            'the student has to fill them in from what is left. A run of minutes gets to colours, '
+            'not to shapes.')
     shutil.copyfile(work_dir / 'vis' / 'similarity.png', work_dir / 'similarity.png')
     pictures['Click similarity'] = (
         'similarity.png', 'The circle is the clicked patch. The colour shows the cosine of every '

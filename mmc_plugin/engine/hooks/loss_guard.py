@@ -90,7 +90,10 @@ class LossGuardHook(Hook):
         """Look at this process's losses and at the parameters that are about to be saved."""
         iteration = checkpoint['meta']['iter']
         self._look(runner, iteration)
-        names = {name.removeprefix('module.') for name, _ in runner.model.named_parameters()}
+        names = {  # without what DDP and FSDP put into them
+            name.removeprefix('module.').replace('_fsdp_wrapped_module.', '')
+            for name, _ in runner.model.named_parameters()
+        }
         for name, value in checkpoint['state_dict'].items():
             if name in names and not bool(value.isfinite().all()):
                 self._stop(runner, f'the weight {name} was not finite', iteration)
