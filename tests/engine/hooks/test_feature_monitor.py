@@ -105,7 +105,8 @@ def run(folders, work_dir, hooks, epochs=3, **keys):
 
 
 def entries(work_dir):
-    return [json.loads(line) for line in (work_dir / 'feature_monitor.jsonl').open()]
+    lines = (work_dir / 'feature_monitor.jsonl').read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def hook(folders, **keys):
@@ -154,7 +155,7 @@ def test_reports_the_numbers_of_the_pure_functions(folders, tmp_path):
         assert f'knn/teacher_{kind}_k1' in found[-1]
 
     scalars = [json.loads(line) for line in
-               next((tmp_path / 'run').rglob('scalars.json')).open()]
+               next((tmp_path / 'run').rglob('scalars.json')).read_text().splitlines()]
     scalars = [each for each in scalars if 'knn/teacher_cls_k3' in each]
     assert [(each['epoch'], each['step']) for each in scalars] == [(0, 0), (2, 6), (3, 9)]
     assert scalars[-1]['knn/teacher_cls_k3'] == found[-1]['knn/teacher_cls_k3']
