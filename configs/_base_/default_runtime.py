@@ -3,7 +3,7 @@ custom_imports = dict(imports=['mmc_plugin'], allow_failed_imports=False)
 default_scope = 'mmpretrain'
 
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    runtime_info=dict(type='DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     logger=dict(type='LoggerHook', interval=50),

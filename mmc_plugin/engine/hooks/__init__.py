@@ -1,3 +1,4 @@
+from .deferred_runtime_info import DeferredRuntimeInfoHook
 from .feature_monitor import FeatureMonitorHook
 from .loss_guard import LossGuardHook
 from .momentum_teacher_hook import MomentumTeacherHook
@@ -10,6 +11,7 @@ from .throughput import ThroughputHook
 from .time_limit import TimeLimitHook
 
 __all__ = [
+    'DeferredRuntimeInfoHook',
     'FeatureMonitorHook',
     'LossGuardHook',
     'MomentumTeacherHook',

@@ -29,6 +29,30 @@ class BFloat16OptimWrapper(OptimWrapper):
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield
 
+    # Whether the gradient norm waits on the device for take_grad_norm(), rather than being read,
+    # and the device waited for, at each step as the host does.
+    defer_grad_norm = False
+
+    def _clip_grad(self) -> None:
+        if not self.defer_grad_norm:
+            super()._clip_grad()
+            return
+        params = [
+            param for group in self.optimizer.param_groups for param in group['params']
+            if param.requires_grad and param.grad is not None
+        ]
+        self._grad_norm = self.clip_func(params, **self.clip_grad_kwargs) if params else None
+
+    def take_grad_norm(self) -> dict[str, torch.Tensor]:
+        """The deferred norm before clipping, by its name in the log.
+
+        Returns:
+            dict[str, torch.Tensor]: Name → scalar on the device; empty if there was no optimiser
+            step since the last call, or nothing to clip.
+        """
+        norm = self.__dict__.pop('_grad_norm', None)
+        return {} if norm is None else {self.grad_name: norm}
+
     @torch.compiler.disable
     def update_params(self, *args, **kwargs) -> None:
         """As the host does, and never compiled: with each new learning rate it would be again."""

@@ -91,6 +91,19 @@ def test_before_a_checkpoint(tmp_path):
         hook.before_save_checkpoint(make_runner(tmp_path), checkpoint)
 
 
+@pytest.mark.parametrize('wrapper', ['module', '_fsdp_wrapped_module'])
+def test_weights_in_a_wrapper(tmp_path, wrapper):
+    """DDP and FSDP put a level into the names of the model, and none into those of the file."""
+    runner = make_runner(tmp_path)
+    state = runner.model.state_dict()
+    runner.model = torch.nn.ModuleDict({wrapper: runner.model})
+    checkpoint = dict(meta=dict(iter=2, epoch=1), state_dict=state)
+    LossGuardHook().before_save_checkpoint(runner, checkpoint)
+    state['weight'] = state['weight'].clone().fill_(NAN)
+    with pytest.raises(RuntimeError, match='iteration 2, where the weight weight was not finite'):
+        LossGuardHook().before_save_checkpoint(runner, checkpoint)
+
+
 def test_buffers_may_be_infinite(tmp_path):
     runner = make_runner(tmp_path)
     runner.model.register_buffer('mask', torch.tensor([-INF, 0.0]))
