@@ -7,6 +7,7 @@ from mmpretrain.registry import HOOKS
 
 from ..optimizers import BFloat16OptimWrapper
 
+
 @HOOKS.register_module()
 class DeferredRuntimeInfoHook(RuntimeInfoHook):
     """mmengine's ``RuntimeInfoHook`` that reads the losses when the log is about to be written.
