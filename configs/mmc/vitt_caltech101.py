@@ -1,6 +1,6 @@
 # A small ViT on Caltech-101 at 48², patch 12, for machines without a GPU: an hour or two on two
-# CPU cores. Sizes and schedule are ours, chosen for throughput and not compared by
-# accuracy: docs/learning.md.
+# CPU cores. Sizes and schedule are ours, chosen for what is learned in a minute:
+# docs/learning.md.
 #   CALTECH101_ROOT=/path/to/caltech101 python tools/train.py configs/mmc/vitt_caltech101.py
 # The folder holds train/<class>/*.jpg and val/<class>/*.jpg; labels serve the k-NN monitor only.
 _base_ = [

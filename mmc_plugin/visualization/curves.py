@@ -1,7 +1,9 @@
 """Curves of one or several runs."""
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 
@@ -13,6 +15,22 @@ _TITLES = dict(
     loss_cls='class token loss (InfoNCE)', lr='learning rate', knn='k-NN accuracy, %',
     spread='feature spread (0 collapsed, 1 isotropic)', effective_rank='effective rank')
 _GROUPS = ('knn', 'spread', 'effective_rank')
+_LINE_STYLES = {'-': 'solid', '--': 'dashed', ':': 'dotted', '-.': 'dash-dotted'}
+
+
+def _member(key: str) -> str:
+    """What of a group a scalar is: ``knn/teacher_cls_k10`` → ``teacher cls k10``."""
+    return key.split('/', 1)[1].replace('_', ' ') if '/' in key else ''
+
+
+def _essential(keys: list[str]) -> list[str]:
+    """What of a group fits beside other runs: the teacher's, for the smallest number of
+    neighbours."""
+    keys = [key for key in keys if 'teacher' in key] or keys
+    neighbours = [re.search(r'_k(\d+)$', key) for key in keys]
+    smallest = min((int(found[1]) for found in neighbours if found), default=None)
+    return [key for key, found in zip(keys, neighbours, strict=True)
+            if found is None or int(found[1]) == smallest]
 
 
 def _plots(records: list[dict]) -> dict[str, list[str]]:
@@ -32,6 +50,8 @@ def _plots(records: list[dict]) -> dict[str, list[str]]:
 
 def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
     """Plot the losses apart, the learning rate and what was measured on the features.
+
+    Of several runs only the teacher's features are shown, and k-NN for the smallest k.
 
     Args:
         runs (Mapping[str, list[dict]]): For each run's name its records of :func:`read_scalars`.
@@ -54,17 +74,27 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
     rows = -(-len(plots) // columns)
     figure = new_figure(4.2 * columns, 3 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).flat
+    several = len(runs) > 1
     # plots first: zip takes from its first argument before it finds the second one exhausted.
     for (name, keys), axis in zip(plots.items(), axes, strict=False):
-        for run, records in runs.items():
-            for key in keys:
+        keys = _essential(keys) if several else keys
+        for number, (run, records) in enumerate(runs.items()):
+            for key, line_style in zip(keys, cycle(_LINE_STYLES)):
                 steps, values = series(records, key)
-                member = key.split('/', 1)[1].replace('_', ' ') if '/' in key else ''
-                label = '  '.join(each for each in (run if len(runs) > 1 else '', member) if each)
-                if steps:
-                    axis.plot(steps, values, linewidth=1.5, label=label,
-                              marker='.' if '/' in key or len(steps) < 3 else '')
-        axis.set_title(_TITLES.get(name, name), fontsize=11)
+                if not steps:
+                    continue
+                marker = '.' if '/' in key or len(steps) < 3 else ''
+                style = dict(linewidth=1.5, marker=marker, label=_member(key))
+                if several:  # a colour for each run
+                    # One entry in the legend; matplotlib leaves out what begins with "_".
+                    style.update(color=f'C{number}', linestyle=line_style,
+                                 label=run if key == keys[0] else f'_{run} {_member(key)}')
+                axis.plot(steps, values, **style)
+        title = _TITLES.get(name, name)
+        if several and len(keys) > 1:
+            title += '\n' + ', '.join(
+                f'{_member(key)} {words}' for key, words in zip(keys, _LINE_STYLES.values()))
+        axis.set_title(title, fontsize=11 if '\n' not in title else 9)
         axis.set_xlabel('iteration', fontsize=9)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.tick_params(labelsize=8)

@@ -60,7 +60,15 @@ def test_plots_each_loss_apart_and_features_together(monkeypatch):
         'reconstruction loss (L1)': {'one': [[1, 1], [2, 2]], 'two': [[1, 1], [3, 3]]},
         'class token loss (InfoNCE)': {'one': [[1, -1], [2, -2]], 'two': [[1, -1], [3, -3]]},
         'learning rate': {'one': [[1, .1], [2, .1]], 'two': [[1, .1], [3, .1]]},
-        'k-NN accuracy, %': {'one  a k10': [[1, 5]], 'one  b k10': [[1, 6]]}}
+        'k-NN accuracy, %\na k10 solid, b k10 dashed': {
+            'one': [[1, 5]], '_one b k10': [[1, 6]]}}
+
+
+def test_of_several_runs_the_teacher_and_the_smallest_k():
+    keys = ['knn/student_cls_k10', 'knn/teacher_cls_k10', 'knn/teacher_cls_k5',
+            'knn/teacher_pat_k10', 'knn/teacher_pat_k5']
+    assert curves._essential(keys) == ['knn/teacher_cls_k5', 'knn/teacher_pat_k5']
+    assert curves._essential(['spread/student_cls']) == ['spread/student_cls']
 
 
 def test_nothing_to_plot_is_a_sentence():
