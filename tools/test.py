@@ -35,6 +35,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--interval', type=int, default=1, help='one picture per this many samples')
     parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='read checkpoints that run code; only for files that you trust',
+    )
+    parser.add_argument(
         '--no-pin-memory', action='store_true', help='do not pin memory in dataloaders'
     )
     parser.add_argument(
@@ -61,20 +66,46 @@ def build_config(args: argparse.Namespace) -> Config:
     ]
     if missing:
         raise ValueError(f'the config {args.config} describes no test: it has no {missing[0]}')
-    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f'the checkpoint {args.checkpoint} does not exist')
-    cfg.load_from = args.checkpoint
+    if 'checkpoint_key' in cfg:
+        give_backbone_checkpoint(cfg, args)
+    else:
+        if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+            raise FileNotFoundError(f'the checkpoint {args.checkpoint} does not exist')
+        cfg.load_from = args.checkpoint
     cfg.resume = False
+    cli.check_checkpoints(cfg, args.allow_pickle)
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show_dir is not None:
         if 'visualization' not in cfg.get('default_hooks', {}):
             raise ValueError('--show-dir needs a visualization hook in default_hooks of the config')
+        if cfg.default_hooks.visualization.type == 'SegVisualizationHook':
+            # mmseg's own takes other settings and draws no legend.
+            cfg.default_hooks.visualization = dict(type='SegmentationPanelHook')
         cfg.default_hooks.visualization.update(
             enable=True, out_dir=args.show_dir, interval=args.interval
         )
     cli.complete_loader(cfg, 'test_dataloader', pin_memory=not args.no_pin_memory)
     return cfg
+
+
+def give_backbone_checkpoint(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the checkpoint where the config's ``checkpoint_key`` says, in place.
+
+    Configs of frozen features have that key: their backbone reads the checkpoint, in any format
+    that ``load_backbone`` knows. Where it is None there is nothing to load.
+    """
+    if cfg.checkpoint_key is None:
+        if args.checkpoint != 'none':
+            raise ValueError(
+                f'the config {args.config} loads no weights: write none in the place of '
+                f'{args.checkpoint}'
+            )
+        return
+    cfg.merge_from_dict({cfg.checkpoint_key: args.checkpoint})
+    if args.allow_pickle:
+        place = cfg.checkpoint_key.rpartition('.')[0]
+        cfg.merge_from_dict({f'{place}.allow_pickle': True})
 
 
 def main() -> None:

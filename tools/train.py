@@ -47,6 +47,11 @@ def parse_args() -> argparse.Namespace:
         help='scale the learning rate with the total batch size',
     )
     parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='read checkpoints that run code; only for files that you trust',
+    )
+    parser.add_argument(
         '--no-pin-memory', action='store_true', help='do not pin memory in dataloaders'
     )
     parser.add_argument(
@@ -140,6 +145,9 @@ def build_config(args: argparse.Namespace) -> Config:
         )
     if args.resume is not None:
         set_resume(cfg, args.resume)
+    elif cfg.get('resume') and not cfg.get('load_from'):
+        set_resume(cfg, 'auto')
+    cli.check_checkpoints(cfg, args.allow_pickle)
     if args.auto_scale_lr:
         if cfg.get('auto_scale_lr') is None:
             raise ValueError(

@@ -15,6 +15,7 @@ import torch.distributed as torch_dist
 from mmengine.config import Config, ConfigDict
 
 import mmc_plugin
+from mmc_plugin.checkpoints.files import refuse_code
 
 PACKAGE_DIR = Path(mmc_plugin.__file__).resolve().parent
 # Where configs/ and tools/ lie: in the package once it is installed, beside it in a checkout.
@@ -96,7 +97,9 @@ def complete_loader(
     loader = cfg.get(name)
     if loader is None:
         return
-    loader.setdefault('collate_fn', dict(type='default_collate'))
+    if cfg.get('default_scope', 'mmpretrain') == 'mmpretrain':
+        # The other hosts leave images of several sizes apart, as mmengine does by default.
+        loader.setdefault('collate_fn', dict(type='default_collate'))
     workers = loader.setdefault('num_workers', 0)
     limit = available_cpus()
     if workers > limit:
@@ -111,6 +114,44 @@ def complete_loader(
     if loader.num_workers == 0:
         # torch refuses it for a loader without workers.
         loader.pop('prefetch_factor', None)
+
+
+def check_checkpoints(cfg: Config, allow_pickle: bool) -> None:
+    """Refuse checkpoints of a config that would run code when mmengine reads them.
+
+    These are ``load_from`` and the ``init_cfg`` of parts of the model.
+
+    Args:
+        cfg: With everything from the command line merged in.
+        allow_pickle: Check nothing, because the user trusts them all.
+
+    Raises:
+        FileNotFoundError: If one does not exist.
+        ValueError: If one is refused, or is not a file here that could be checked.
+    """
+    if allow_pickle:
+        return
+    for path in dict.fromkeys(_checkpoints(cfg)):
+        if Path(path).is_dir() or (':' in path and not Path(path).exists()):
+            raise ValueError(
+                f'the checkpoint {path} is no file on this disk, which could be checked for code: '
+                'download it and give the file, or add --allow-pickle if you trust its source'
+            )
+        refuse_code(path)
+
+
+def _checkpoints(cfg: Config) -> Iterator[str]:
+    if cfg.get('load_from'):
+        yield cfg.load_from
+    parts = [cfg.get('model')]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            if part.get('type') == 'Pretrained' and isinstance(part.get('checkpoint'), str):
+                yield part['checkpoint']
+            parts += part.values()
+        elif isinstance(part, list | tuple):
+            parts += part
 
 
 def prepare_launch(cfg: Config) -> None:

@@ -1,11 +1,17 @@
+from .backbones import PretrainedViT
+from .backbones.patch_colour import PatchColour
+from .frozen_features import FrozenFeatures
 from .heads import GlobalContrastHead, PatchContrastHead, PixelReconstructionHead
 from .selfsup import MMC
 from .utils import ViewDataPreprocessor
 
 __all__ = [
     'MMC',
+    'FrozenFeatures',
     'GlobalContrastHead',
+    'PatchColour',
     'PatchContrastHead',
     'PixelReconstructionHead',
+    'PretrainedViT',
     'ViewDataPreprocessor',
 ]

@@ -2,18 +2,33 @@ from .curves import training_curves
 from .layers import layer_panel, layer_reconstructions
 from .page import write_page
 from .panels import reconstruction_panel
+from .patch_pictures import cluster_picture, patch_panel
 from .run_log import read_scalars, series
 from .samples import sample_sheet
 from .similarity_map import similarity_panel
+from .zero_shot import (
+    Click,
+    case_sheet,
+    click_panel,
+    similarity_histograms,
+    threshold_curves,
+)
 
 __all__ = [
+    'Click',
+    'case_sheet',
+    'click_panel',
+    'cluster_picture',
     'layer_panel',
     'layer_reconstructions',
+    'patch_panel',
     'read_scalars',
     'reconstruction_panel',
     'sample_sheet',
     'series',
+    'similarity_histograms',
     'similarity_panel',
+    'threshold_curves',
     'training_curves',
     'write_page',
 ]

@@ -1,6 +1,7 @@
 """Settings that fit the machine, and which errors become a sentence."""
 
 import errno
+import os
 
 import numpy as np
 import pytest
@@ -185,3 +186,32 @@ def test_a_sentence_of_ours_survives_a_dataloader_worker(workers, capsys):
 def test_a_foreign_error_in_a_worker_keeps_its_traceback():
     with pytest.raises(ValueError, match='foreign'), cli.one_sentence_errors():
         next(iter(DataLoader(_Failing(ours=False), num_workers=1)))
+
+
+class Harm:
+    """A pickle that makes a folder when it is loaded."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_checkpoints_that_would_run_code_are_refused(tmp_path):
+    good, evil = str(tmp_path / 'good.pth'), str(tmp_path / 'evil.pth')
+    torch.save(dict(state_dict=dict(a=torch.ones(1)), meta={}), good)
+    torch.save(dict(state_dict=dict(a=torch.ones(1)), meta=Harm(tmp_path / 'harm')), evil)
+    part = lambda path: dict(backbones=[dict(init_cfg=dict(type='Pretrained', checkpoint=path))])
+    for key, make in (('load_from', str), ('model', part)):
+        cli.check_checkpoints(Config({key: make(good)}), allow_pickle=False)
+        with pytest.raises(ValueError, match=r'evil\.pth is not read: it holds (posix|nt)\.mkdir'):
+            cli.check_checkpoints(Config({key: make(evil)}), allow_pickle=False)
+        with pytest.raises(FileNotFoundError, match='gone.pth does not exist'):
+            cli.check_checkpoints(Config({key: make('gone.pth')}), allow_pickle=False)
+        for path in ('https://somewhere/a.pth', 'open-mmlab:resnet', str(tmp_path)):
+            with pytest.raises(ValueError, match=f'{path} is no file on this disk.*--allow-pickle'):
+                cli.check_checkpoints(Config({key: make(path)}), allow_pickle=False)
+        cli.check_checkpoints(Config({key: make(evil)}), allow_pickle=True)
+    cli.check_checkpoints(Config(dict(load_from=None)), allow_pickle=False)
+    assert not (tmp_path / 'harm').exists()

@@ -344,6 +344,39 @@ def test_a_broken_checkpoint_to_resume_from_is_refused(config, call, tmp_path):
     assert 'broken.pth cannot be resumed from: it is cut short' in only_sentence(done)
 
 
+class Harm:
+    """A pickle that makes a folder when it is loaded."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_code_in_a_checkpoint_runs_only_with_the_flag(config, trained, call, tmp_path):
+    checkpoint = torch.load(trained / 'epoch_1.pth', weights_only=False)
+    checkpoint['extra'] = Harm(tmp_path / 'harm')
+    work_dir = tmp_path / 'work_dir'  # the command line takes spaces out of options
+    work_dir.mkdir()
+    evil = work_dir / 'epoch_1.pth'
+    torch.save(checkpoint, evil)
+    load = f'load_from={evil}'
+    for command in (
+        ('test.py', config, evil),
+        ('train.py', config, '--resume', evil),
+        ('train.py', config, '--resume', '--work-dir', work_dir),
+        ('train.py', config, '--work-dir', work_dir, '--cfg-options', 'resume=True'),
+        ('train.py', config, '--cfg-options', load),
+    ):
+        line = only_sentence(call(*command))
+        assert 'epoch_1.pth is not read: it holds posix.mkdir, code that would run' in line
+        assert '--allow-pickle' in line
+        assert not (tmp_path / 'harm').exists()
+    assert call('test.py', config, evil, '--allow-pickle').returncode == 0
+    assert (tmp_path / 'harm').exists()
+
+
 def test_accumulated_iterations_count_for_the_learning_rate():
     cfg = Config(
         dict(optim_wrapper=dict(accumulative_counts=4), auto_scale_lr=dict(base_batch_size=256))

@@ -19,12 +19,12 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from mmc_plugin.checkpoints import read_checkpoint
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.image_tree import IMAGE_EXTENSIONS, scan_tree
 from mmc_plugin.datasets.transforms.gmml import sample_block_mask
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.hooks.model_access import denormalise, normalise
-from mmc_plugin.engine.weights import read_weights
 from mmc_plugin.models.utils import corrupt
 from mmc_plugin.visualization.layers import amplification, layer_panel, layer_reconstructions
 
@@ -80,9 +80,9 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str) 
     }
     absent = [key for key in needed if key not in weights]
     other = [
-        f'{key} is {tuple(weights[key].shape)}, not {tuple(value.shape)}'
+        f'{key} is {tuple(getattr(weights[key], "shape", ()))}, not {tuple(value.shape)}'
         for key, value in needed.items()
-        if key in weights and weights[key].shape != value.shape
+        if key in weights and getattr(weights[key], 'shape', None) != value.shape
     ]
     # Deeper layers than the config's: all its weights would fit, and the pictures mean nothing.
     extra = [
@@ -135,7 +135,8 @@ def main(argv: list[str] | None = None) -> None:
     with cli.one_sentence_errors():
         cfg = cli.load_config(args.config, args.cfg_options)
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-        weights = read_weights(args.checkpoint)
+        content = read_checkpoint(args.checkpoint).content
+        weights = content.get('state_dict', content)
         model = MODELS.build(cfg.model)
         load_weights(model, weights, args.checkpoint)
         model.to(args.device).eval()

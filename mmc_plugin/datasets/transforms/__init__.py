@@ -1,6 +1,7 @@
 from .gmml import GMMLMask, sample_block_mask
 from .loading import LoadImage, UnreadableImageError
 from .packing import PackViews
+from .prompts import DrawPrompts, PackPrompts
 from .views import (
     ViewColorJitter,
     ViewCrop,
@@ -11,8 +12,10 @@ from .views import (
 )
 
 __all__ = [
+    'DrawPrompts',
     'GMMLMask',
     'LoadImage',
+    'PackPrompts',
     'PackViews',
     'UnreadableImageError',
     'ViewColorJitter',

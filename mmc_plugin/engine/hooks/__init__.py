@@ -1,4 +1,5 @@
 from .deferred_runtime_info import DeferredRuntimeInfoHook
+from .evaluation_report import EvaluationReportHook
 from .feature_monitor import FeatureMonitorHook
 from .loss_guard import LossGuardHook
 from .momentum_teacher_hook import MomentumTeacherHook
@@ -12,6 +13,7 @@ from .time_limit import TimeLimitHook
 
 __all__ = [
     'DeferredRuntimeInfoHook',
+    'EvaluationReportHook',
     'FeatureMonitorHook',
     'LossGuardHook',
     'MomentumTeacherHook',

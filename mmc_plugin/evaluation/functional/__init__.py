@@ -1,5 +1,39 @@
+from .clustering import kmeans, pca_rgb
+from .dense_grid import shifted_features
+from .frame import ImageFrame, canvas_size
 from .knn import knn_accuracy, knn_predict
+from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
+from .prompt_masks import (
+    iou_from_counts,
+    otsu_threshold,
+    pixel_codes,
+    prompt_similarity,
+    threshold_counts,
+)
+from .prompts import cell_centres, centre_prompts, draw_prompts
 from .similarity import patch_similarity
 from .spread import effective_rank, feature_spread
 
-__all__ = ['effective_rank', 'feature_spread', 'knn_accuracy', 'knn_predict', 'patch_similarity']
+__all__ = [
+    'ImageFrame',
+    'canvas_size',
+    'cell_centres',
+    'centre_prompts',
+    'draw_prompts',
+    'effective_rank',
+    'feature_spread',
+    'histogram_overlap',
+    'iou_from_counts',
+    'kmeans',
+    'knn_accuracy',
+    'knn_predict',
+    'otsu_threshold',
+    'pair_histograms',
+    'patch_labels',
+    'patch_similarity',
+    'pca_rgb',
+    'pixel_codes',
+    'prompt_similarity',
+    'shifted_features',
+    'threshold_counts',
+]

@@ -1,0 +1,6 @@
+"""What a notebook calls."""
+from .features import extract_features, frozen_features
+from .load_backbone import load_backbone
+from .prompt_segmenter import PromptSegmenter, Segment
+
+__all__ = ['PromptSegmenter', 'Segment', 'extract_features', 'frozen_features', 'load_backbone']

@@ -1,0 +1,61 @@
+"""Any known checkpoint → a vision transformer that is ready to use."""
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from mmengine.logging import print_log
+
+from ..checkpoints.backbone import read_backbone
+from ..models.backbones import PretrainedViT
+
+
+def load_backbone(
+    source: str | os.PathLike,
+    which: str = 'teacher',
+    out_type: str = 'raw',
+    out_indices: int | Sequence[int] = -1,
+    img_size: int | tuple[int, int] | None = None,
+    num_heads: int | None = None,
+    allow_pickle: bool = False,
+    device: str | torch.device = 'cpu',
+    frozen: bool = True,
+) -> PretrainedViT:
+    """Load a vision transformer from a checkpoint of any known format, and log what was found.
+
+    On the CPU the weights stay mapped from the file where its format allows it: do not write into
+    that file while the model is in use (replacing it by another is safe).
+
+    Args:
+        source (str | PathLike): See :func:`mmc_plugin.checkpoints.read_backbone`: a file, a
+            folder, ``timm:<name>`` or ``hf:<name>``.
+        which (str): ``'teacher'`` or ``'student'``, where the file has both.
+        out_type (str): See :class:`PretrainedViT`; ``'raw'`` gives (B, 1 + N, D).
+        out_indices (int | Sequence[int]): Layers to return.
+        img_size (int | tuple[int, int], optional): Resize the position embedding once to this
+            image size; by default it stays as in the file and is resized to each input.
+        num_heads (int, optional): Attention heads, where the file does not say.
+        allow_pickle (bool): Run the code in a pickle. Only for files that you trust.
+        device (str | torch.device): Where the model shall be.
+        frozen (bool): No gradients, no training mode.
+
+    Returns:
+        PretrainedViT: In evaluation mode. Its attribute ``source`` tells the format, path,
+        normalisation (``mean``, ``std``, RGB on the scale 0–255) and settings.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it does not hold a vision transformer of a known kind.
+    """
+    weights = read_backbone(source, which, num_heads, allow_pickle, img_size)
+    settings = dict(weights.settings)
+    if img_size is not None:
+        settings['img_size'] = img_size
+    with torch.device('meta'):  # no memory is taken and nothing drawn for what is replaced
+        model = PretrainedViT(
+            **settings, frozen=frozen, out_type=out_type, out_indices=out_indices
+        )
+    model.load(weights)
+    print_log(f'Loaded {weights}.', logger='current')
+    return model.to(device).eval()

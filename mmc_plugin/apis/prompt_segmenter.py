@@ -1,0 +1,195 @@
+"""One click, one object."""
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..evaluation.functional.frame import ImageFrame
+from ..evaluation.functional.prompt_masks import otsu_threshold, prompt_similarity
+from .features import Photograph, extract_features, frozen_features, to_pixels
+
+
+@dataclass
+class Segment:
+    """What a click selects.
+
+    Attributes:
+        similarity: float32 (H, W) in [-1, 1]: the largest cosine to a positive point.
+        mask: bool (H, W).
+        threshold: The cosine above which a pixel is selected.
+    """
+
+    similarity: np.ndarray
+    mask: np.ndarray
+    threshold: float
+
+
+@dataclass
+class _Encoded:
+    frame: ImageFrame
+    tokens: Tensor  # (h, w, D)
+
+
+class PromptSegmenter:
+    """Segments what is similar to a clicked patch (arXiv 2308.11448, zero-shot segmentation).
+
+    An image is encoded when it is first seen; further clicks on it use its kept tokens.
+
+    Args:
+        checkpoint_or_model (str | PathLike | nn.Module): See :func:`frozen_features`.
+        device (str | torch.device): Where it runs. Defaults to 'cpu'.
+        cache (int): Images whose tokens are kept, the last used ones; 0 keeps none. Defaults to 16.
+        **settings: Of :class:`FrozenFeatures`, such as ``size``, ``fit`` and ``stride``; not for a
+            model that is one already.
+    """
+
+    def __init__(self, checkpoint_or_model: str | os.PathLike | nn.Module,
+                 device: str | torch.device = 'cpu', cache: int = 16, **settings: Any) -> None:
+        self.model = frozen_features(checkpoint_or_model, device, **settings)
+        self.cache = cache
+        self._kept: OrderedDict[tuple, _Encoded] = OrderedDict()
+
+    def segment(self, image: Photograph | Sequence[Photograph], points: Sequence,
+                labels: Sequence | None = None, threshold: float | str = .3,
+                size: int | None = None, layer: int | None = None, stride: int | None = None
+                ) -> Segment | list[Segment]:
+        """Segment what was clicked on.
+
+        A pixel is selected if its cosine to one of the positive points is above the threshold and
+        above those to all negative points. Maps are upsampled to the image bilinearly.
+
+        Args:
+            image: A photograph as :func:`to_pixels` takes it, or a list of B.
+            points: (x, y) in pixels of the image from its top left corner, or P of them; for a
+                list of images a list of such.
+            labels: P numbers, 1 for points on the object and 0 for points beside it; for a list of
+                images a list of such. Defaults to None, all 1.
+            threshold (float | str): A cosine, or ``'otsu'`` to find one for the image. Defaults to
+                0.3.
+            size (int, optional): Side of the square that the image is resized to, rounded to the
+                nearest multiple of the patch size. Defaults to that of the model, 480.
+            layer (int, optional): Of the tokens, from 0, or from the end by negative numbers.
+                Defaults to that of the model, the last.
+            stride (int, optional): Distance of tokens in pixels of the square, a divisor of the
+                patch size; finer maps for (patch / stride)² times the work. Defaults to that of
+                the model.
+
+        Returns:
+            Segment | list[Segment]: At the size of each image.
+
+        Raises:
+            ValueError: If a point lies outside its image, there is no positive point, or the
+                threshold is no number.
+            UnreadableImageError: If an image cannot be read.
+        """
+        threshold = _check_threshold(threshold)
+        several = isinstance(image, list | tuple)
+        images = list(image) if several else [image]
+        points = list(points) if several else [points]
+        labels = [None] * len(images) if labels is None else list(labels) if several else [labels]
+        if not len(images) == len(points) == len(labels):
+            raise ValueError(f'{len(images)} images need as many lists of points and labels, got '
+                             f'{len(points)} and {len(labels)}.')
+        clicks = [_clicks(*each) for each in zip(points, labels, strict=True)]
+        encoded = self._encode(images, size, layer, stride)
+        found = [self._select(each, *click, threshold)
+                 for each, click in zip(encoded, clicks, strict=True)]
+        return found if several else found[0]
+
+    def extract_features(self, images: Photograph | Sequence[Photograph],
+                         layers: Sequence[int] = (-1, ), size: int | None = None
+                         ) -> tuple[Tensor, Tensor]:
+        """Class and patch tokens, see :func:`mmc_plugin.apis.features.extract_features`.
+
+        Returns:
+            tuple[Tensor, Tensor]: (L, B, D), and (L, B, h, w, D).
+        """
+        size = self.model.size if size is None else size
+        return extract_features(self.model, images, layers, size, self.model.mean.device)
+
+    def _encode(self, images: list[Photograph], size: int | None, layer: int | None,
+                stride: int | None) -> list[_Encoded]:
+        """Tokens of images; those that are not kept are encoded in one batch."""
+        size = self.model.canvas(size)
+        layer = self.model.layer if layer is None else layer
+        stride = self.model.stride if stride is None else stride
+        keys = [(_fingerprint(image), size, layer, stride) for image in images]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        new = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
+        if new:
+            pixels = [to_pixels(image) for image in new.values()]
+            grids = self.model.grid(self.model.prepare(pixels, size), layer, stride)
+            for key, each, tokens in zip(new, pixels, grids, strict=True):
+                frame = ImageFrame(*each.shape[1:], size, self.model.fit)
+                found[key] = _Encoded(frame, tokens.clone())
+        for key in keys:
+            self._kept[key] = found[key]
+            self._kept.move_to_end(key)
+        while len(self._kept) > self.cache:
+            self._kept.popitem(last=False)
+        return [found[key] for key in keys]
+
+    @staticmethod
+    @torch.no_grad()
+    def _select(encoded: _Encoded, points: Tensor, positive: Tensor, threshold: float | str
+                ) -> Segment:
+        frame, tokens = encoded.frame, encoded.tokens
+        cells = frame.cell(points, *tokens.shape[:2]).to(tokens.device)
+        maps = frame.upsample(prompt_similarity(tokens, cells))  # (P, H, W)
+        positive = positive.to(maps.device)
+        similarity = maps[positive].amax(0)
+        if threshold == 'otsu':
+            threshold = float(otsu_threshold(similarity[None]))
+        mask = similarity > threshold
+        if not positive.all():
+            mask &= similarity > maps[~positive].amax(0)
+        return Segment(similarity.cpu().numpy(), mask.cpu().numpy(), threshold)
+
+
+def _check_threshold(threshold: float | str) -> float | str:
+    if threshold == 'otsu':
+        return threshold
+    if isinstance(threshold, str) or not math.isfinite(threshold):
+        raise ValueError(f"threshold must be a finite number or 'otsu', got {threshold!r}.")
+    return float(threshold)
+
+
+def _clicks(points: Any, labels: Any) -> tuple[Tensor, Tensor]:
+    """Points (P, 2) and whether each is positive (P, )."""
+    points = torch.as_tensor(np.asarray(points, np.float64))
+    points = points[None] if points.dim() == 1 and len(points) == 2 else points
+    if not points.numel():
+        raise ValueError('There is no point: at least one on the object is needed.')
+    if points.dim() != 2 or points.shape[1] != 2:
+        raise ValueError(f'Points must be (x, y) or have shape (P, 2), got {tuple(points.shape)}.')
+    labels = np.ones(len(points), int) if labels is None else np.atleast_1d(np.asarray(labels))
+    if labels.shape != (len(points), ) or not np.isin(labels, (0, 1)).all():
+        raise ValueError(f'Labels must be {len(points)} numbers, 1 or 0, one for each point, got '
+                         f'{labels.tolist()}.')
+    positive = torch.from_numpy(labels == 1)
+    if not positive.any():
+        raise ValueError('There is no point with label 1: at least one on the object is needed.')
+    return points, positive
+
+
+def _fingerprint(image: Photograph) -> tuple:
+    """What tells images apart: for a file its place, time and size, else the content."""
+    if isinstance(image, str | os.PathLike):
+        path = os.path.abspath(image)
+        try:
+            status = os.stat(path)
+        except OSError:  # reading it will say why
+            return 'file', path
+        return 'file', path, status.st_mtime_ns, status.st_size
+    data = image if isinstance(image, bytes) else np.ascontiguousarray(image)
+    about = () if isinstance(data, bytes) else (data.shape, str(data.dtype))
+    return type(image).__name__, hashlib.blake2b(data, digest_size=16).hexdigest(), *about

@@ -1,0 +1,141 @@
+"""Reads the vision transformer out of a checkpoint of any of the known formats."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from .architecture import describe, expected_shapes, infer_settings, misfits, some
+from .claims import IMAGENET_MEAN, IMAGENET_STD, read_claims, rotary
+from .files import Checkpoint, read_checkpoint
+from .layouts import is_onnx_constant, rejoin_positions, to_mmpretrain
+from .networks import find_network
+from .releases import recognise
+
+
+@dataclass
+class BackboneWeights:
+    """The weights of a vision transformer and what it takes to run it.
+
+    Args:
+        state_dict (dict[str, Tensor]): float32, in the names of mmpretrain's
+            :class:`VisionTransformer`, with ``registers`` (1, R, D) where there are any.
+        settings (dict): Keyword arguments of :class:`PretrainedViT`.
+        mean (tuple[float, ...]): RGB on the scale 0–255, of the images that it was trained on.
+        std (tuple[float, ...]): Likewise.
+        format (str): What the file turned out to be, for people.
+        path (str): The source as it was given; empty for dictionaries.
+        dropped (list[str]): Names in the file that are not of the backbone: heads, decoders, the
+            other network.
+    """
+
+    state_dict: dict[str, Tensor] = field(repr=False)
+    settings: dict[str, Any]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    format: str
+    path: str
+    dropped: list[str] = field(repr=False)
+
+    def __str__(self) -> str:
+        where = f' in {self.path}' if self.path else ''
+        mean, std = (' '.join(f'{x:g}' for x in values) for values in (self.mean, self.std))
+        return f'{self.format}{where}: {describe(self.settings)}, mean {mean}, std {std}'
+
+    def without_weights(self) -> BackboneWeights:
+        """The same without its tensors."""
+        return replace(self, state_dict={})
+
+
+def read_backbone(
+    source: str | os.PathLike | Checkpoint | Mapping[str, Any],
+    which: str = 'teacher',
+    num_heads: int | None = None,
+    allow_pickle: bool = False,
+    img_size: int | tuple[int, int] | None = None,
+) -> BackboneWeights:
+    """Read a vision transformer from a checkpoint; the format is found by itself.
+
+    Known are runs of this package and of mmpretrain, backbones in mmpretrain's names, timm,
+    Hugging Face ViT and DINOv2, the releases of DINO, iBOT, MAE, MSN, MoCo-v3, SiT, MC-SSL, GMML
+    and DINOv2. A weight that nothing is known of, a missing one and one of the wrong shape are
+    errors; heads and decoders are dropped.
+
+    Args:
+        source (str | PathLike | Checkpoint | Mapping): Anything that :func:`read_checkpoint`
+            takes, what it returned, or dictionaries of tensors.
+        which (str): ``'teacher'`` or ``'student'`` where a file has both; teacher stands for any
+            moving average of the weights (momentum or target encoder).
+        num_heads (int, optional): Attention heads, where the file does not say; else they are
+            those of the known releases, or one for 64 channels.
+        allow_pickle (bool): Run the code in a pickle. Only for files that you trust.
+        img_size (int | tuple[int, int], optional): Image size that the positions are made for,
+            where the file does not say and the grid is not square.
+
+    Returns:
+        BackboneWeights: See there.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no vision transformer of a known kind, or not all of it.
+    """
+    if which not in ('teacher', 'student'):
+        raise ValueError(f"which must be 'teacher' or 'student', got {which!r}.")
+    if isinstance(source, Checkpoint):
+        checkpoint = source
+    elif isinstance(source, Mapping):
+        checkpoint = Checkpoint('', 'dictionaries', source)
+    else:
+        checkpoint = read_checkpoint(os.fspath(source), allow_pickle)
+    try:
+        return _read(checkpoint, which, num_heads, img_size)
+    except ValueError as error:
+        origin = f'the checkpoint {checkpoint.path}'.rstrip()
+        raise ValueError(f'{origin} {error}') from None
+
+
+def _read(
+    checkpoint: Checkpoint,
+    which: str,
+    num_heads: int | None,
+    img_size: int | tuple[int, int] | None,
+) -> BackboneWeights:
+    """As :func:`read_backbone`; errors are ends of sentences."""
+    claims = read_claims(checkpoint.config, checkpoint.content)
+    network = find_network(checkpoint.content, which)
+    if network.layout == 'dinov3':
+        raise ValueError(rotary('DINOv3'))
+    if checkpoint.kind == 'onnx' and network.layout == 'huggingface':
+        rejoin_positions(network.weights, checkpoint.content)
+    weights, dropped, unknown = to_mmpretrain(network.weights, network.layout)
+    if checkpoint.kind == 'onnx':
+        dropped += [name for name in unknown if is_onnx_constant(name)]
+        unknown = [name for name in unknown if not is_onnx_constant(name)]
+    release = recognise(network, checkpoint, claims.family, dropped)
+    if claims.num_heads is None:
+        claims.num_heads = release.num_heads(weights)
+    if claims.eps is None:
+        claims.eps = release.eps
+    if not all(value.is_floating_point() for value in weights.values()):
+        raise ValueError('holds integers as weights: quantised models are not read')
+    size = (img_size, img_size) if isinstance(img_size, int) else img_size
+    settings = infer_settings(weights, claims, num_heads, size)
+    if unknown:
+        raise ValueError(f'has weights that nothing is known of: {some(unknown)}')
+    wrong = misfits(weights, expected_shapes(settings))
+    if wrong:
+        raise ValueError(f'does not hold a whole model ({describe(settings)}); {"; ".join(wrong)}')
+    if claims.antialias or release.antialias:
+        settings['pos_antialias'] = True
+    return BackboneWeights(
+        state_dict={name: value.float().contiguous() for name, value in weights.items()},
+        settings=settings,
+        mean=claims.mean or IMAGENET_MEAN,
+        std=claims.std or IMAGENET_STD,
+        format=release.name,
+        path=checkpoint.path,
+        dropped=network.dropped + [network.path + name for name in dropped],
+    )

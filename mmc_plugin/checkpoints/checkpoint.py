@@ -1,0 +1,55 @@
+"""What a checkpoint is once it has been read."""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Args:
+        path (str): As it was given: a file, a folder, ``timm:<name>`` or ``hf:<name>``.
+        kind (str): ``'torch'``, ``'safetensors'``, ``'onnx'``, ``'huggingface'`` or ``'timm'``.
+        content (dict): Nested dictionaries as in the file, with tensors on the CPU that are mapped
+            from the disk where the format allows it.
+        config (dict, optional): What the checkpoint says about its model: ``meta`` of a run,
+            ``config.json`` of Hugging Face (with ``preprocessor_config.json`` under the key
+            ``preprocessor_config``), timm's ``pretrained_cfg`` with ``architecture`` and
+            ``num_heads``, the metadata of a safetensors or ONNX file.
+        files (tuple[str, ...]): The files that hold the weights; empty for ``timm:``.
+    """
+
+    path: str
+    kind: str
+    content: dict[str, Any]
+    config: dict[str, Any] | None = None
+    files: tuple[str, ...] = field(default=(), repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the weights: of their files, or of the tensors where there is no file."""
+        if self.files:
+            return hash_files(self.files)
+        digest = hashlib.sha256()
+        for name in sorted(self.content):
+            tensor = self.content[name].contiguous()
+            digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
+            digest.update(tensor.flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+def hash_files(paths: Sequence[str]) -> str:
+    """SHA-256 of the bytes of files, one after the other, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, 'rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,172 @@
+"""What a checkpoint says about its model beyond the shapes of the weights."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .run_config import read_run_config
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+# Names in configurations of Hugging Face → activation layers of mmcv.
+_ACTIVATIONS = dict(
+    gelu=dict(type='GELU'),
+    gelu_new=dict(type='GELU', approximate='tanh'),
+    gelu_pytorch_tanh=dict(type='GELU', approximate='tanh'),
+    relu=dict(type='ReLU'),
+)
+# Families of Hugging Face whose models are the plain vision transformer.
+_HUGGINGFACE = {
+    'vit': 'Hugging Face ViT',
+    'vit_mae': 'Hugging Face ViT-MAE',
+    'vit_msn': 'Hugging Face ViT-MSN',
+    'dinov2': 'Hugging Face DINOv2',
+    'dinov2_with_registers': 'Hugging Face DINOv2 with registers',
+}
+_ROTARY_NAMES = ('dinov3', 'eva', 'rope')
+
+
+@dataclass
+class Claims:
+    """What a checkpoint says; None where it is silent.
+
+    Args:
+        num_heads (int, optional): Attention heads.
+        img_size (tuple[int, int], optional): Height and width that the positions are made for.
+        eps (float, optional): Of the layer norms.
+        act_cfg (dict, optional): Activation of the feed-forward layers, where it is not GELU.
+        antialias (bool): Whether its code resizes position embeddings with antialiasing.
+        mean (tuple, optional): RGB on the scale 0–255.
+        std (tuple, optional): Likewise.
+        family (str, optional): For people.
+    """
+
+    num_heads: int | None = None
+    img_size: tuple[int, int] | None = None
+    eps: float | None = None
+    act_cfg: dict | None = None
+    antialias: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    family: str | None = None
+
+
+def read_claims(config: Mapping[str, Any] | None, content: Mapping[str, Any]) -> Claims:
+    """Read the configuration that came with the weights.
+
+    Args:
+        config (Mapping, optional): ``config.json`` of Hugging Face, timm's ``pretrained_cfg`` or
+            the ``meta`` of a run of mmengine.
+        content (Mapping): The checkpoint, for the ``meta`` where ``config`` is not given.
+
+    Returns:
+        Claims: What it says.
+
+    Raises:
+        ValueError: As the end of a sentence, if the model is not a plain vision transformer.
+    """
+    config = config or content.get('meta') or {}
+    if not isinstance(config, Mapping):
+        return Claims()
+    if 'cfg' in config:
+        return _of_run(read_run_config(config['cfg']))
+    if 'hidden_size' in config or 'model_type' in config:
+        return _of_huggingface(config)
+    if 'architecture' in config or 'pretrained_cfg' in config:
+        return _of_timm(config)
+    return Claims()
+
+
+def _of_run(config: Mapping[str, Any]) -> Claims:
+    model = config.get('model') or {}
+    backbone = model.get('backbone') or {}
+    arch = backbone.get('arch')
+    preprocessor = model.get('data_preprocessor') or config.get('data_preprocessor') or {}
+    norm = backbone.get('norm_cfg') or {}
+    layer = backbone.get('layer_cfgs') or {}
+    kind = model.get('type')
+    return Claims(
+        num_heads=arch.get('num_heads') if isinstance(arch, Mapping) else _NAMED_HEADS.get(arch),
+        img_size=_pair(backbone.get('img_size')),
+        eps=norm.get('eps', 1e-5) if norm else None,
+        act_cfg=layer.get('act_cfg') if isinstance(layer, Mapping) else None,
+        mean=_triple(preprocessor.get('mean')),
+        std=_triple(preprocessor.get('std')),
+        antialias=bool(backbone.get('pos_antialias')),
+        family=f'{kind} run' if isinstance(kind, str) else None,
+    )
+
+
+# Named architectures of mmpretrain whose heads are not 64 channels wide.
+_NAMED_HEADS = {
+    's': 8, 'small': 8, 'h': 16, 'huge': 16, 'eva-g': 16, 'eva-giant': 16, 'mocov3-s': 12,
+    'mocov3-small': 12,
+}  # fmt: skip
+
+
+def _of_huggingface(config: Mapping[str, Any]) -> Claims:
+    kind = config.get('model_type')
+    if isinstance(kind, str) and any(name in kind for name in _ROTARY_NAMES):
+        raise ValueError(rotary(kind))
+    if kind is not None and kind not in _HUGGINGFACE:
+        raise ValueError(
+            f'is a model of type {kind}, which is not read: those that are, are '
+            f'{", ".join(_HUGGINGFACE)}'
+        )
+    activation = config.get('hidden_act', 'gelu')
+    if activation not in _ACTIVATIONS and not config.get('use_swiglu_ffn'):
+        raise ValueError(
+            f'has the activation {activation}, which is not read: those that are, are '
+            f'{", ".join(_ACTIVATIONS)}'
+        )
+    images = config.get('preprocessor_config') or {}
+    act_cfg = _ACTIVATIONS.get(activation)
+    return Claims(
+        num_heads=config.get('num_attention_heads'),
+        img_size=_pair(config.get('image_size')),
+        eps=config.get('layer_norm_eps'),
+        act_cfg=None if act_cfg == _ACTIVATIONS['gelu'] else act_cfg,
+        mean=_triple(images.get('image_mean'), 255),
+        std=_triple(images.get('image_std'), 255),
+        family=_HUGGINGFACE.get(kind),
+    )
+
+
+def _of_timm(config: Mapping[str, Any]) -> Claims:
+    name = config.get('architecture') or ''
+    if any(rotary_name in name for rotary_name in _ROTARY_NAMES):
+        raise ValueError(rotary(name))
+    images = config.get('pretrained_cfg') or config
+    size = images.get('input_size')
+    return Claims(
+        num_heads=config.get('num_heads'),
+        img_size=_pair(size[-2:]) if isinstance(size, Sequence) else None,
+        antialias=True,
+        mean=_triple(images.get('mean'), 255),
+        std=_triple(images.get('std'), 255),
+        family=f'timm {name}'.strip(),
+    )
+
+
+def rotary(name: str) -> str:
+    """The end of a sentence on a model that this package does not read."""
+    return (
+        f'is {name}, whose positions are rotary or relative: only models with a learned position '
+        'embedding are read'
+    )
+
+
+def _pair(size: Any) -> tuple[int, int] | None:
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, Sequence) and len(size) == 2 and all(isinstance(x, int) for x in size):
+        return size[0], size[1]
+    return None
+
+
+def _triple(values: Any, scale: float = 1.0) -> tuple[float, ...] | None:
+    if isinstance(values, Sequence) and len(values) == 3:
+        return tuple(round(float(value) * scale, 4) for value in values)
+    return None

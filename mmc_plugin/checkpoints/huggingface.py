@@ -1,0 +1,125 @@
+"""Reads folders and repositories of Hugging Face."""
+from __future__ import annotations
+
+import json
+import os
+import os.path as osp
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from .checkpoint import Checkpoint
+
+WEIGHT_FILES = ('.safetensors', '.bin', '.pth', '.pt', '.onnx')
+_WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
+_OTHER = ('tf_model.h5', 'flax_model.msgpack', 'model.ckpt.index')
+
+
+def read_directory(
+    path: str, allow_pickle: bool, read_file: Callable[[str, bool], Checkpoint]
+) -> Checkpoint:
+    """Read a folder that ``save_pretrained`` of transformers or ``timm`` wrote.
+
+    Args:
+        path (str): With ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``, or the
+            parts of either beside their ``.index.json``.
+        allow_pickle (bool): See :func:`~mmc_plugin.checkpoints.read_checkpoint`.
+        read_file (Callable): Reads one file.
+
+    Raises:
+        FileNotFoundError: If the folder lacks what it needs.
+        ValueError: If a file in it cannot be read.
+    """
+    names = set(os.listdir(path))
+    if 'config.json' not in names:
+        found = sorted(name for name in names if name.endswith(WEIGHT_FILES))
+        hint = f'; give the file, such as {osp.join(path, found[-1])}' if found else ''
+        raise FileNotFoundError(
+            f'the folder {path} is none of Hugging Face, for it has no config.json{hint}'
+        )
+    config = _read_json(osp.join(path, 'config.json'))
+    files, index = _weight_files(path, names)
+    content: dict[str, Any] = {}
+    for file in files:
+        content.update(read_file(osp.join(path, file), allow_pickle).content)
+    missing = sorted(set(index) - set(content))
+    if missing:
+        raise ValueError(f'{path} is not whole: {missing[0]} is in none of its weight files')
+    kind = 'huggingface'
+    if isinstance(config.get('pretrained_cfg'), dict):  # timm's config.json
+        kind, config = 'timm', {**config.pop('pretrained_cfg'), **config}
+    elif 'preprocessor_config.json' in names:
+        preprocessor = _read_json(osp.join(path, 'preprocessor_config.json'))
+        config = {**config, 'preprocessor_config': preprocessor}
+    return Checkpoint(path, kind, content, config, tuple(osp.join(path, file) for file in files))
+
+
+def _weight_files(path: str, names: set[str]) -> tuple[list[str], dict[str, str]]:
+    """Names of the weight files, and tensor → file where they are several."""
+    for name in _WEIGHTS:
+        if name in names:
+            return [name], {}
+        if f'{name}.index.json' in names:
+            index = _read_json(osp.join(path, f'{name}.index.json')).get('weight_map')
+            if not isinstance(index, dict) or not all(
+                isinstance(file, str) and osp.basename(file) == file for file in index.values()
+            ):
+                raise ValueError(f'{name}.index.json in {path} does not map tensors to files in it')
+            missing = sorted(set(index.values()) - names)
+            if missing:
+                raise FileNotFoundError(
+                    f'the checkpoint {path} is not whole: it has no {missing[0]}'
+                )
+            return sorted(set(index.values())), index
+    other = [name for name in _OTHER if name in names]
+    if other:
+        raise ValueError(
+            f'{path} has only weights of TensorFlow or Flax ({other[0]}), which are not read: '
+            'convert them with from_tf=True or from_flax=True of transformers'
+        )
+    raise FileNotFoundError(f'the folder {path} has a config.json but no {" or ".join(_WEIGHTS)}')
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} is not the JSON it should be')
+    return content
+
+
+def read_hub(source: str, read_file: Callable[[str, bool], Checkpoint]) -> Checkpoint:
+    """Fetch the safetensors weights of a repository of Hugging Face, and no code.
+
+    Args:
+        source (str): ``hf:<user>/<name>`` or ``hf:<user>/<name>@<revision>``.
+        read_file (Callable): Reads one file.
+
+    Raises:
+        ConnectionError: If they are not at hand and cannot be fetched.
+        ImportError: If huggingface_hub is not installed.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise ImportError(f'install huggingface_hub to fetch {source}') from None
+    name, _, revision = source.removeprefix('hf:').partition('@')
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision or None,
+            allow_patterns=[
+                'config.json', 'preprocessor_config.json', '*.safetensors',
+                '*.safetensors.index.json',
+            ],
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise ConnectionError(
+            f'{source} could not be fetched ({reason}): download the folder where there is a '
+            'network and give its path'
+        ) from None
+    return replace(read_directory(folder, False, read_file), path=source)

@@ -1,0 +1,128 @@
+"""Finds the vision transformers in the nested dictionaries of a checkpoint."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+# Each vision transformer has one patch embedding; what comes before it is the path to the network.
+_ANCHORS = dict(
+    mmpretrain='patch_embed.projection.weight',
+    timm='patch_embed.proj.weight',
+    huggingface='embeddings.patch_embeddings.projection.weight',
+    dinov3='embeddings.patch_embeddings.weight',
+)
+# Parts of a path that name a moving average of another network in the same file.
+_TEACHERS = {
+    'teacher', 'momentum_encoder', 'target_encoder', 'model_ema', 'state_dict_ema',
+    'ema_state_dict', 'ema',
+}  # fmt: skip
+_STUDENTS = {'student', 'base_encoder'}
+_CONVOLUTIONS = re.compile(r'patch_embed\.(proj\.\d|backbone\.)')
+_OPTIMIZERS = ('optimizer', 'optimizers', 'opt', 'param_groups', 'optim')
+
+
+@dataclass
+class Network:
+    """A vision transformer as a file names it.
+
+    Args:
+        path (str): What precedes its names in the file, with the dictionaries that it lies in,
+            joined by dots; ``''`` or ending in a dot.
+        layout (str): Whose names they are: ``'mmpretrain'``, ``'timm'``, ``'huggingface'`` or
+            ``'dinov3'``.
+        role (str): ``'teacher'``, ``'student'``, or ``'network'`` where the path does not say.
+        weights (dict[str, Tensor]): Its tensors under their names without the path.
+        dropped (list[str]): Names in the file, with their paths, that lie outside of it.
+    """
+
+    path: str
+    layout: str
+    role: str
+    weights: dict[str, Tensor] = field(repr=False)
+    dropped: list[str] = field(repr=False)
+
+
+def find_network(content: Mapping[str, Any], which: str) -> Network:
+    """The teacher or the student in a checkpoint, or the only network in it.
+
+    Args:
+        content (Mapping): Nested dictionaries with tensors.
+        which (str): ``'teacher'`` or ``'student'``; a file with one network that is neither gives
+            that one.
+
+    Returns:
+        Network: The one asked for.
+
+    Raises:
+        ValueError: As the end of a sentence, if there is none or more than one.
+    """
+    tensors = dict(_walk(content))
+    found = _find_anchors(tensors)
+    if not found:
+        raise ValueError(_what_else(content, tensors))
+    roles = {path: _role(path) for path in found}
+    if 'teacher' in roles.values():  # then what is no teacher is the network that it follows
+        roles = {path: 'student' if role == 'network' else role for path, role in roles.items()}
+    other = 'student' if which == 'teacher' else 'teacher'
+    chosen = [path for path in found if roles[path] == which]
+    chosen = chosen or [path for path in found if roles[path] == 'network']
+    if not chosen:
+        raise ValueError(f"has no {which}, only a {other}: ask for which='{other}'")
+    if len(chosen) > 1:
+        paths = ', '.join(repr(path) for path in chosen)
+        raise ValueError(
+            f'has several vision transformers, at {paths}: save the one that you want by itself'
+        )
+    path = chosen[0]
+    inside = {name[len(path):]: value for name, value in tensors.items() if name.startswith(path)}
+    outside = [name for name in tensors if not name.startswith(path)]
+    return Network(path, found[path], roles[path], inside, outside)
+
+
+def _walk(content: Mapping[str, Any], path: str = '') -> Iterator[tuple[str, Tensor]]:
+    """Tensors of nested dictionaries with the names of these before theirs."""
+    for name, value in content.items():
+        if not isinstance(name, str):
+            continue
+        if isinstance(value, Tensor):
+            yield path + name, value
+        elif isinstance(value, Mapping) and name not in _OPTIMIZERS:
+            yield from _walk(value, f'{path}{name}.')
+
+
+def _find_anchors(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Path → layout of each vision transformer."""
+    found = {}
+    for name in tensors:
+        for layout, anchor in _ANCHORS.items():
+            if name == anchor or name.endswith('.' + anchor):
+                found[name[: len(name) - len(anchor)]] = layout
+    return found
+
+
+def _role(path: str) -> str:
+    parts = set(path.split('.'))
+    if parts & _TEACHERS:
+        return 'teacher'
+    return 'student' if parts & _STUDENTS else 'network'
+
+
+def _what_else(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """The end of a sentence on a file without a vision transformer."""
+    if not tensors:
+        if any(name in content for name in _OPTIMIZERS):
+            return 'holds the state of an optimiser and no weights of a model'
+        return 'holds no weights'
+    if any(name.endswith('layer1.0.conv1.weight') for name in tensors):
+        return 'holds a ResNet, not a vision transformer'
+    if any(_CONVOLUTIONS.search(name) for name in tensors):
+        return 'holds a vision transformer with a stem of convolutions, which is not read'
+    names = list(tensors)
+    return (
+        'holds no vision transformer that this package knows: there is no patch embedding among '
+        f'its {len(names)} tensors, such as {", ".join(names[:3])}'
+    )

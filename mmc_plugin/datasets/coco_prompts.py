@@ -1,0 +1,163 @@
+"""COCO's photographs and masks, to click on."""
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmpretrain.registry import DATASETS
+
+from .prompt_dataset import PromptDataset, Targets, UnusableMasksError, collect_targets
+
+try:
+    from pycocotools import mask as coco_mask
+except ImportError:  # an extra: only these data sets need it
+    coco_mask = None
+
+
+def decode_segmentation(segmentation: list | dict, height: int, width: int) -> np.ndarray:
+    """Decode a mask in any of COCO's ways: polygons, run lengths as numbers or as text.
+
+    Args:
+        segmentation (list | dict): The annotation's ``segmentation``.
+        height (int): Of the image.
+        width (int): Of the image.
+
+    Returns:
+        np.ndarray: bool (height, width).
+
+    Raises:
+        UnusableMasksError: If it is none of them, or not of this size.
+    """
+    if isinstance(segmentation, list):
+        encoded = [each for each in segmentation if isinstance(each, list) and len(each) >= 6]
+        if not encoded:
+            raise UnusableMasksError('it has no polygon of at least three corners')
+    elif isinstance(segmentation, dict) and {'size', 'counts'} <= set(segmentation):
+        if list(segmentation['size']) != [height, width]:
+            raise UnusableMasksError(f'its mask has the size {segmentation["size"]}, the image '
+                                     f'{[height, width]}')
+        encoded = segmentation
+        if isinstance(encoded['counts'], list) and sum(encoded['counts']) != height * width:
+            raise UnusableMasksError(f'its run lengths make {sum(encoded["counts"])} pixels of '
+                                     f'{height * width}')
+    else:
+        raise UnusableMasksError('its segmentation is neither polygons nor run lengths')
+    try:
+        if isinstance(encoded, list):
+            runs = coco_mask.merge(coco_mask.frPyObjects(encoded, height, width))
+        elif isinstance(encoded['counts'], list):
+            runs = coco_mask.frPyObjects(encoded, height, width)
+        else:
+            runs = encoded
+        return coco_mask.decode(runs).astype(bool)
+    except Exception as error:
+        # Foreign content meets C code here, which says ValueError, TypeError or Exception itself.
+        raise UnusableMasksError(f'its mask cannot be decoded ({error})') from error
+
+
+@DATASETS.register_module()
+class CocoPrompts(PromptDataset):
+    """Images with annotations in COCO's format.
+
+    Pixels of crowd annotations (``iscrowd``) are ignored for all targets of an image. Images
+    without an annotation, or with crowds only, are left out.
+
+    Args:
+        data_root (str): The folder.
+        ann_file (str): JSON file, below ``data_root``. Defaults to that of val2017.
+        img_dir (str): Folder of the images, below ``data_root``. Defaults to 'val2017'.
+        categories (Sequence[str], optional): Names of the categories to use. Defaults to None, all.
+        **kwargs: Of :class:`PromptDataset`.
+
+    Raises:
+        FileNotFoundError: A file or folder does not exist.
+        ValueError: The file is not in COCO's format, or has no such category.
+        RuntimeError: pycocotools is missing.
+    """
+
+    METAINFO = dict(dataset_type='CocoPrompts')
+
+    def __init__(self, data_root: str, pipeline: Sequence[dict | Callable] = (),
+                 ann_file: str = 'annotations/instances_val2017.json', img_dir: str = 'val2017',
+                 categories: Sequence[str] | None = None, **kwargs) -> None:
+        if coco_mask is None:
+            raise RuntimeError('CocoPrompts needs pycocotools: pip install pycocotools.')
+        self.annotation_path = ann_file
+        self.img_dir = img_dir
+        self.wanted = categories
+        super().__init__(data_root, pipeline, **kwargs)
+
+    def find_images(self) -> list[dict]:
+        """Images with an annotation that is no crowd, in the order of the file."""
+        path = os.path.join(self.data_root, self.annotation_path)
+        content = _read(path)
+        names = {each['id']: each['name'] for each in content['categories']}
+        missing = [name for name in self.wanted or () if name not in names.values()]
+        if missing:
+            raise ValueError(f'{path} has no category {", ".join(missing)}; it has '
+                             f'{", ".join(names.values())}.')
+        used = [key for key in names if self.wanted is None or names[key] in self.wanted]
+        self.categories = [names[key] for key in used]
+        label = {key: number for number, key in enumerate(used)}
+
+        of_image = defaultdict(list)
+        for number, each in enumerate(content['annotations']):
+            if each.get('iscrowd') or each['category_id'] in label:
+                of_image[each['image_id']].append(dict(
+                    id=each.get('id', number), segmentation=each.get('segmentation'),
+                    category=each['category_id'], label=label.get(each['category_id'], -1),
+                    crowd=bool(each.get('iscrowd'))))
+        found = []
+        for image in content['images']:
+            annotations = of_image[image['id']]
+            if not annotations:
+                self._left_out['without annotations'] += 1
+            elif all(each['crowd'] for each in annotations):
+                self._left_out['with crowds only'] += 1
+            else:
+                found.append(dict(
+                    img_path=os.path.join(self.data_root, self.img_dir, image['file_name']),
+                    image_key=image['id'], height=image['height'], width=image['width'],
+                    annotations=annotations))
+        return found
+
+    def load_targets(self, info: dict) -> Targets:
+        """Decode the masks of an image; annotations that cannot be decoded are left out."""
+        shape = info['height'], info['width']
+        ignore = np.zeros(shape, bool)
+        masks: dict[tuple[int, int], np.ndarray] = {}
+        left_out = []
+        for each in info['annotations']:
+            try:
+                mask = decode_segmentation(each['segmentation'], *shape)
+            except UnusableMasksError as error:
+                left_out.append(f'annotation {each["id"]}: {error}')
+                continue
+            if each['crowd']:
+                ignore |= mask
+                continue
+            key = each['label'], each['category'] if self.by == 'category' else each['id']
+            masks[key] = masks[key] | mask if key in masks else mask
+        found = [(label, key, mask) for (label, key), mask in sorted(
+            masks.items(), key=lambda item: item[0])]
+        return collect_targets(found, ignore, left_out)
+
+
+def _read(path: str) -> dict:
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'The annotations {path!r} do not exist; set data_root to the '
+                                'folder of COCO, or ann_file.') from None
+    except ValueError as error:
+        raise ValueError(f'The annotations {path!r} are no JSON ({error}).') from error
+    parts = ('images', 'annotations', 'categories')
+    missing = [part for part in parts if not isinstance(content, dict) or part not in content]
+    if missing:
+        raise ValueError(f"The annotations {path!r} are not in COCO's format: they have no "
+                         f'{" and no ".join(missing)}.')
+    return content

@@ -1,0 +1,153 @@
+"""How an image lies on the canvas that a network sees, and the way back."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FITS = ('stretch', 'pad')
+
+
+def check_fit(fit: str) -> str:
+    """Give ``fit`` back, or say what it may be."""
+    if fit not in FITS:
+        raise ValueError(f"fit must be 'stretch' (resized to the square) or 'pad' (aspect kept, "
+                         f'right or bottom padded), got {fit!r}.')
+    return fit
+
+
+def canvas_size(size: int, patch: int) -> int:
+    """The multiple of the patch size that is nearest to a size, the larger of two, at least one.
+
+    Args:
+        size (int): Wanted side of the canvas in pixels.
+        patch (int): Side of a patch in pixels.
+
+    Returns:
+        int: Side in pixels, such as 476 for 480 and patches of 14.
+    """
+    if size < 1:
+        raise ValueError(f'size must be a positive number of pixels, got {size}.')
+    return max(1, math.floor(size / patch + .5)) * patch
+
+
+@dataclass(frozen=True)
+class ImageFrame:
+    """An image of ``height`` × ``width`` pixels on a square canvas.
+
+    With ``fit='stretch'`` it covers the canvas [arXiv 2308.11448, point prompts]. With ``'pad'``
+    its longer side does and the canvas is padded at the right or the bottom.
+
+    A point (x, y) is in pixels of the image from its top left corner, 0 <= x < width and
+    0 <= y < height; it stands for the centre of the pixel that holds it.
+    """
+
+    height: int
+    width: int
+    canvas: int
+    fit: str = 'stretch'
+
+    @property
+    def content(self) -> tuple[int, int]:
+        """Height and width of the image on the canvas, in pixels of the canvas."""
+        if self.fit == 'stretch':
+            return self.canvas, self.canvas
+        scale = self.canvas / max(self.height, self.width)
+        return max(1, round(self.height * scale)), max(1, round(self.width * scale))
+
+    def place(self, image: Tensor) -> Tensor:
+        """Put the image on the canvas: bilinear with antialiasing, then padding.
+
+        Args:
+            image (Tensor): (C, height, width).
+
+        Returns:
+            Tensor: float32 (C, canvas, canvas). Padding repeats nothing of the image, it has the
+            mean of each channel.
+        """
+        image = F.interpolate(image[None].float(), self.content, mode='bilinear', antialias=True)[0]
+        rows, columns = self.content
+        if (rows, columns) == (self.canvas, self.canvas):
+            return image
+        canvas = image.mean((1, 2))[:, None, None].repeat(1, self.canvas, self.canvas)
+        canvas[:, :rows, :columns] = image
+        return canvas
+
+    def cell(self, points: Tensor, rows: int, columns: int) -> Tensor:
+        """Which cell of a grid over the canvas holds a point of the image.
+
+        Args:
+            points (Tensor): (…, 2) points (x, y).
+            rows (int): Cells of the grid from top to bottom.
+            columns (int): Cells of the grid from left to right.
+
+        Returns:
+            Tensor: int64 (…, ), cells counted row by row from the top left.
+
+        Raises:
+            ValueError: If a point lies outside the image, which includes all padding.
+        """
+        pixel = points.double().floor()
+        x, y = pixel.unbind(-1)
+        # Written so that NaN is refused, too.
+        inside = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
+        if not inside.all():
+            wrong = tuple(points[~inside][0].tolist())
+            raise ValueError(f'The point {wrong} lies outside the image: x must be in 0 … '
+                             f'{self.width - 1} and y in 0 … {self.height - 1}.')
+        below, right = self.content
+        column = (x + .5) * right / self.width * columns / self.canvas
+        row = (y + .5) * below / self.height * rows / self.canvas
+        return row.long().clamp(max=rows - 1) * columns + column.long().clamp(max=columns - 1)
+
+    def coverage(self, masks: Tensor, rows: int, columns: int) -> Tensor:
+        """Which part of each cell of a grid over the canvas a mask covers, exactly.
+
+        Args:
+            masks (Tensor): bool (M, height, width).
+            rows (int): Cells of the grid from top to bottom.
+            columns (int): Cells of the grid from left to right.
+
+        Returns:
+            Tensor: float32 (M, rows, columns) in [0, 1].
+        """
+        below, right = self.content
+        vertical = self._overlap(rows, self.height, self.canvas / below, masks.device)
+        horizontal = self._overlap(columns, self.width, self.canvas / right, masks.device)
+        return (vertical @ masks.float() @ horizontal.T).clamp(0, 1)
+
+    @staticmethod
+    def _overlap(cells: int, pixels: int, stretch: float, device: torch.device) -> Tensor:
+        """(cells, pixels): the part of each cell that each pixel covers.
+
+        ``stretch`` is the length of the canvas over that of the image on it.
+        """
+        edges = torch.arange(cells + 1, dtype=torch.float64, device=device)
+        edges = edges * (pixels * stretch / cells)
+        pixel = torch.arange(pixels, dtype=torch.float64, device=device)
+        low = torch.maximum(edges[:-1, None], pixel)
+        high = torch.minimum(edges[1:, None], pixel + 1)
+        return ((high - low).clamp(min=0) / (edges[1] - edges[0])).float()
+
+    def upsample(self, maps: Tensor) -> Tensor:
+        """Bring maps over the canvas to the size of the image, bilinearly.
+
+        Args:
+            maps (Tensor): float (P, h, w), over the whole canvas.
+
+        Returns:
+            Tensor: float (P, height, width), values beyond the outer cells' centres repeated.
+        """
+        size = self.height, self.width
+        below, right = self.content
+        if (below, right) == (self.canvas, self.canvas):
+            return F.interpolate(maps[None], size, mode='bilinear', align_corners=False)[0]
+        y, x = (
+            (torch.arange(n, dtype=torch.float32, device=maps.device) + .5) * 2 * content
+            / (n * self.canvas) - 1 for n, content in zip(size, (below, right), strict=True))
+        grid = torch.stack(torch.meshgrid(x, y, indexing='xy'), -1)[None]  # (1, H, W, 2)
+        return F.grid_sample(
+            maps[None], grid, mode='bilinear', padding_mode='border', align_corners=False)[0]

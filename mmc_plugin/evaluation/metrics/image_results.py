@@ -1,0 +1,92 @@
+"""What metrics over images that may be unusable share."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from ..functional.frame import ImageFrame
+
+
+class ImageResults(BaseMetric):
+    """One result for each image, whether it could be used or not, and each image once.
+
+    A subclass gives :meth:`measure` and :meth:`summarise`; :attr:`numbers` and :meth:`protocol`
+    are for reports. ``skipped`` images and targets left out are counted in the numbers.
+    """
+
+    # How the metric's report is named.
+    name = 'images'
+
+    def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:
+        """Measure one image.
+
+        Args:
+            sample (dict): ``tokens`` (h, w, D), ``masks`` bool (M, H, W), ``ignore`` bool (H, W),
+                ``labels`` int64 (M, ) and what else its pipeline packed.
+            frame (ImageFrame): How the H × W pixels of the masks lie on the network's canvas.
+
+        Returns:
+            dict: CPU arrays and plain values.
+        """
+        raise NotImplementedError
+
+    def summarise(self, results: Sequence[dict]) -> dict[str, Any]:
+        """Numbers of all images that were measured, in the order of the data set.
+
+        Args:
+            results (Sequence[dict]): Of :meth:`measure`, with ``sample_idx`` and ``img_path``.
+        """
+        raise NotImplementedError
+
+    def scalars(self) -> dict[str, float]:
+        """The few of the numbers that are printed."""
+        raise NotImplementedError
+
+    def protocol(self) -> str:
+        """What is measured, in words."""
+        raise NotImplementedError
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Measure the images of a batch."""
+        for sample in data_samples:
+            result = dict(sample_idx=sample['sample_idx'], img_path=sample['img_path'],
+                          skipped=sample['skipped'], left_out=sample['left_out'])
+            if result['skipped'] is None and not sample['tokens'].isfinite().all():
+                result['skipped'] = sample['img_path'], 'its features are not finite'
+            if result['skipped'] is None:
+                frame = ImageFrame(
+                    *sample['masks'].shape[1:], sample['canvas'], sample['fit'])
+                with torch.no_grad():
+                    result.update(self.measure(sample, frame))
+            self.results.append(result)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Sum up; set :attr:`numbers`.
+
+        Raises:
+            RuntimeError: If no image could be used.
+        """
+        # Samplers repeat images to give each process as many.
+        once = sorted({each['sample_idx']: each for each in results}.values(),
+                      key=lambda each: each['sample_idx'])
+        skipped = [each['skipped'] for each in once if each['skipped'] is not None]
+        used = [each for each in once if each['skipped'] is None]
+        left_out = [(each['img_path'], words) for each in used for words in each['left_out']]
+        for what, found in (('images', skipped), ('targets', left_out)):
+            if found:
+                path, words = found[0]
+                print_log(f'{len(found)} {what} were left out, the first: {path}: {words}',
+                          logger='current', level=logging.WARNING)
+        if not used:
+            path, words = skipped[0]
+            raise RuntimeError(f'None of the {len(once)} images could be used; the first is '
+                               f'{path!r}: {words}.')
+        self.numbers = dict(
+            images=len(used), skipped_images=[list(each) for each in skipped],
+            left_out_targets=[list(each) for each in left_out], **self.summarise(used))
+        return self.scalars()

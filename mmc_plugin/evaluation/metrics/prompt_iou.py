@@ -1,0 +1,147 @@
+"""Zero-shot segmentation by one click (arXiv 2308.11448, table 1)."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmpretrain.registry import METRICS
+
+from ..functional.frame import ImageFrame
+from ..functional.prompt_masks import (
+    iou_from_counts,
+    pixel_codes,
+    prompt_similarity,
+    threshold_counts,
+)
+from .image_results import ImageResults
+
+# Pixels of a mask up to which COCO calls an object small, and medium.
+SIZES = dict(small=32**2, medium=96**2, large=float('inf'))
+
+
+def sweep(low: float = -.2, high: float = .9, step: float = .05) -> list[float]:
+    """Thresholds from ``low`` to ``high``, without the noise of adding up steps."""
+    return [round(low + step * i, 6) for i in range(round((high - low) / step) + 1)]
+
+
+@METRICS.register_module()
+class PromptIoU(ImageResults):
+    """IoU of what is more similar to a clicked patch than a threshold, for many thresholds.
+
+    All prompts of all targets count the same in mIoU. IoU is measured at the size of the masks,
+    after bilinear upsampling of the similarities; ignored pixels count for nothing.
+
+    Args:
+        thresholds (Sequence[float], optional): Ascending. Defaults to None: -0.2 … 0.9 by 0.05.
+        report (Sequence[float]): Those of them that are printed, and reported for each category
+            and size. Defaults to (0.1, 0.2, 0.3, 0.4).
+        collect_device (str): Of mmengine. Defaults to 'cpu'.
+
+    Raises:
+        ValueError: If thresholds are not ascending numbers, or a reported one is not among them.
+    """
+
+    name = 'prompt_iou'
+    default_prefix = 'one_click'
+
+    def __init__(self, thresholds: Sequence[float] | None = None,
+                 report: Sequence[float] = (.1, .2, .3, .4), collect_device: str = 'cpu') -> None:
+        super().__init__(collect_device=collect_device)
+        self.thresholds = sweep() if thresholds is None else list(thresholds)
+        # Written so that NaN is refused, too.
+        ascending = all(a < b for a, b in zip(self.thresholds, self.thresholds[1:], strict=False))
+        if not self.thresholds or not ascending or not np.isfinite(self.thresholds).all():
+            raise ValueError('PromptIoU: thresholds must be ascending numbers, got '
+                             f'{self.thresholds}.')
+        missing = [each for each in report if not np.isclose(self.thresholds, each).any()]
+        if missing:
+            raise ValueError(f'PromptIoU: the reported thresholds {missing} are not among '
+                             f'{self.thresholds}.')
+        self.reported = [int(np.abs(np.array(self.thresholds) - each).argmin()) for each in report]
+
+    def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:
+        """IoU (M, R, T) of all prompts, and what predicting everything gives (M, )."""
+        tokens, points = sample['tokens'], sample['points']
+        number, repeats, _ = points.shape
+        cells = frame.cell(points.flatten(0, 1), *tokens.shape[:2])
+        maps = prompt_similarity(tokens, cells)
+        codes = pixel_codes(sample['masks'], sample['ignore'])
+        owner = torch.arange(number, device=codes.device).repeat_interleave(repeats)
+        size = (codes == 1).sum((1, 2))
+        inside, outside = threshold_counts(
+            maps, codes, owner, torch.tensor(self.thresholds, device=maps.device), frame)
+        iou = iou_from_counts(inside, outside, size[owner])
+        counted = (codes[0] != 2).sum()
+        return dict(
+            iou=iou.view(number, repeats, -1).float().cpu().numpy(),
+            everything=(size.double() / counted).float().cpu().numpy(),
+            size=size.cpu().numpy(),
+            label=sample['labels'].cpu().numpy(),
+        )
+
+    def summarise(self, results: Sequence[dict]) -> dict[str, Any]:
+        """Curves, and tables by category and size."""
+        iou = np.concatenate([each['iou'] for each in results]).astype(np.float64)  # (M, R, T)
+        everything = np.concatenate([each['everything'] for each in results]).astype(np.float64)
+        size = np.concatenate([each['size'] for each in results])
+        label = np.concatenate([each['label'] for each in results])
+        by_repeat = iou.mean(0)  # (R, T)
+        curve = by_repeat.mean(0)
+        best = int(curve.argmax())
+        deviation = by_repeat.std(0, ddof=1) if len(by_repeat) > 1 else np.zeros_like(curve)
+
+        def part(chosen: np.ndarray) -> dict[str, Any]:
+            if not chosen.any():
+                return dict(targets=0)
+            return dict(targets=int(chosen.sum()), everything=everything[chosen].mean(),
+                        miou=self._reported(iou[chosen].mean((0, 1))),
+                        best=iou[chosen, :, best].mean())
+
+        bounds = [0, *SIZES.values()]
+        names = (self.dataset_meta or {}).get('categories')
+        if names is None:
+            names = [str(number) for number in range(label.max() + 1)]
+        self.cases = self._cases(results, best)
+        return dict(
+            targets=len(iou), repeats=iou.shape[1], prompts=iou.shape[0] * iou.shape[1],
+            thresholds=self.thresholds, curve=curve, deviation=deviation,
+            miou=self._reported(curve), miou_deviation=self._reported(deviation),
+            best=dict(threshold=self.thresholds[best], miou=curve[best],
+                      deviation=deviation[best]),
+            everything=everything.mean(),
+            sizes={name: part((size > low) & (size <= high)) for name, low, high in zip(
+                SIZES, bounds, bounds[1:], strict=False)},
+            categories={name: part(label == number) for number, name in enumerate(names)
+                        if (label == number).any()},
+            absent_categories=[
+                name for number, name in enumerate(names) if not (label == number).any()],
+        )
+
+    def _reported(self, values: np.ndarray) -> dict[str, float]:
+        return {f'{self.thresholds[i]:g}': float(values[i]) for i in self.reported}
+
+    @staticmethod
+    def _cases(results: Sequence[dict], threshold: int) -> list[tuple[float, int, int, int]]:
+        """All prompts by falling IoU at a threshold: IoU, image, target, repeat."""
+        found = [(float(value), each['sample_idx'], target, repeat) for each in results
+                 for (target, repeat), value in np.ndenumerate(each['iou'][..., threshold])]
+        return sorted(found, key=lambda case: (-case[0], *case[1:]))
+
+    def scalars(self) -> dict[str, float]:
+        """mIoU in percent at the reported thresholds, the best, and of predicting everything."""
+        numbers = self.numbers
+        out = {f'mIoU@{key}': 100 * value for key, value in numbers['miou'].items()}
+        out['mIoU_best'] = 100 * numbers['best']['miou']
+        out['best_threshold'] = numbers['best']['threshold']
+        out['mIoU_everything'] = 100 * numbers['everything']
+        out['skipped_images'] = float(len(numbers['skipped_images']))
+        return out
+
+    def protocol(self) -> str:
+        """What is measured, in words."""
+        return ('Zero-shot segmentation by one click (arXiv 2308.11448, table 1): a pixel is '
+                'predicted where the cosine of its token to the clicked one, upsampled bilinearly '
+                'to the size of the masks, is larger than the threshold; mIoU is the mean over '
+                'all prompts of all targets; ignored pixels do not count. Numbers are fractions.')

@@ -1,0 +1,3 @@
+from .pretrained_vit import PretrainedViT
+
+__all__ = ['PretrainedViT']

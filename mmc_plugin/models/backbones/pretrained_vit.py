@@ -1,0 +1,258 @@
+"""A vision transformer with weights from a checkpoint of any known format."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from ...checkpoints.architecture import misfits
+from ...checkpoints.backbone import BackboneWeights, read_backbone
+
+
+@MODELS.register_module()
+class PretrainedViT(VisionTransformer):
+    """mmpretrain's vision transformer that reads foreign weights, with register tokens.
+
+    The weights are read by :func:`mmc_plugin.checkpoints.read_backbone`, which finds the format by
+    itself. Registers ("Vision Transformers Need Registers", arXiv 2309.16588) follow the class
+    token without a position and are taken off again: outputs have the same shapes as without.
+
+    Images may have any height and width that the patch size divides; the position embedding is
+    resized to them, bicubically. Antialiasing is off where the model's own code has it off
+    (mmpretrain, DINO, Hugging Face ViT and DINOv2) and on where that has it on (timm, DINOv2 with
+    registers), also when a grid shrinks: features stay those of the model's own code.
+
+    Args:
+        arch (str | dict): ``'auto'`` takes all that the checkpoint tells and reads it when the
+            model is built. Else as in :class:`VisionTransformer`: then the checkpoint is read by
+            :meth:`init_weights`, that is at the start of a training, and a trained model can be
+            tested without it.
+        checkpoint (str, optional): See :func:`mmc_plugin.checkpoints.read_backbone`. None for
+            random weights.
+        which (str): ``'teacher'`` or ``'student'``, where the checkpoint has both.
+        num_heads (int, optional): With ``'auto'``, where the checkpoint does not tell the number
+            of attention heads.
+        allow_pickle (bool): Run the code in the checkpoint. Only for files that you trust.
+        frozen (bool): No gradients, no training mode, no graph.
+        num_registers (int): Register tokens.
+        pos_antialias (bool): Resize the position embedding with antialiasing, as timm does.
+        out_type (str): ``'raw'`` (B, 1 + N, D) with the class token first, ``'cls_token'`` (B, D)
+            or ``'featmap'`` (B, D, h, w). mmpretrain's ``'avg_featmap'`` has a norm of its own that
+            no backbone brings, and is refused.
+        out_indices (int | Sequence[int]): Layers to return, from 0; negative ones count from the
+            end. The last is normalised, if ``final_norm``.
+        **kwargs: Of :class:`VisionTransformer`. With ``'auto'`` they precede what the checkpoint
+            tells, as far as its weights can be fitted to that.
+
+    Raises:
+        ValueError: If the checkpoint does not fit.
+    """
+
+    OUT_TYPES = {'raw', 'cls_token', 'featmap'}
+
+    def __init__(
+        self,
+        arch: str | dict = 'auto',
+        checkpoint: str | None = None,
+        which: str = 'teacher',
+        num_heads: int | None = None,
+        allow_pickle: bool = False,
+        frozen: bool = True,
+        num_registers: int = 0,
+        pos_antialias: bool = False,
+        out_type: str = 'cls_token',
+        out_indices: int | Sequence[int] = -1,
+        **kwargs: Any,
+    ) -> None:
+        weights = None
+        if arch == 'auto':
+            if checkpoint is None:
+                raise ValueError("PretrainedViT needs a checkpoint with arch='auto'.")
+            weights = read_backbone(checkpoint, which, num_heads, allow_pickle)
+            kwargs = weights.settings | kwargs
+            arch = kwargs.pop('arch')
+            num_registers = kwargs.pop('num_registers')
+            pos_antialias = kwargs.pop('pos_antialias', pos_antialias)
+        # mmpretrain pads what the patch size does not divide, and the tokens would no longer lie
+        # where the pixels are: such sizes are an error here, see forward().
+        kwargs['patch_cfg'] = dict(padding=0) | dict(kwargs.get('patch_cfg') or {})
+        num_layers = _num_layers(arch)
+        super().__init__(
+            arch=arch,
+            out_type=out_type,
+            out_indices=_check_indices(out_indices, num_layers),
+            **kwargs,
+        )
+        self.source: BackboneWeights | None = None  # what load() took over, without its tensors
+        self.checkpoint = checkpoint
+        self.which = which
+        self.allow_pickle = allow_pickle
+        self.frozen = frozen
+        self.pos_antialias = pos_antialias
+        self.registers = None
+        if num_registers:
+            self.registers = nn.Parameter(torch.zeros(1, num_registers, self.embed_dims))
+        if frozen:
+            self.requires_grad_(False)
+            self.eval()
+        if weights is not None:
+            self.load(weights)
+
+    def init_weights(self) -> None:
+        """Read the checkpoint; without one, draw random weights as mmpretrain does."""
+        if self.checkpoint is None:
+            super().init_weights()
+            if self.registers is not None:
+                nn.init.normal_(self.registers, std=1e-6)
+            return
+        if self.source is None:  # else, with arch='auto', the weights are there already
+            heads = self.arch_settings['num_heads']
+            self.load(read_backbone(self.checkpoint, self.which, heads, self.allow_pickle))
+        self._is_init = True
+
+    def load(self, weights: BackboneWeights) -> None:
+        """Take weights over; the position embedding is resized to :attr:`img_size`.
+
+        Parameters on the meta device become the given tensors themselves, without a copy.
+
+        Args:
+            weights (BackboneWeights): As :func:`read_backbone` returns them.
+
+        Raises:
+            ValueError: That lists what is missing, unexpected and of the wrong shape.
+        """
+        state = dict(weights.state_dict)
+        state['pos_embed'] = resize_positions(
+            state['pos_embed'],
+            _grid(weights.settings),
+            self.patch_resolution,
+            self.interpolate_mode,
+            self.pos_antialias,
+        )
+        own = self.state_dict()
+        wrong = misfits(state, {name: tuple(value.shape) for name, value in own.items()})
+        if wrong:
+            raise ValueError(
+                f'The backbone does not fit the checkpoint, {weights}. Weights {"; ".join(wrong)}.'
+            )
+        self.load_state_dict(state, assign=self.pos_embed.is_meta)
+        self.source = weights.without_weights()
+
+    def train(self, mode: bool = True) -> PretrainedViT:
+        """Set the training mode; a frozen model stays in evaluation mode."""
+        super().train(mode and not self.frozen)
+        return self
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Features of normalised images.
+
+        Args:
+            x (Tensor): (B, 3, H, W).
+
+        Returns:
+            tuple[Tensor, ...]: One for each of ``out_indices``, see ``out_type``.
+
+        Raises:
+            ValueError: If the patch size does not divide the height or the width.
+        """
+        if not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+            self._check_size(x)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self._encode(x)
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, ...]:
+        x, grid = self.patch_embed(x)  # (B,N,D)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B,1+N,D)
+        x = x + resize_positions(
+            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, self.pos_antialias
+        )
+        num_registers = 0
+        if self.registers is not None:
+            num_registers = self.registers.shape[1]
+            registers = self.registers.expand(len(x), -1, -1)
+            x = torch.cat([x[:, :1], registers, x[:, 1:]], dim=1)  # (B,1+R+N,D)
+        x = self.pre_norm(self.drop_after_pos(x))
+        outputs = []
+        for index, layer in enumerate(self.layers[: max(self.out_indices) + 1]):
+            x = layer(x)
+            if index == self.num_layers - 1 and self.final_norm:
+                x = self.ln1(x)
+            if index in self.out_indices:
+                tokens = x
+                if num_registers:
+                    tokens = torch.cat([x[:, :1], x[:, 1 + num_registers:]], dim=1)  # (B,1+N,D)
+                outputs.append(self._format_output(tokens, grid))
+        return tuple(outputs)
+
+    def _check_size(self, x: Tensor) -> None:
+        patch = self.patch_embed.projection.kernel_size
+        if any(size % step for size, step in zip(x.shape[-2:], patch)):
+            raise ValueError(
+                f'images of {x.shape[-2]}×{x.shape[-1]} pixels cannot be cut into patches of '
+                f'{patch[0]}×{patch[1]}: resize or pad them to multiples of these'
+            )
+
+
+def resize_positions(
+    positions: Tensor,
+    grid: Sequence[int],
+    new_grid: Sequence[int],
+    mode: str = 'bicubic',
+    antialias: bool = False,
+) -> Tensor:
+    """Resize a position embedding; that of the class token stays.
+
+    Args:
+        positions (Tensor): (1, 1 + N, D), class token first.
+        grid (Sequence[int]): Rows and columns of the N positions.
+        new_grid (Sequence[int]): Those wanted.
+        mode (str): See :func:`torch.nn.functional.interpolate`.
+        antialias (bool): Likewise.
+
+    Returns:
+        Tensor: (1, 1 + M, D), the same tensor if the grids are equal.
+    """
+    if tuple(grid) == tuple(new_grid):
+        return positions
+    patches = positions[:, 1:].unflatten(1, tuple(grid)).permute(0, 3, 1, 2)  # (1,D,h,w)
+    resized = F.interpolate(
+        patches.float(), size=tuple(new_grid), mode=mode, antialias=antialias
+    )
+    resized = resized.flatten(2).transpose(1, 2).to(positions.dtype)  # (1,M,D)
+    return torch.cat([positions[:, :1], resized], dim=1)
+
+
+def _num_layers(arch: str | dict) -> int:
+    if isinstance(arch, str):
+        if arch.lower() not in VisionTransformer.arch_zoo:
+            names = ', '.join(sorted(VisionTransformer.arch_zoo))
+            raise ValueError(f"arch must be 'auto', a dict or one of {names}; got {arch!r}.")
+        arch = VisionTransformer.arch_zoo[arch.lower()]
+    return arch['num_layers']
+
+
+def _check_indices(indices: int | Sequence[int], num_layers: int) -> list[int]:
+    indices = [indices] if isinstance(indices, int) else list(indices)
+    for index in indices:
+        if not -num_layers <= index < num_layers:
+            raise ValueError(
+                f'out_indices asks for layer {index}, but the backbone has {num_layers}, '
+                f'0 to {num_layers - 1}.'
+            )
+    return [index % num_layers for index in indices]
+
+
+def _grid(settings: dict) -> tuple[int, int]:
+    height, width = _pair(settings['img_size'])
+    rows, columns = _pair(settings['patch_size'])
+    return height // rows, width // columns
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else tuple(size)

@@ -1,0 +1,217 @@
+"""A frozen backbone that turns photographs of any size into grids of tokens."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import torch
+from mmengine.model import BaseModel
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from ..evaluation.functional.dense_grid import shifted_features
+from ..evaluation.functional.frame import ImageFrame, canvas_size, check_fit
+
+# ImageNet's, RGB on the scale 0 … 255: for backbones that do not say what they were trained with.
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def patch_size_of(backbone: nn.Module) -> int:
+    """Side of a patch of a ViT, in pixels.
+
+    Raises:
+        ValueError: If the module does not tell.
+    """
+    size = getattr(backbone, 'patch_size', None)
+    if size is None and hasattr(backbone, 'patch_embed'):
+        size = backbone.patch_embed.projection.kernel_size
+    if isinstance(size, Sequence):
+        if len(set(size)) != 1:
+            raise ValueError(f'Patches must be square, these are {tuple(size)} pixels.')
+        size = size[0]
+    if size is None:
+        raise ValueError(f'{type(backbone).__name__} has neither patch_size nor patch_embed: '
+                         'features of patches need a ViT.')
+    return int(size)
+
+
+def _check_outputs(backbone: nn.Module) -> None:
+    """Refuse a ViT that does not return all tokens of its last layer."""
+    depth = len(getattr(backbone, 'layers', ''))
+    if not depth:
+        return
+    indices = [index % depth for index in backbone.out_indices]
+    if backbone.out_type != 'raw' or max(indices) != depth - 1:
+        raise ValueError(
+            "FrozenFeatures needs all tokens of the backbone's last layer: build it with "
+            f"out_type='raw' and out_indices=-1, not {backbone.out_type!r} and {indices}.")
+
+
+@MODELS.register_module()
+class FrozenFeatures(BaseModel):
+    """Tokens of photographs, by a backbone without its gradients.
+
+    Each photograph is resized to a square of ``size`` pixels, rounded to the nearest multiple of
+    the patch size (476 for 480 and patches of 14), the larger of two.
+
+    Args:
+        backbone (dict | nn.Module): Config or module, with tokens (B, 1 + N, D) of its last layer
+            as the last output: ``out_type='raw'`` of mmpretrain's ViT. It is put into evaluation
+            mode and its parameters are frozen.
+        size (int): Side of the square. Defaults to 480 [arXiv 2308.11448, point prompts].
+        fit (str): ``'stretch'`` the photograph to the square, or keep its aspect and ``'pad'`` it
+            at the right or the bottom. Defaults to 'stretch'.
+        layer (int): Layer that the tokens come from, counted from 0, or from the end by negative
+            numbers. Defaults to -1.
+        stride (int, optional): Distance of tokens in pixels of the square, a divisor of the patch
+            size: tokens of (patch / stride)² shifted passes are averaged. Defaults to None, the
+            patch size.
+        mean (Sequence[float], optional): RGB on the scale 0 … 255. Defaults to None: what the
+            backbone's checkpoint says, else ImageNet's.
+        std (Sequence[float], optional): Likewise.
+        seed (int): Of the initial weights of a backbone given as a config without a checkpoint.
+            Defaults to 0.
+    """
+
+    def __init__(self,
+                 backbone: dict | nn.Module,
+                 size: int = 480,
+                 fit: str = 'stretch',
+                 layer: int = -1,
+                 stride: int | None = None,
+                 mean: Sequence[float] | None = None,
+                 std: Sequence[float] | None = None,
+                 seed: int = 0,
+                 data_preprocessor: dict | None = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        if isinstance(backbone, dict):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                backbone = MODELS.build(backbone)
+                backbone.init_weights()
+        _check_outputs(backbone)
+        backbone.eval()  # no chain: mmpretrain's returns nothing
+        self.backbone = backbone.requires_grad_(False)
+        self.patch_size = patch_size_of(backbone)
+        self.size = size
+        self.fit = check_fit(fit)
+        self.layer = layer
+        self.stride = stride
+        source = getattr(backbone, 'source', None)
+        for name, given, default in (('mean', mean, MEAN), ('std', std, STD)):
+            values = given or getattr(source, name, None) or default
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> FrozenFeatures:
+        """Frozen modules stay in evaluation mode."""
+        super().train(False)
+        return self
+
+    def canvas(self, size: int | None = None) -> int:
+        """Side of the square in pixels for a wanted one, by default the model's own."""
+        return canvas_size(self.size if size is None else size, self.patch_size)
+
+    def prepare(self, images: Sequence[Tensor], size: int | None = None) -> Tensor:
+        """Resize and normalise photographs.
+
+        Args:
+            images (Sequence[Tensor]): B uint8 RGB tensors (3, height, width) of any sizes.
+            size (int, optional): Side of the square, rounded as said above.
+
+        Returns:
+            Tensor: (B, 3, S, S) in the type of the backbone's weights.
+        """
+        canvas = self.canvas(size)
+        placed = torch.stack([
+            ImageFrame(*image.shape[1:], canvas, self.fit).place(image.to(self.mean.device))
+            for image in images])
+        weights = next(self.backbone.parameters(), self.mean)
+        return ((placed - self.mean) / self.std).to(weights.dtype)
+
+    @torch.no_grad()
+    def tokens(self, images: Tensor, layers: Sequence[int] = (-1, )
+               ) -> tuple[list[Tensor], list[Tensor]]:
+        """Class and patch tokens of some layers, in one pass.
+
+        The norm that follows the last layer is applied to all of them.
+
+        Args:
+            images (Tensor): (B, 3, S, S) of :meth:`prepare`.
+            layers (Sequence[int]): L layers, from 0, or negative from the end.
+
+        Returns:
+            tuple[list[Tensor], list[Tensor]]: For each layer (B, D), and (B, h, w, D).
+
+        Raises:
+            ValueError: If the backbone has no such layer.
+        """
+        side = images.shape[-1] // self.patch_size
+        depth = len(getattr(self.backbone, 'layers', '1'))
+        wrong = [layer for layer in layers if not -depth <= layer < depth]
+        if wrong or not layers:
+            raise ValueError(f'Layers are counted from 0 to {depth - 1} or from -1 to {-depth} in '
+                             f'this backbone, got {", ".join(map(str, wrong)) or "none"}.')
+        wanted = [layer % depth for layer in layers]
+        found: dict[int, Tensor] = {}
+
+        def keep(layer: int):
+            def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+                found[layer] = output
+
+            return hook
+
+        with ExitStack() as handles:
+            for layer in set(wanted) - {depth - 1}:
+                block = self.backbone.layers[layer]
+                handles.enter_context(block.register_forward_hook(keep(layer)))
+            last = self.backbone(images)[-1]
+        normed = getattr(self.backbone, 'final_norm', False)
+        found = {key: self.backbone.ln1(each) if normed else each for key, each in found.items()}
+        found[depth - 1] = last
+        cls = [found[layer][:, 0] for layer in wanted]
+        # Patches come last, whatever number of other tokens there is.
+        patches = [found[layer][:, -side * side:].unflatten(1, (side, side)) for layer in wanted]
+        return cls, patches
+
+    @torch.no_grad()
+    def grid(self, images: Tensor, layer: int = -1, stride: int | None = None) -> Tensor:
+        """Tokens on a grid as fine as ``stride``.
+
+        Args:
+            images (Tensor): (B, 3, S, S) of :meth:`prepare`.
+            layer (int): As in :meth:`tokens`.
+            stride (int, optional): Distance of tokens in pixels, a divisor of the patch size.
+
+        Returns:
+            Tensor: (B, S / stride, S / stride, D).
+        """
+        return shifted_features(lambda moved: self.tokens(moved, [layer])[1][0], images,
+                                self.patch_size, self.patch_size if stride is None else stride)
+
+    def forward(self, inputs: list[Tensor], data_samples: list | None = None,
+                mode: str = 'tensor'):
+        """Tokens of photographs.
+
+        Args:
+            inputs (list[Tensor]): B uint8 RGB tensors (3, height, width).
+            data_samples (list, optional): B samples that the tokens are put into.
+            mode (str): ``'tensor'`` or ``'predict'``.
+
+        Returns:
+            Tensor | list: For 'tensor' (B, h, w, D). For 'predict' the data samples, each with
+            ``tokens`` (h, w, D) and, as metainfo, ``canvas`` and ``fit``.
+
+        Raises:
+            ValueError: In any other mode, since there is nothing to train.
+        """
+        if mode not in ('tensor', 'predict'):
+            raise ValueError(f"FrozenFeatures has the modes 'tensor' and 'predict', not {mode!r}: "
+                             'it is not trained.')
+        images = self.prepare(inputs)
+        tokens = self.grid(images, self.layer, self.stride)
+        if mode == 'tensor':
+            return tokens
+        for sample, each in zip(data_samples, tokens, strict=True):
+            sample.tokens = each
+            sample.set_metainfo(dict(canvas=images.shape[-1], fit=self.fit))
+        return data_samples

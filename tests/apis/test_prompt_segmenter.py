@@ -1,0 +1,171 @@
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from skimage.filters import threshold_otsu
+
+from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
+from mmc_plugin.datasets.transforms.loading import UnreadableImageError
+from mmc_plugin.models.frozen_features import FrozenFeatures
+
+ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
+VIT = dict(type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw')
+COLOUR = dict(type='PatchColour', patch_size=8)
+
+
+def scene():
+    """A red disc, a green square and a blue ground, 48 × 80 pixels."""
+    image = np.zeros((48, 80, 3), np.uint8)
+    image[..., 2] = 250
+    y, x = np.mgrid[:48, :80]
+    disc, square = (y - 24)**2 + (x - 20)**2 < 15**2, (abs(y - 24) < 14) & (abs(x - 60) < 14)
+    image[disc], image[square] = (250, 0, 0), (0, 250, 0)
+    return image, disc, square
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+@pytest.fixture
+def segmenter():
+    return PromptSegmenter(FrozenFeatures(COLOUR, 240))
+
+
+@pytest.mark.parametrize('fit', ['stretch', 'pad'])
+def test_a_click_selects_its_object(fit):
+    image, disc, square = scene()
+    segmenter = PromptSegmenter(FrozenFeatures(COLOUR, 240, fit))
+    for point, target in (((20, 24), disc), ((60, 24), square), ((1, 1), ~(disc | square))):
+        found = segmenter.segment(image, point, threshold=.5)
+        assert found.similarity.shape == found.mask.shape == (48, 80)
+        assert iou(found.mask, target) > .8
+        assert np.array_equal(found.mask, found.similarity > .5) and found.threshold == .5
+        assert -1 <= found.similarity.min() and found.similarity.max() <= 1 + 1e-6
+
+
+def test_several_points_add_up_and_negative_ones_take_away(segmenter):
+    image, disc, square = scene()
+    both = segmenter.segment(image, [(20, 24), (60, 24)], threshold=.5).mask
+    assert iou(both, disc | square) > .8
+    everything = segmenter.segment(image, (20, 24), threshold=-1.1).mask
+    assert everything.all()
+    less = segmenter.segment(image, [(20, 24), (60, 24)], [1, 0], threshold=-1.1).mask
+    assert less[24, 20] and not less[24, 60]
+    alone = [segmenter.segment(image, point).similarity for point in ((20, 24), (60, 24))]
+    assert np.array_equal(less, alone[0] > alone[1])
+
+
+def test_otsu_parts_the_map(segmenter):
+    image, disc, _ = scene()
+    found = segmenter.segment(image, (20, 24), threshold='otsu')
+    assert found.threshold == pytest.approx(threshold_otsu(found.similarity), abs=.02)
+    assert iou(found.mask, disc) > .8
+
+
+def test_a_batch_is_its_images_one_by_one(segmenter):
+    image = scene()[0]
+    other = np.ascontiguousarray(image[:, :50].transpose(1, 0, 2))
+    together = segmenter.segment([image, other], [[(20, 24)], [(5, 6), (30, 3)]], [None, [1, 0]])
+    fresh = PromptSegmenter(FrozenFeatures(COLOUR, 240))
+    for found, expected in zip(together, [
+            fresh.segment(image, (20, 24)), fresh.segment(other, [(5, 6), (30, 3)], [1, 0])],
+            strict=True):
+        np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-5)
+        assert (found.mask == expected.mask).mean() > .999
+
+
+def test_the_similarity_is_the_cosine_to_the_clicked_token():
+    image = scene()[0]
+    model = FrozenFeatures(VIT, 32)
+    found = PromptSegmenter(model).segment(image, (79, 47), layer=1)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    tokens = model.tokens(model.prepare([pixels]), [1])[1][0][0]
+    cosine = F.cosine_similarity(tokens, tokens[-1, -1], dim=-1)
+    expected = F.interpolate(cosine[None, None], (48, 80), mode='bilinear')[0, 0]
+    np.testing.assert_allclose(found.similarity, expected, atol=1e-5)
+
+
+def count_passes(model):
+    passes = []
+    model.backbone.register_forward_hook(lambda *_: passes.append(1))
+    return passes
+
+
+def test_an_image_is_encoded_once(tmp_path):
+    image = scene()[0]
+    model = FrozenFeatures(VIT, 32)
+    passes = count_passes(model)
+    segmenter = PromptSegmenter(model, cache=2)
+    path = tmp_path / 'a.png'
+    Image.fromarray(image).save(path)
+    for point in ((1, 1), (5, 5), (70, 40)):
+        segmenter.segment(image, point)
+        segmenter.segment(str(path), point)
+    assert len(passes) == 2
+    segmenter.segment(image.copy(), (2, 2))  # the content counts
+    assert len(passes) == 2
+    image[0, 0] = 9
+    segmenter.segment(image, (2, 2))
+    assert len(passes) == 3
+    Image.fromarray(image[:20]).save(path)  # a file that changed
+    assert segmenter.segment(path, (2, 2)).mask.shape == (20, 80)
+    segmenter.segment(image, (2, 2))
+    for keys, more in ((dict(size=64), 1), (dict(layer=0), 1), (dict(stride=4), 4)):
+        before = len(passes)
+        for _ in range(2):
+            segmenter.segment(image, (2, 2), **keys)
+        assert len(passes) == before + more
+    assert len(segmenter._kept) == 2  # the last used ones
+    assert not PromptSegmenter(model, cache=0)._kept
+
+
+def test_a_further_click_takes_milliseconds():
+    """On an image of COCO's size, at the paper's size and grid."""
+    segmenter = PromptSegmenter(FrozenFeatures(dict(type='PatchColour', patch_size=16)))
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    segmenter.segment(image, (3, 3))
+    times = []
+    for x in range(7):
+        start = time.process_time()
+        segmenter.segment(image, (x * 90, 200))
+        times.append(time.process_time() - start)
+    assert min(times) < .05
+
+
+def test_extract_features_uses_the_model_and_its_size(segmenter):
+    cls, patches = segmenter.extract_features([scene()[0]] * 2)
+    assert cls.shape == (1, 2, 3) and patches.shape == (1, 2, 30, 30, 3)
+    assert segmenter.extract_features(scene()[0], size=64)[1].shape == (1, 1, 8, 8, 3)
+
+
+@pytest.mark.parametrize('keys, words', [
+    (dict(points=(80, 0)), r'\(80.0, 0.0\) lies outside the image: x must be in 0 … 79'),
+    (dict(points=(3, 48)), 'lies outside'), (dict(points=(-1, 4)), 'lies outside'),
+    (dict(points=(float('nan'), 4)), 'lies outside'),
+    (dict(points=[]), 'There is no point'),
+    (dict(points=(1, 2, 3)), r'shape \(P, 2\)'),
+    (dict(points=(3, 3), labels=[0]), 'no point with label 1'),
+    (dict(points=(3, 3), labels=[1, 1]), 'Labels must be 1 numbers'),
+    (dict(points=(3, 3), labels=[2]), 'Labels must be'),
+    (dict(points=(3, 3), threshold=float('nan')), 'finite number or'),
+    (dict(points=(3, 3), threshold='best'), 'finite number or'),
+    (dict(points=(3, 3), size=0), 'size must be a positive'),
+    (dict(points=(3, 3), layer=4), 'Layers are counted'),
+    (dict(points=(3, 3), stride=3), 'stride must divide'),
+])
+@pytest.mark.parametrize('fit', ['stretch', 'pad'])
+def test_bad_input_gets_a_sentence(keys, words, fit):
+    segmenter = PromptSegmenter(FrozenFeatures(COLOUR, 64, fit))
+    with pytest.raises(ValueError, match=words):
+        segmenter.segment(scene()[0], **keys)
+
+
+def test_lists_must_fit_each_other_and_images_must_be_readable(segmenter, tmp_path):
+    with pytest.raises(ValueError, match='2 images need as many .* got 1'):
+        segmenter.segment([scene()[0]] * 2, [(3, 3)])
+    with pytest.raises(UnreadableImageError, match='no.jpg'):
+        segmenter.segment(tmp_path / 'no.jpg', (3, 3))

@@ -1,0 +1,177 @@
+"""Each kind of file is known by its content, and each that is no checkpoint has its sentence."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mmc_plugin.checkpoints import Checkpoint, file_hash, read_checkpoint
+from mmc_plugin.checkpoints.files import holds_only_optimizer, refuse_code
+
+WEIGHTS = {
+    'weight': torch.arange(6.0).view(2, 3),
+    'half': torch.tensor([1.5, 2]).half(),
+    'brain': torch.tensor([1.5, 2]).bfloat16(),
+    'count': torch.tensor(3),
+    'none': torch.empty(0, 4),
+}
+
+
+def test_safetensors_are_those_of_its_own_reader(tmp_path):
+    path = str(tmp_path / 'a.pth')  # the content decides, not the name
+    save_file(WEIGHTS, path, metadata=dict(format='pt', mean='[1, 2, 3]'))
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.kind == 'safetensors'
+    assert checkpoint.config == dict(format='pt', mean='[1, 2, 3]')
+    wanted = load_file(path)
+    assert set(checkpoint.content) == set(wanted) == set(WEIGHTS)
+    for name, tensor in wanted.items():
+        assert checkpoint.content[name].dtype == tensor.dtype
+        assert torch.equal(checkpoint.content[name], tensor)
+
+
+@pytest.mark.parametrize('length', [0x180, 0x108, 0x8B1F])
+def test_the_length_in_safetensors_is_not_taken_for_another_kind(tmp_path, length):
+    text = json.dumps({'a': dict(dtype='F32', shape=[1], data_offsets=[0, 4])}).encode()
+    path = tmp_path / 'a.bin'
+    path.write_bytes(length.to_bytes(8, 'little') + text.ljust(length) + bytes(4))
+    assert read_checkpoint(path).content['a'].item() == load_file(path)['a'].item() == 0
+
+
+def header(entries, data=b''):
+    text = json.dumps(entries).encode()
+    return len(text).to_bytes(8, 'little') + text + data
+
+
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        ((1 << 40).to_bytes(8, 'little') + b'{}', 'its header claims 1,099,511,627,776 bytes'),
+        (header({'a': dict(dtype='F32', shape=[4], data_offsets=[0, 16])}, bytes(12)), 'cut short'),
+        (header({'a': dict(dtype='F32', shape=[9], data_offsets=[0, 16])}, bytes(16)), 'damaged'),
+        (header({'a': dict(dtype='F32', shape=[4], data_offsets=[0, 16])}, bytes(20)), 'damaged'),
+        (
+            header({'a': dict(dtype='F32', shape=[1 << 62, 8], data_offsets=[0, 16])}, bytes(16)),
+            'damaged',
+        ),
+        (b'\x09' + bytes(7) + b'{"a": [1}', 'damaged'),
+    ],
+)
+def test_damaged_safetensors(tmp_path, content, words):
+    path = tmp_path / 'a.safetensors'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf'a\.safetensors is .*{words}'):
+        read_checkpoint(path)
+
+
+def test_no_cut_of_safetensors_is_read(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    save_file(WEIGHTS, path)
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r'is (empty|cut short|damaged|no checkpoint|a text)'):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        (b'', 'is empty: download'),
+        (b'\n <!DOCTYPE html><html><body>Not found', 'is a web page, not a checkpoint'),
+        (b'\xef\xbb\xbf<html lang="en">', 'is a web page'),
+        (
+            b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2\nsize 12345\n',
+            'git lfs pull',
+        ),
+        (b'{"error": "gated"}\n', 'is a text file, not a checkpoint'),
+        (b'cos\nsystem\n(S"touch harm"\ntR.', 'is a text file, not a checkpoint'),
+        (b'\x89HDF\r\n\x1a\n' + bytes(9), 'holds weights of TensorFlow or Keras'),
+        (b'BZh91AY&SY' + bytes(20), 'is an archive of a kind that .*: unpack it'),
+        (b'\xfd7zXZ\0' + bytes(20), 'is an archive of a kind that .*: unpack it'),
+        (b'PK\x03\x04' + bytes(40), 'is cut short: download'),
+        (bytes(range(128, 256)), 'is no checkpoint of a known kind'),
+        (b'\x93NUMPY' + bytes(200), 'is no checkpoint of a known kind'),
+    ],
+)
+@pytest.mark.parametrize('name', ['a.pth', 'a.safetensors', 'a.bin'])
+def test_what_is_no_checkpoint_has_its_sentence(tmp_path, name, content, words, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=words) as error:
+        read_checkpoint(path)
+    assert str(path) in str(error.value) and '\n' not in str(error.value)
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'the checkpoint .*gone\.pth does not exist'):
+        read_checkpoint(str(tmp_path / 'gone.pth'))
+    with pytest.raises(FileNotFoundError, match=r'gone\.pth does not exist'):
+        refuse_code(str(tmp_path / 'gone.pth'))
+
+
+def test_what_is_not_a_dictionary_is_named(tmp_path):
+    torch.save([torch.ones(1)], tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='holds a list, not the weights of a model'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+def test_only_files_of_torch_are_let_through_to_mmengine(tmp_path):
+    torch.save(dict(state_dict=WEIGHTS, meta={}), tmp_path / 'a.pth')
+    refuse_code(str(tmp_path / 'a.pth'))
+    save_file(WEIGHTS, tmp_path / 'a.safetensors')
+    with pytest.raises(ValueError, match='is a safetensors file, where one of torch.save is'):
+        refuse_code(str(tmp_path / 'a.safetensors'))
+    # torch also takes archives of its first years, and pickles from before protocols had numbers.
+    for content in (b'cos\nsystem\n(S"true"\ntR.', b'(lp0\n.', bytes(1024)):
+        (tmp_path / 'a.pth').write_bytes(content)
+        with pytest.raises(ValueError):
+            refuse_code(str(tmp_path / 'a.pth'))
+
+
+def test_hashes(tmp_path):
+    torch.save(WEIGHTS, tmp_path / 'a.pth')
+    save_file(WEIGHTS, tmp_path / 'b.safetensors')
+    (tmp_path / 'config.json').write_text('{}')
+    one, two = (tmp_path / name for name in ('a.pth', 'b.safetensors'))
+    wanted = hashlib.sha256(one.read_bytes()).hexdigest()
+    assert file_hash(str(one)) == read_checkpoint(one).sha256 == wanted
+    both = hashlib.sha256(one.read_bytes() + two.read_bytes()).hexdigest()
+    assert file_hash(str(tmp_path)) == both
+    one.unlink()
+    assert file_hash(str(tmp_path)) == file_hash(str(two))
+    two.unlink()
+    with pytest.raises(FileNotFoundError, match='holds no weights'):
+        file_hash(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        file_hash(str(two))
+
+
+def test_weights_without_a_file_are_hashed_by_name_type_shape_and_bits():
+    def sha256(**content):
+        return Checkpoint('timm:a', 'timm', content).sha256
+
+    ones = torch.ones(2, 3)
+    assert sha256(a=ones, b=ones * 2) == sha256(b=ones * 2, a=ones.t().clone().t())
+    different = [dict(a=ones), dict(b=ones), dict(a=ones.t()), dict(a=ones.double()),
+                 dict(a=ones * np.nextafter(np.float32(1), np.float32(2)))]  # fmt: skip
+    assert len({sha256(**content) for content in different}) == len(different)
+
+
+def test_an_optimiser_alone_is_known():
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    assert holds_only_optimizer(state)
+    assert holds_only_optimizer(dict(optimizer=state, epoch=3))
+    assert holds_only_optimizer(dict(optimizer=state, meta=dict(epoch=3)))
+    assert not holds_only_optimizer(dict(optimizer=state, model=model.state_dict()))
+    assert not holds_only_optimizer(model.state_dict())
+    assert not holds_only_optimizer({})

@@ -1,0 +1,79 @@
+"""Names of the libraries and releases → names of mmpretrain."""
+
+import pytest
+import torch
+
+from mmc_plugin.checkpoints.layouts import is_onnx_constant, rejoin_positions, to_mmpretrain
+
+
+@pytest.mark.parametrize(('layout', 'name', 'expected'), [
+    ('timm', 'blocks.11.attn.qkv.bias', 'layers.11.attn.qkv.bias'),
+    ('timm', 'blocks.1.11.ls2.gamma', 'layers.11.ffn.gamma2.weight'),
+    ('timm', 'blocks.0.mlp.w3.weight', 'layers.0.ffn.w3.weight'),
+    ('timm', 'norm.bias', 'ln1.bias'),
+    ('timm', 'register_tokens', 'registers'),
+    ('huggingface', 'encoder.layer.2.layernorm_after.weight', 'layers.2.ln2.weight'),
+    ('huggingface', 'encoder.layer.2.output.dense.bias', 'layers.2.ffn.layers.1.bias'),
+    ('huggingface', 'layers.2.attention.o_proj.bias', 'layers.2.attn.proj.bias'),
+    ('huggingface', 'encoder.layer.2.layer_scale1.lambda1', 'layers.2.attn.gamma1.weight'),
+    ('mmpretrain', 'layers.3.ffn.layers.0.0.bias', 'layers.3.ffn.layers.0.0.bias'),
+])  # fmt: skip
+def test_names(layout, name, expected):
+    value = torch.ones(2)
+    renamed, dropped, unknown = to_mmpretrain({name: value}, layout)
+    assert list(renamed) == [expected] and renamed[expected] is value
+    assert dropped == unknown == []
+
+
+def test_query_key_and_value_keep_their_order():
+    for names in (('query', 'key', 'value'), ('value', 'key', 'query')):
+        layer = 'encoder.layer.0.attention.attention'
+        weights = {f'{layer}.{name}.weight': torch.full((1, 1), len(name)) for name in names}
+        renamed, _, unknown = to_mmpretrain(weights, 'huggingface')
+        assert renamed['layers.0.attn.qkv.weight'].flatten().tolist() == [5, 3, 5] and not unknown
+        weights[f'{layer}.query.weight'].fill_(1)
+        renamed, _, _ = to_mmpretrain(weights, 'huggingface')
+        assert renamed['layers.0.attn.qkv.weight'].flatten().tolist() == [1, 3, 5]
+
+
+@pytest.mark.parametrize('name', [
+    'head.weight', 'head.mlp.0.weight', 'fc.fc1.bias', 'fc_norm.weight', 'mask_token',
+    'masked_embed', 'decoder_blocks.0.norm1.bias', 'decoder_pos_embed', 'pooler.dense.weight',
+    'predictor.0.weight', 'projector.2.bias', 'classifier.bias', 'pre_logits.fc.weight',
+])  # fmt: skip
+def test_what_is_dropped(name):
+    assert to_mmpretrain({name: torch.ones(1)}, 'timm') == ({}, [name], [])
+
+
+@pytest.mark.parametrize('name', [
+    'headway', 'norm_pre.weight', 'blocks.0.gamma_1', 'blocks.0.attn.q_norm.weight', 'dist_token',
+    'blocks.0.attn.rel_pos_h', 'rope.freqs', 'layers.0.ln1.weight', 'blocks.0.ls1.weight',
+])  # fmt: skip
+def test_what_is_unknown(name):
+    assert to_mmpretrain({name: torch.ones(1)}, 'timm') == ({}, [], [name])
+
+
+def test_packed_swiglu_is_told_by_its_shapes():
+    names = ('blocks.0.mlp.fc1.weight', 'blocks.0.mlp.fc1.bias', 'blocks.0.mlp.fc2.weight')
+    packed = dict(zip(names, (torch.ones(16, 4), torch.ones(16), torch.ones(4, 8))))
+    assert set(to_mmpretrain(packed, 'timm')[0]) == {
+        'layers.0.ffn.w12.weight', 'layers.0.ffn.w12.bias', 'layers.0.ffn.w3.weight'}
+    plain = dict(zip(names, (torch.ones(8, 4), torch.ones(8), torch.ones(4, 8))))
+    assert 'layers.0.ffn.layers.0.0.weight' in to_mmpretrain(plain, 'timm')[0]
+
+
+def test_split_positions_are_rejoined():
+    token, rest = torch.zeros(1, 1, 4), torch.ones(1, 9, 4)
+    weights = {'embeddings.cls_token': torch.ones(1, 1, 4)}
+    rejoin_positions(weights, {'onnx::Reshape_7': rest, 'onnx::Concat_5': token, 'val_1': token[0]})
+    torch.testing.assert_close(
+        weights['embeddings.position_embeddings'], torch.cat([token, rest], dim=1))
+    unclear = {'embeddings.cls_token': torch.ones(1, 1, 4)}
+    rejoin_positions(unclear, {'onnx::Reshape_7': rest, 'onnx::Reshape_5': rest})
+    assert list(unclear) == ['embeddings.cls_token']
+
+
+def test_constants_of_exporters():
+    made_up = ('onnx::MatMul_12', 'val_3', '/blocks/Constant_output_0')
+    assert all(map(is_onnx_constant, made_up))
+    assert not any(map(is_onnx_constant, ('pos_embed', 'norm.weight', 'val_x')))

@@ -1,0 +1,190 @@
+"""The configs of configs/zero_shot, run as users run them, in one process and in two."""
+
+import json
+import os
+import runpy
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS, METRICS, MODELS
+
+import mmc_plugin  # noqa: F401  registers
+from mmc_plugin.engine.hooks.evaluation_report import checkpoint_of, choose_cases
+from mmc_plugin.models.frozen_features import FrozenFeatures
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / 'configs' / 'zero_shot').glob('*.py'))
+ARCH = dict(embed_dims=64, num_layers=2, num_heads=1, feedforward_channels=64)
+
+
+@pytest.fixture(scope='module')
+def coco(tmp_path_factory):
+    """Five images with two objects each, the third of them broken."""
+    root = tmp_path_factory.mktemp('coco')
+    (root / 'annotations').mkdir()
+    (root / 'val2017').mkdir()
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for key in range(5):
+        image = cv2.resize(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8), (40 + key, 36))
+        path = root / 'val2017' / f'{key}.png'
+        cv2.imwrite(str(path), image)
+        if key == 2:
+            path.write_bytes(b'broken')
+        images.append(dict(id=key, file_name=path.name, height=36, width=40 + key))
+        for k, left in enumerate((2, 22)):
+            annotations.append(dict(
+                id=2 * key + k + 1, image_id=key, category_id=k + 1, iscrowd=0,
+                segmentation=[[left, 4, left + 12, 4, left + 12, 30, left, 30]]))
+    categories = [dict(id=1, name='cat'), dict(id=2, name='dog')]
+    (root / 'annotations' / 'instances_val2017.json').write_text(
+        json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+    return root
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    model = FrozenFeatures(dict(
+        type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw'))
+    path = tmp_path_factory.mktemp('weights') / 'vit.pth'
+    torch.save(dict(state_dict={
+        f'backbone.{key}': value for key, value in model.backbone.state_dict().items()}), path)
+    return path
+
+
+def fork(world, argv, root, log):
+    """Run tools/test.py in forks of this process, which has imported all of it."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    children = []
+    for rank in range(world):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                out = os.open(f'{log}.{rank}', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                for stream in (1, 2):
+                    os.dup2(out, stream)
+                sys.stdout, sys.stderr = (os.fdopen(os.dup(out), 'w') for _ in '12')
+                os.environ.update(
+                    COCO_ROOT=str(root), RANK=str(rank), LOCAL_RANK=str(rank),
+                    WORLD_SIZE=str(world), LOCAL_WORLD_SIZE=str(world), MASTER_ADDR='127.0.0.1',
+                    MASTER_PORT=str(port))
+                os.chdir(Path(log).parent)
+                # Without yapf, which takes most of the time of a small run.
+                Config.pretty_text = property(lambda config: repr(config.to_dict()))
+                sys.argv = ['test.py', *argv]
+                runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='__main__')
+                code = 0
+            except SystemExit as error:
+                code = error.code or 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                for stream in (sys.stdout, sys.stderr):
+                    stream.flush()
+                os._exit(code)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    return codes, Path(f'{log}.0').read_text()
+
+
+def run(tmp_path, config, checkpoint, root, *options, world=1):
+    folder = tmp_path / f'{Path(config).stem}_{world}'
+    folder.mkdir()
+    argv = [str(ROOT / 'configs' / 'zero_shot' / config), str(checkpoint), '--work-dir',
+            str(folder / 'work'), '--cfg-options', 'model.size=32', 'test_dataloader.num_workers=0',
+            'test_dataloader.batch_size=2', *options]
+    argv += ['--launcher', 'pytorch'] if world > 1 else []
+    codes, log = fork(world, argv, root, folder / 'log')
+    return codes, log, folder / 'work'
+
+
+def report(folder, name):
+    path, = folder.glob(f'*/{name}.json')
+    return json.loads(path.read_text()), path.parent
+
+
+def test_one_process_equals_two_and_leaves_report_curve_and_sheet(coco, checkpoint, tmp_path):
+    found = []
+    for world in (1, 2):
+        codes, log, work = run(tmp_path, 'vits_coco.py', checkpoint, coco, world=world)
+        assert codes == [0] * world, log
+        content, folder = report(work, 'prompt_iou')
+        found.append(content['numbers'])
+        names = {path.name for path in folder.iterdir()}
+        assert {'prompt_iou.json', 'prompt_iou.png', 'prompt_iou_cases.png'} <= names
+        assert 'mIoU@0.3' in log and '1 images were left out, the first: ' in log
+    assert content['checkpoint']['path'] == str(checkpoint)
+    assert len(content['checkpoint']['sha256']) == 64
+    assert content['config'].endswith('vits_coco.py') and 'one click' in content['protocol']
+    one, two = found
+    assert one['images'] == 4 and one['prompts'] == 40
+    np.testing.assert_allclose(one['curve'], two['curve'], atol=1e-6)
+    for numbers in found:
+        del numbers['curve'], numbers['deviation'], numbers['settings']
+    assert one['skipped_images'] == two['skipped_images']
+    assert one['categories'].keys() == two['categories'].keys()
+    assert one['everything'] == pytest.approx(two['everything'])
+
+
+def test_similarity_of_a_row_without_weights(coco, tmp_path):
+    codes, log, work = run(
+        tmp_path, 'colour_coco_similarity.py', 'none', coco, 'model.backbone.patch_size=4')
+    assert codes == [0], log
+    content, folder = report(work, 'similarity_overlap')
+    assert content['checkpoint'] is None and 0 <= content['numbers']['overlap'] <= 1
+    assert len(content['numbers']['histograms']['intra']) == 200
+    assert (folder / 'similarity_overlap.png').is_file()
+
+
+@pytest.mark.parametrize('config, weights, words', [
+    ('colour_coco.py', 'a.pth', 'loads no weights: write none in the place of a.pth'),
+    ('vits_coco.py', 'gone.pth', 'gone.pth')])
+def test_wrong_checkpoints_get_a_sentence(config, weights, words, coco, tmp_path):
+    codes, log, _ = run(tmp_path, config, weights, coco)
+    assert codes == [2] and words in log and 'Traceback' not in log, log
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_configs_build_with_what_they_name(path, coco, checkpoint, monkeypatch):
+    monkeypatch.setenv('COCO_ROOT', str(coco))
+    cfg = Config.fromfile(str(path))
+    if cfg.checkpoint_key is not None:
+        cfg.merge_from_dict({cfg.checkpoint_key: str(checkpoint)})
+    assert checkpoint_of(cfg) == (cfg.checkpoint_key and str(checkpoint))
+    model = MODELS.build(cfg.model)
+    assert (model.size, model.fit, model.layer, model.stride) == (480, 'stretch', -1, None)
+    metric = METRICS.build(cfg.test_evaluator[0])
+    similarity = 'similarity' in path.stem
+    assert metric.name == ('similarity_overlap' if similarity else 'prompt_iou')
+    data = cfg.test_dataloader.dataset
+    kind = dict(coco='CocoPrompts', voc='VocPrompts', davis='DavisFramePrompts')
+    assert data.type == next(name for word, name in kind.items() if word in path.stem)
+    assert data.pipeline[1].grid == 30 and data.pipeline[1].repeats == 5
+    if 'coco' in path.stem:
+        assert len(DATASETS.build(data)) == 5
+    else:
+        with pytest.raises(FileNotFoundError, match='set test_dataloader.dataset.data_root'):
+            DATASETS.build(data)
+
+
+def test_cases_are_the_best_median_and_worst_of_different_targets():
+    cases = sorted(((value, image, target, repeat)
+                    for value, (image, target, repeat) in zip(
+                        np.random.default_rng(0).random(60).tolist(), np.ndindex(6, 2, 5),
+                        strict=True)), reverse=True)
+    chosen = choose_cases(cases, 3)
+    assert chosen['best'][0] == cases[0] and chosen['worst'][0] == cases[-1]
+    assert chosen['median'][0] == cases[30]
+    for group in chosen.values():
+        assert len({case[1:3] for case in group}) == 3
+    assert len(choose_cases(cases[:1], 3)['median']) == 1

@@ -1,0 +1,149 @@
+"""tools/visualization/zero_shot.py and the benchmarks of zero-shot segmentation."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import mmc_plugin  # noqa: F401  registers
+from mmc_plugin.evaluation.report import write_report
+from mmc_plugin.models.frozen_features import FrozenFeatures
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(name):
+    """The main function of a tool, whose errors are known as ours."""
+    return runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name=f'mmc_plugin.{name}')['main']
+
+
+MAIN = load('visualization/zero_shot')
+ARCH = dict(embed_dims=64, num_layers=2, num_heads=1, feedforward_channels=64)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    model = FrozenFeatures(dict(
+        type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw'))
+    path = tmp_path_factory.mktemp('weights') / 'vit.pth'
+    torch.save(dict(state_dict={
+        f'backbone.{key}': value for key, value in model.backbone.state_dict().items()}), path)
+    return str(path)
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / 'image.png'
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.resize(pixels, (80, 50)))
+    return str(path)
+
+
+def test_clicks_and_patches_are_drawn(checkpoint, image, tmp_path, capsys):
+    click, patches = tmp_path / 'a' / 'click.png', tmp_path / 'patches.png'
+    MAIN(['click', checkpoint, image, '--point', '10', '10', '--beside', '70', '40', '--size', '64',
+          '--threshold', 'otsu', '--stride', '4', '--device', 'cpu', '--out', str(click)])
+    MAIN(['patches', checkpoint, image, image, '-k', '2', '--size', '64', '--fit', 'pad',
+          '--device', 'cpu', '--out', str(patches)])
+    assert capsys.readouterr().out.count('wrote') == 2
+    for path in (click, patches):
+        assert cv2.imread(str(path)).std() > 20
+
+
+def error(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        MAIN([str(each) for each in arguments])
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_wrong_input_gets_a_sentence(checkpoint, image, tmp_path, capsys):
+    out = ('--device', 'cpu', '--size', '32', '--out', tmp_path / 'a.png')
+    point = ('--point', 3, 3)
+    assert 'lies outside the image' in error(
+        capsys, 'click', checkpoint, image, '--point', 80, 3, *out)
+    assert 'a number or otsu' in error(
+        capsys, 'click', checkpoint, image, *point, '--threshold', 'x', *out)
+    assert 'finite number' in error(
+        capsys, 'click', checkpoint, image, *point, '--threshold', 'nan', *out)
+    assert 'no.png' in error(capsys, 'click', checkpoint, tmp_path / 'no.png', *point, *out)
+    assert 'no.pth' in error(capsys, 'click', tmp_path / 'no.pth', image, *point, *out)
+    assert 'between 1 and 16 clusters' in error(
+        capsys, 'patches', checkpoint, image, '-k', 40, *out)
+
+
+def test_reports_are_compared(tmp_path, capsys):
+    thresholds = [0., .5]
+    curve = dict(thresholds=thresholds, curve=[.1, .2], deviation=[0, 0], everything=.1)
+    shares = [.5, .5]
+    similarity = dict(edges=[-1, 0, 1], intra=.1, inter=.2, overlap=.9,
+                      histograms=dict(intra=shares, inter=shares))
+    for name, numbers in (('a', curve), ('b', similarity)):
+        write_report(str(tmp_path / f'{name}.json'), 'p', None, None, numbers)
+    for name in 'ab':
+        MAIN(['compare', f'one={tmp_path / name}.json', f'two={tmp_path / name}.json', '--out',
+              str(tmp_path / f'{name}.png')])
+        assert (tmp_path / f'{name}.png').is_file()
+    out = ('--out', tmp_path / 'c.png')
+    both = (f'one={tmp_path / "a.json"}', f'two={tmp_path / "b.json"}')
+    assert 'cannot be in one figure' in error(capsys, 'compare', *both, *out)
+    assert 'same name' in error(capsys, 'compare', both[0], both[0], *out)
+    assert 'does not exist' in error(capsys, 'compare', tmp_path / 'no.json', *out)
+    (tmp_path / 'x.json').write_text('[]')
+    assert 'is no report' in error(capsys, 'compare', tmp_path / 'x.json', *out)
+
+
+@pytest.fixture
+def coco(tmp_path, monkeypatch):
+    """Three images in COCO's layout, one object each."""
+    root = tmp_path / 'coco'
+    (root / 'annotations').mkdir(parents=True)
+    (root / 'val2017').mkdir()
+    rng = np.random.default_rng(0)
+    for key in range(3):
+        pixels = cv2.resize(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8), (40, 36))
+        cv2.imwrite(str(root / 'val2017' / f'{key}.png'), pixels)
+    content = dict(
+        images=[dict(id=i, file_name=f'{i}.png', height=36, width=40) for i in range(3)],
+        categories=[dict(id=1, name='cat')],
+        annotations=[dict(id=i, image_id=i, category_id=1, iscrowd=0,
+                          segmentation=[[2, 4, 14, 4, 14, 30, 2, 30]]) for i in range(3)])
+    (root / 'annotations' / 'instances_val2017.json').write_text(json.dumps(content))
+    monkeypatch.setenv('COCO_ROOT', str(root))
+
+
+def test_a_table_of_grids(checkpoint, coco, tmp_path, capsys):
+    main = load('benchmarks/zero_shot_grids')
+    out = tmp_path / 'grids.json'
+    main([checkpoint, '--grids', '32', '64', '32:4', '--device', 'cpu', '--out', str(out)])
+    rows = json.loads(out.read_text())['numbers']['grids']
+    assert [row['tokens'] for row in rows] == [4, 8, 8]
+    assert all(row['numbers']['prompts'] == 15 for row in rows)
+    assert len({row['numbers']['everything'] for row in rows}) == 1  # the same objects
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('| ')]
+    assert len(lines) == 4 and lines[1].startswith('| 32 | 4 × 4 |')
+    with pytest.raises(SystemExit):
+        main([checkpoint, '--grids', '32:x', '--device', 'cpu'])
+    assert '32:x is neither SIZE nor SIZE:STRIDE' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([checkpoint, '--grids', '32:3', '--device', 'cpu'])
+    assert 'stride must divide the patch size 8' in capsys.readouterr().err
+
+
+def test_the_benchmark_runs_on_its_config(checkpoint, coco, tmp_path, capsys, monkeypatch):
+    folder = ROOT / 'tools' / 'benchmarks'
+    monkeypatch.syspath_prepend(str(folder))
+    out = tmp_path / 'bench.json'
+    monkeypatch.setattr(sys, 'argv', [
+        'zero_shot.py', '--config', 'zero_shot/vitt_coco.py', '--checkpoint', checkpoint,
+        '--batch', '1', '--device', 'cpu', '--out', str(out)])
+    runpy.run_path(str(folder / 'zero_shot.py'), run_name='__main__')
+    results = json.loads(out.read_text())
+    assert results['ratio'] > .5 and results['images'] == 3 and len(results['batches']) == 2
+    peaks = list(results['peak_mib'].values())
+    assert len(peaks) == 4 and peaks[-1] > 0

@@ -1,0 +1,132 @@
+"""Time and memory that load_backbone takes, against torch.load(mmap=True) + load_state_dict.
+
+Writes a ViT-B/16 with random weights as a bare backbone in mmpretrain's names, in timm's and in a
+folder of Hugging Face, loads each of them and prints medians. The reference fills a model that is
+there already; load_backbone also makes it. Memory is the peak of resident memory of a fresh
+process (Linux) above that of one that only imports the same modules; it counts mapped pages once
+touched, and every weight is touched.
+
+Example:
+    python tools/benchmarks/load_backbone.py --repeats 7
+"""
+from __future__ import annotations
+
+import argparse
+import os.path as osp
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import torch
+from mmengine.logging import MMLogger
+
+from mmc_plugin.apis import load_backbone
+from mmc_plugin.models import PretrainedViT
+
+ARCH = dict(embed_dims=768, num_layers=12, num_heads=12, feedforward_channels=3072)
+FORMATS = ('mmpretrain', 'timm', 'huggingface')
+
+
+def main() -> None:
+    """Parse the arguments, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--repeats', type=int, default=7, help='of each timing')
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--peak', nargs=2, metavar=('WHAT', 'PATH'), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    MMLogger.get_current_instance().setLevel('WARNING')
+    if args.peak:
+        print_peak(*args.peak)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in FORMATS:
+            path = osp.join(folder, name)
+            write(name, path)
+            report(name, path, osp.join(folder, 'mmpretrain'), args.repeats)
+
+
+def make_model() -> PretrainedViT:
+    """A ViT-B/16 that can be filled."""
+    return PretrainedViT(arch=ARCH, out_type='raw')
+
+
+def write(name: str, path: str) -> None:
+    """Write random weights in a format."""
+    torch.manual_seed(0)
+    if name == 'mmpretrain':
+        model = make_model()
+        model.init_weights()
+        torch.save(model.state_dict(), path)
+    elif name == 'timm':
+        import timm
+
+        torch.save(timm.create_model('vit_base_patch16_224', num_classes=0).state_dict(), path)
+    else:
+        from transformers import ViTConfig, ViTModel
+
+        ViTModel(ViTConfig(), add_pooling_layer=False).save_pretrained(path)
+
+
+def reference(path: str, model: PretrainedViT) -> None:
+    """What is to be matched."""
+    model.load_state_dict(torch.load(path, mmap=True, weights_only=True))
+
+
+def report(name: str, path: str, plain: str, repeats: int) -> None:
+    """Print the medians of one format beside those of the reference, measured in turns."""
+    model = make_model()
+    ours, theirs = [], []
+    for _ in range(repeats + 1):  # the first warms the page cache and the registries up
+        theirs.append(timed(lambda: reference(plain, model)))
+        ours.append(timed(lambda: load_backbone(path)))
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    floor = peak('floor', path)
+    ratios = [one / other for one, other in zip(ours[1:], theirs[1:])]
+    print(
+        f'{name:12s} load {1e3 * statistics.median(ours[1:]):6.0f} ms, reference '
+        f'{1e3 * statistics.median(theirs[1:]):6.0f} ms, ratio {statistics.median(ratios):.2f} '
+        f'({min(ratios):.2f} to {max(ratios):.2f}); peak '
+        f'{(peak("load", path) - floor) / weights:.2f} of the weights ({weights / 2**20:.0f} MiB), '
+        f'reference {(peak("reference", plain) - floor) / weights:.2f}'
+    )
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def peak(what: str, path: str) -> int:
+    """Peak resident memory, in bytes, of a process that does this alone."""
+    command = [sys.executable, __file__, '--peak', what, path]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return int(output.split()[-1])  # after what imports may print
+
+
+def print_peak(what: str, path: str) -> None:
+    """Load, touch every weight, and print the peak of this process."""
+    if what == 'load':
+        touch(load_backbone(path))
+    elif what == 'reference':
+        model = make_model()
+        reference(path, model)
+        touch(model)
+    # Not getrusage: what that returns is inherited from the process that started this one.
+    with open('/proc/self/status', encoding='ascii') as file:
+        print(next(int(line.split()[1]) * 1024 for line in file if line.startswith('VmHWM:')))
+
+
+def touch(model: torch.nn.Module) -> None:
+    """Read every weight once, so that what is mapped is in memory."""
+    for value in model.state_dict().values():
+        value.sum()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,161 @@
+"""Pictures of what a pretrained ViT knows without labels.
+
+Click on objects: the click, its similarity map and what it cuts out (arXiv 2308.11448, figures 1
+and 2)::
+
+    python tools/visualization/zero_shot.py click CHECKPOINT IMAGE --point 120 80 --out click.png
+
+Group the patches of images: k-means and the principal components as RGB (figure 6)::
+
+    python tools/visualization/zero_shot.py patches CHECKPOINT IMAGE... -k 3 --out patches.png
+
+Compare evaluations: curves of mIoU, or histograms of similarities (figure 5), from the reports of
+``tools/test.py`` with the configs of ``configs/zero_shot``::
+
+    python tools/visualization/zero_shot.py compare MMC=prompt_iou.json DINO=other.json --out a.png
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from mmc_plugin.apis.features import frozen_features, to_pixels
+from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
+from mmc_plugin.engine import cli
+from mmc_plugin.evaluation.functional.clustering import kmeans, pca_rgb
+from mmc_plugin.evaluation.functional.frame import ImageFrame
+from mmc_plugin.visualization.patch_pictures import patch_panel
+from mmc_plugin.visualization.zero_shot import (
+    Click,
+    click_panel,
+    similarity_histograms,
+    threshold_curves,
+)
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest='command', required=True)
+    click = commands.add_parser('click', help='click, similarity map and mask')
+    patches = commands.add_parser('patches', help='k-means and PCA of the patches of images')
+    for each in (click, patches):
+        each.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
+        each.add_argument('--size', type=int, default=480, help='side of the resized image')
+        each.add_argument('--fit', choices=['stretch', 'pad'], default='stretch')
+        each.add_argument('--layer', type=int, default=-1, help='from 0, or negative from the end')
+        each.add_argument('--stride', type=int, help='distance of tokens, a divisor of the patch')
+        each.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+        each.add_argument('--title', default='')
+    click.add_argument('image')
+    patches.add_argument('image', nargs='+')
+    click.add_argument(
+        '--point', nargs=2, type=float, action='append', required=True, metavar=('X', 'Y'),
+        help='on the object, in pixels of the image; may be given again',
+    )  # fmt: skip
+    click.add_argument(
+        '--beside', nargs=2, type=float, action='append', default=[], metavar=('X', 'Y'),
+        help='beside the object; may be given again',
+    )  # fmt: skip
+    click.add_argument('--threshold', default='0.3', help='a cosine, or otsu')
+    patches.add_argument('-k', '--clusters', type=int, default=3)
+    compare = commands.add_parser('compare', help='reports of several evaluations in one figure')
+    compare.add_argument('report', nargs='+', metavar='[NAME=]REPORT')
+    for each in (click, patches, compare):
+        each.add_argument('--out', required=True, help='the picture, such as a.png')
+    return parser.parse_args(argv)
+
+
+def draw_click(args: argparse.Namespace) -> np.ndarray:
+    """The picture of ``click``."""
+    try:
+        threshold = args.threshold if args.threshold == 'otsu' else float(args.threshold)
+    except ValueError:
+        raise ValueError(f'--threshold must be a number or otsu, got {args.threshold}') from None
+    segmenter = PromptSegmenter(
+        args.checkpoint, args.device, size=args.size, fit=args.fit, layer=args.layer,
+        stride=args.stride,
+    )  # fmt: skip
+    points = args.point + args.beside
+    labels = [1] * len(args.point) + [0] * len(args.beside)
+    found = segmenter.segment(args.image, points, labels, threshold)
+    click = Click(
+        to_pixels(args.image).permute(1, 2, 0).numpy(), np.array(points), found.similarity,
+        found.mask, labels=labels, caption=f'cosine > {found.threshold:.2f}',
+    )  # fmt: skip
+    return click_panel([click], args.title)
+
+
+def draw_patches(args: argparse.Namespace) -> np.ndarray:
+    """The picture of ``patches``."""
+    model = frozen_features(args.checkpoint, args.device, size=args.size, fit=args.fit)
+    images, clusters, colours = [], [], []
+    for path in args.image:
+        pixels = to_pixels(path)
+        tokens = model.grid(model.prepare([pixels]), args.layer, args.stride)[0].cpu()  # (h, w, D)
+        rows, columns = content(pixels.shape[1:], model, tokens.shape[:2])
+        unit = torch.nn.functional.normalize(tokens[:rows, :columns].float(), dim=-1)
+        labels, _, _ = kmeans(unit.flatten(0, 1), args.clusters)
+        images.append(pixels.permute(1, 2, 0).numpy())
+        clusters.append(labels.view(rows, columns).numpy())
+        colours.append(pca_rgb(unit).numpy())
+    return patch_panel(images, clusters, colours, args.title)
+
+
+def content(shape, model, grid) -> tuple[int, int]:
+    """Rows and columns of a grid that hold the image, not its padding."""
+    below, right = ImageFrame(*shape, model.canvas(), model.fit).content
+    return tuple(
+        max(1, round(side * cells / model.canvas()))
+        for side, cells in zip((below, right), grid, strict=True)
+    )
+
+
+def read_report(argument: str) -> tuple[str, dict]:
+    """Name and numbers of a report, given as ``NAME=PATH`` or ``PATH``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no report of a zero-shot evaluation.
+    """
+    name, _, path = argument.rpartition('=')
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'the report {path} does not exist')
+    try:
+        numbers = json.loads(Path(path).read_text())['numbers']
+    except (ValueError, KeyError, TypeError):
+        numbers = {}
+    if not {'curve', 'histograms'} & set(numbers):
+        raise ValueError(f'{path} is no report of PromptIoU or SimilarityOverlap')
+    return name or Path(path).parent.name or Path(path).stem, numbers
+
+
+def draw_compare(args: argparse.Namespace) -> np.ndarray:
+    """The picture of ``compare``."""
+    runs = dict(read_report(each) for each in args.report)
+    curves = ['curve' in numbers for numbers in runs.values()]
+    if len(runs) < len(args.report):
+        raise ValueError('two reports have the same name: tell them apart as NAME=REPORT')
+    if any(curves) and not all(curves):
+        raise ValueError('reports of mIoU and of similarities cannot be in one figure')
+    return threshold_curves(runs) if all(curves) else similarity_histograms(runs)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    draw = dict(click=draw_click, patches=draw_patches, compare=draw_compare)[args.command]
+    with cli.one_sentence_errors():
+        picture = draw(args)
+        Path(args.out).resolve().parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(args.out, picture[..., ::-1]):
+            raise ValueError(f'cannot write {args.out}: name a file such as a.png')
+        print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()
