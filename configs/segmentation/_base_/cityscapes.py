@@ -1,0 +1,47 @@
+# Cityscapes, 19 classes. Crops of 512², flip and photometric distortion: the paper's Table 3; the
+# sizes before the crop are those of mmsegmentation's cityscapes.py.
+data_root = '{{$CITYSCAPES_ROOT:data/cityscapes}}'
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
+    dict(type='LoadAnnotations'),  # after Resize: labels keep their size
+    dict(type='PackSegInputs'),
+]
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='CheckedSegDataset',
+        dataset=dict(
+            type='CityscapesDataset',
+            data_root=data_root,
+            data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
+            pipeline=train_pipeline,
+        ),
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CheckedSegDataset',
+        dataset=dict(
+            type='CityscapesDataset',
+            data_root=data_root,
+            data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
+            pipeline=test_pipeline,
+        ),
+    ),
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,36 @@
+"""Frozen linear segmentation (arXiv 2308.11448, Table 3) in mmsegmentation.
+
+Importing the package registers its parts in mmsegmentation's registries, and those of
+``mmc_plugin`` in mmpretrain's, so that
+``custom_imports = dict(imports=['mmc_plugin.segmentation'])`` is all that a project needs.
+"""
+
+try:
+    import mmseg  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != 'mmseg':
+        raise
+    raise ImportError(
+        'mmc_plugin.segmentation needs mmsegmentation, which is not installed: pip install '
+        "'mmc-plugin[segmentation]' installs the maintained one."
+    ) from error
+
+from .cached import CachedEncoderDecoder
+from .camvid import CamVidDataset
+from .checks import CheckLabels, checked_dataset
+from .hooks import SegmentationPanelHook, SegmentationReportHook
+from .linear_head import LinearHead
+from .metric import ClassIoUMetric
+from .panel import segmentation_panel
+
+__all__ = [
+    'CachedEncoderDecoder',
+    'CamVidDataset',
+    'CheckLabels',
+    'ClassIoUMetric',
+    'LinearHead',
+    'SegmentationPanelHook',
+    'SegmentationReportHook',
+    'checked_dataset',
+    'segmentation_panel',
+]

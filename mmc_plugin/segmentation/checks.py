@@ -1,0 +1,96 @@
+"""Sentences for segmentation data that cannot be used."""
+from __future__ import annotations
+
+import copy
+import os.path as osp
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import BaseDataset
+from mmseg.registry import DATASETS, TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class CheckLabels(BaseTransform):
+    """Refuses a label map that does not fit its image or its classes; changes nothing.
+
+    To be placed right after ``LoadAnnotations``. mmseg ignores ids outside the classes when it
+    scores, and training ends on them with a failed assertion of the device.
+
+    Args:
+        num_classes (int): Ids from 0 to this, exclusively, are labels.
+        ignore_index (int): The one id beside them. Defaults to 255.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict) -> dict:
+        """Look at ``results['gt_seg_map']``.
+
+        Raises:
+            ValueError: If it is not (H, W) of the image as loaded, or holds another id.
+        """
+        label, path = results['gt_seg_map'], results['seg_map_path']
+        size = tuple(results['ori_shape'][:2])
+        if label.shape != size:
+            raise ValueError(
+                f'the label {path} has the shape {label.shape}, its image {results["img_path"]} '
+                f'{size}: they must have the same height and width, and the label one channel of '
+                'class ids')
+        wrong = (label >= self.num_classes) & (label != self.ignore_index)
+        if wrong.any():
+            ids = ', '.join(map(str, np.unique(label[wrong])[:10]))
+            raise ValueError(
+                f'the label {path} holds ids outside the {self.num_classes} classes: {ids} '
+                f'({int(wrong.sum())} pixels). Ids go from 0 to {self.num_classes - 1}, and '
+                f'{self.ignore_index} is ignored: is this the dataset of the config, converted '
+                'as mmsegmentation asks, and does reduce_zero_label fit it?')
+        return results
+
+
+@DATASETS.register_module(name='CheckedSegDataset')
+def checked_dataset(dataset: dict) -> BaseDataset:
+    """A dataset of mmsegmentation whose files are all there, and whose labels are looked at.
+
+    Made like a wrapper: ``dict(type='CheckedSegDataset', dataset=dict(type='ADE20KDataset', …))``
+    gives the ``ADE20KDataset`` itself. Its files must lie on a local disk. :class:`CheckLabels`
+    follows each ``LoadAnnotations`` of its pipeline.
+
+    Args:
+        dataset (dict): Config of a ``BaseSegDataset``.
+
+    Raises:
+        FileNotFoundError: If the root, one of the folders, the list of the split, an image of that
+            list or a label is missing.
+        ValueError: If the split is empty.
+    """
+    dataset = copy.deepcopy(dataset)
+    name, root = dataset['type'], dataset.get('data_root') or ''
+    parts = [*dataset.get('data_prefix', {}).values(), dataset.get('ann_file')]
+    for path in [root, *(osp.join(root, part) for part in parts if part)]:
+        if path and not osp.exists(path):
+            raise FileNotFoundError(
+                f'{name} has nothing at {path}: prepare the data as docs/segmentation.md says, or '
+                'set data_root of the dataset')
+    pipeline = dataset.pop('pipeline', [])
+    built = DATASETS.build(dict(dataset, lazy_init=True))
+    samples = built.load_data_list()
+    if not samples:
+        where = dataset.get('ann_file') or dataset.get('data_prefix', {}).get('img_path', '')
+        raise ValueError(
+            f'{name} has no image in {osp.join(root, where)}: files are looked for that end in '
+            f'{built.img_suffix} (img_suffix of the dataset)')
+    for sample in samples:
+        for what, path in (('image', sample['img_path']), ('label', sample.get('seg_map_path'))):
+            if path is not None and not osp.isfile(path):
+                raise FileNotFoundError(
+                    f'the {what} {path} is missing ({name}, {len(samples)} images)')
+    check = dict(
+        type='CheckLabels', num_classes=len(built.metainfo['classes']),
+        ignore_index=built.ignore_index)
+    steps = []
+    for step in pipeline:
+        steps += [step, check] if step['type'] == 'LoadAnnotations' else [step]
+    return DATASETS.build(dict(dataset, pipeline=steps))
