@@ -93,6 +93,7 @@ def set_resume(cfg: Config, resume: str) -> None:
         checkpoint = find_resumable_checkpoint(cfg.work_dir)
         if checkpoint is None:
             cli.say(f'--resume: no whole checkpoint in {cfg.work_dir}, so from the beginning.')
+            cfg.resume = False  # else mmengine would look for one itself, and read it unchecked
             return
     elif '://' in resume:
         checkpoint = resume

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ..datasets.transforms.loading import (
     LoadImage,
+    UndecodableError,
     UnreadableImageError,
-    _Broken,
     decode_image,
+    pillow_to_bgr,
 )
 from ..models.frozen_features import FrozenFeatures
 from .load_backbone import load_backbone
@@ -45,10 +46,13 @@ def to_pixels(image: Photograph) -> Tensor:
     elif isinstance(image, bytes):
         try:
             pixels = decode_image(image, _MAX_PIXELS)[..., ::-1]
-        except _Broken as error:
+        except UndecodableError as error:
             raise UnreadableImageError(f'{len(image)} bytes', str(error)) from error
     elif isinstance(image, Image.Image):
-        pixels = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+        try:
+            pixels = pillow_to_bgr(ImageOps.exif_transpose(image))[..., ::-1]
+        except UndecodableError as error:
+            raise UnreadableImageError('a PIL image', str(error)) from error
     elif isinstance(image, np.ndarray):
         pixels = image
         if pixels.ndim == 2:

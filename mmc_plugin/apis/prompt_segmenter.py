@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from ..evaluation.functional.frame import ImageFrame
@@ -54,6 +55,8 @@ class PromptSegmenter:
 
     def __init__(self, checkpoint_or_model: str | os.PathLike | nn.Module,
                  device: str | torch.device = 'cpu', cache: int = 16, **settings: Any) -> None:
+        if cache < 0:
+            raise ValueError(f'cache must be a number of images from 0, got {cache}.')
         self.model = frozen_features(checkpoint_or_model, device, **settings)
         self.cache = cache
         self._kept: OrderedDict[tuple, _Encoded] = OrderedDict()
@@ -128,6 +131,9 @@ class PromptSegmenter:
         if new:
             pixels = [to_pixels(image) for image in new.values()]
             grids = self.model.grid(self.model.prepare(pixels, size), layer, stride)
+            if not grids.isfinite().all():
+                raise ValueError('The features of the image are not finite: are the weights of '
+                                 'the model?')
             for key, each, tokens in zip(new, pixels, grids, strict=True):
                 frame = ImageFrame(*each.shape[1:], size, self.model.fit)
                 found[key] = _Encoded(frame, tokens.clone())
@@ -158,7 +164,7 @@ class PromptSegmenter:
 def _check_threshold(threshold: float | str) -> float | str:
     if threshold == 'otsu':
         return threshold
-    if isinstance(threshold, str) or not math.isfinite(threshold):
+    if not isinstance(threshold, int | float | np.number) or not math.isfinite(threshold):
         raise ValueError(f"threshold must be a finite number or 'otsu', got {threshold!r}.")
     return float(threshold)
 
@@ -190,6 +196,8 @@ def _fingerprint(image: Photograph) -> tuple:
         except OSError:  # reading it will say why
             return 'file', path
         return 'file', path, status.st_mtime_ns, status.st_size
+    if isinstance(image, Image.Image):  # the same numbers mean other colours in another mode
+        image = to_pixels(image).numpy()
     data = image if isinstance(image, bytes) else np.ascontiguousarray(image)
     about = () if isinstance(data, bytes) else (data.shape, str(data.dtype))
     return type(image).__name__, hashlib.blake2b(data, digest_size=16).hexdigest(), *about

@@ -51,6 +51,10 @@ def infer_settings(
     depth = max(layers) + 1 if layers else 0
     if not depth:
         raise ValueError('has a patch embedding and no layers after it')
+    if len(layers) != depth:  # before a list of all that these would hold is made
+        raise ValueError(f'has {len(layers)} layers, counted up to {depth - 1}: some are missing')
+    if min(patch_size, default=0) < 1:
+        raise ValueError(f'has patches of {"×".join(map(str, patch_size))} pixels')
     swiglu = 'layers.0.ffn.w12.weight' in weights
     mlp = weights.get('layers.0.ffn.w3.weight' if swiglu else 'layers.0.ffn.layers.1.weight')
     if mlp is None:

@@ -1,7 +1,9 @@
 """Unpacks archives that hold one checkpoint, and nothing outside a temporary folder."""
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import os
 import os.path as osp
 import shutil
@@ -24,8 +26,8 @@ _DESCRIPTIONS = ('config.json', 'preprocessor_config.json', '.index.json')
 # Weights hardly compress at all; what grows more than this was made to.
 _MOST_GROWTH = 100
 _BROKEN = (
-    EOFError, NotImplementedError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile,
-    zlib.error,
+    EOFError, NotImplementedError, gzip.BadGzipFile, lzma.LZMAError, tarfile.TarError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -199,5 +201,38 @@ def _open(path: str) -> Iterator[Any]:
         with zipfile.ZipFile(path) as archive:
             yield _Zip(path, archive)
     else:
-        with tarfile.open(path, 'r:*') as archive:
-            yield _Tar(path, archive)
+        with _decompressed(path) as stream:
+            limited = _Limited(stream, path)
+            with tarfile.open(fileobj=limited, mode='r:') as archive:
+                yield _Tar(path, archive)
+
+
+_COMPRESSED = {b'\x1f\x8b': gzip.open, b'BZ': bz2.open, b'\xfd7': lzma.open}
+
+
+def _decompressed(path: str) -> IO[bytes]:
+    with open(path, 'rb') as file:
+        start = file.read(2)
+    return _COMPRESSED.get(start, open)(path, 'rb')
+
+
+class _Limited:
+    """A stream that gives out no more than an archive of its size may hold.
+
+    tarfile reads the headers of a member, whose length the archive names, in one piece.
+    """
+
+    def __init__(self, stream: IO[bytes], path: str) -> None:
+        self.stream = stream
+        self.members = _Members(path)
+        self.tell, self.seek = stream.tell, stream.seek
+
+    def read(self, size: int) -> bytes:
+        if self.tell() + size > self.members.left:
+            self.members.grow(self.members.left + 1)
+        try:
+            return self.stream.read(size)
+        except OSError as error:
+            if error.errno is not None:  # of the disk
+                raise
+            raise tarfile.ReadError(str(error)) from None

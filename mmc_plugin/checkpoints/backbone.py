@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .architecture import describe, expected_shapes, infer_settings, misfits, some
@@ -119,6 +120,8 @@ def _read(
         claims.num_heads = release.num_heads(weights)
     if claims.eps is None:
         claims.eps = release.eps
+    if any(value.is_meta or value.layout != torch.strided for value in weights.values()):
+        raise ValueError('has weights without content or sparse ones, which are not read')
     if not all(value.is_floating_point() for value in weights.values()):
         raise ValueError('holds integers as weights: quantised models are not read')
     size = (img_size, img_size) if isinstance(img_size, int) else img_size

@@ -1,6 +1,7 @@
 """What a checkpoint says about its model beyond the shapes of the weights."""
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,33 +66,58 @@ def read_claims(config: Mapping[str, Any] | None, content: Mapping[str, Any]) ->
         Claims: What it says.
 
     Raises:
-        ValueError: As the end of a sentence, if the model is not a plain vision transformer.
+        ValueError: As the end of a sentence, if the model is not a plain vision transformer, or
+            if what it says is of the wrong kind.
     """
-    config = config or content.get('meta') or {}
-    if not isinstance(config, Mapping):
-        return Claims()
+    config = _mapping(config or content.get('meta'))
     if 'cfg' in config:
-        return _of_run(read_run_config(config['cfg']))
-    if 'hidden_size' in config or 'model_type' in config:
-        return _of_huggingface(config)
-    if 'architecture' in config or 'pretrained_cfg' in config:
-        return _of_timm(config)
-    return Claims()
+        claims = _of_run(_mapping(read_run_config(config['cfg'])))
+    elif 'hidden_size' in config or 'model_type' in config:
+        claims = _of_huggingface(config)
+    elif 'architecture' in config or 'pretrained_cfg' in config:
+        claims = _of_timm(config)
+    else:
+        return Claims()
+    return _checked(claims)
+
+
+def _checked(claims: Claims) -> Claims:
+    """Refuse what no model is built from.
+
+    A registry imports and calls whatever name it is given, so that an activation which the file
+    names freely would run code.
+    """
+    if claims.act_cfg is not None and claims.act_cfg not in _ACTIVATIONS.values():
+        raise ValueError(
+            f'says that its activation is {claims.act_cfg}, which is not read: those that are, '
+            f'are {", ".join(_ACTIVATIONS)}'
+        )
+    if claims.act_cfg == _ACTIVATIONS['gelu']:
+        claims.act_cfg = None
+    heads, eps = claims.num_heads, claims.eps
+    if heads is not None and (type(heads) is not int or heads < 1):
+        raise ValueError(f'says that it has {heads!r} attention heads')
+    if eps is not None and (type(eps) not in (int, float) or not 0 <= eps < 1):
+        raise ValueError(f'says that the eps of its norms is {eps!r}')
+    return claims
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _of_run(config: Mapping[str, Any]) -> Claims:
-    model = config.get('model') or {}
-    backbone = model.get('backbone') or {}
+    model = _mapping(config.get('model'))
+    backbone = _mapping(model.get('backbone'))
     arch = backbone.get('arch')
-    preprocessor = model.get('data_preprocessor') or config.get('data_preprocessor') or {}
-    norm = backbone.get('norm_cfg') or {}
-    layer = backbone.get('layer_cfgs') or {}
+    preprocessor = _mapping(model.get('data_preprocessor') or config.get('data_preprocessor'))
+    norm = _mapping(backbone.get('norm_cfg'))
     kind = model.get('type')
     return Claims(
-        num_heads=arch.get('num_heads') if isinstance(arch, Mapping) else _NAMED_HEADS.get(arch),
+        num_heads=_mapping(arch).get('num_heads') or _NAMED_HEADS.get(str(arch)),
         img_size=_pair(backbone.get('img_size')),
         eps=norm.get('eps', 1e-5) if norm else None,
-        act_cfg=layer.get('act_cfg') if isinstance(layer, Mapping) else None,
+        act_cfg=_mapping(backbone.get('layer_cfgs')).get('act_cfg'),
         mean=_triple(preprocessor.get('mean')),
         std=_triple(preprocessor.get('std')),
         antialias=bool(backbone.get('pos_antialias')),
@@ -110,35 +136,34 @@ def _of_huggingface(config: Mapping[str, Any]) -> Claims:
     kind = config.get('model_type')
     if isinstance(kind, str) and any(name in kind for name in _ROTARY_NAMES):
         raise ValueError(rotary(kind))
-    if kind is not None and kind not in _HUGGINGFACE:
+    if kind is not None and str(kind) not in _HUGGINGFACE:
         raise ValueError(
             f'is a model of type {kind}, which is not read: those that are, are '
             f'{", ".join(_HUGGINGFACE)}'
         )
-    activation = config.get('hidden_act', 'gelu')
+    activation = str(config.get('hidden_act', 'gelu'))
     if activation not in _ACTIVATIONS and not config.get('use_swiglu_ffn'):
         raise ValueError(
             f'has the activation {activation}, which is not read: those that are, are '
             f'{", ".join(_ACTIVATIONS)}'
         )
-    images = config.get('preprocessor_config') or {}
-    act_cfg = _ACTIVATIONS.get(activation)
+    images = _mapping(config.get('preprocessor_config'))
     return Claims(
         num_heads=config.get('num_attention_heads'),
         img_size=_pair(config.get('image_size')),
         eps=config.get('layer_norm_eps'),
-        act_cfg=None if act_cfg == _ACTIVATIONS['gelu'] else act_cfg,
+        act_cfg=_ACTIVATIONS.get(activation),
         mean=_triple(images.get('image_mean'), 255),
         std=_triple(images.get('image_std'), 255),
-        family=_HUGGINGFACE.get(kind),
+        family=_HUGGINGFACE.get(str(kind)),
     )
 
 
 def _of_timm(config: Mapping[str, Any]) -> Claims:
-    name = config.get('architecture') or ''
+    name = str(config.get('architecture') or '')
     if any(rotary_name in name for rotary_name in _ROTARY_NAMES):
         raise ValueError(rotary(name))
-    images = config.get('pretrained_cfg') or config
+    images = _mapping(config.get('pretrained_cfg')) or config
     size = images.get('input_size')
     return Claims(
         num_heads=config.get('num_heads'),
@@ -167,6 +192,8 @@ def _pair(size: Any) -> tuple[int, int] | None:
 
 
 def _triple(values: Any, scale: float = 1.0) -> tuple[float, ...] | None:
-    if isinstance(values, Sequence) and len(values) == 3:
-        return tuple(round(float(value) * scale, 4) for value in values)
-    return None
+    if not isinstance(values, Sequence) or len(values) != 3:
+        return None
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        return None
+    return tuple(round(float(value) * scale, 4) for value in values)

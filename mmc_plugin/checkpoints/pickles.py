@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import pickle
 import re
 from collections import OrderedDict
@@ -185,7 +186,9 @@ def _check_tensor(
         raise ValueError('a tensor with a negative size')
     if 0 not in size:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride))
-        if (last + 1) * element > storage.total_bytes:
+        # The second: whoever makes a copy of it takes memory for each element, however many lie
+        # at the same place.
+        if max(last + 1, math.prod(size)) * element > storage.total_bytes:
             raise ValueError('a tensor larger than its storage')
     return _Inert()
 

@@ -35,14 +35,22 @@ def decode_segmentation(segmentation: list | dict, height: int, width: int) -> n
         encoded = [each for each in segmentation if isinstance(each, list) and len(each) >= 6]
         if not encoded:
             raise UnusableMasksError('it has no polygon of at least three corners')
+        # pycocotools never returns from a corner that is NaN, and walks all the way to a far one.
+        if not all(_near(corner, 10 * max(height, width)) for each in encoded for corner in each):
+            raise UnusableMasksError('its polygon has a corner that is no number or lies far '
+                                     'outside the image')
     elif isinstance(segmentation, dict) and {'size', 'counts'} <= set(segmentation):
-        if list(segmentation['size']) != [height, width]:
+        if segmentation['size'] != [height, width]:
             raise UnusableMasksError(f'its mask has the size {segmentation["size"]}, the image '
                                      f'{[height, width]}')
         encoded = segmentation
-        if isinstance(encoded['counts'], list) and sum(encoded['counts']) != height * width:
-            raise UnusableMasksError(f'its run lengths make {sum(encoded["counts"])} pixels of '
-                                     f'{height * width}')
+        counts = encoded['counts']
+        if isinstance(counts, list):
+            if not all(isinstance(each, int) and each >= 0 for each in counts):
+                raise UnusableMasksError('its run lengths are no numbers of pixels')
+            if sum(counts) != height * width:
+                raise UnusableMasksError(f'its run lengths make {sum(counts)} pixels of '
+                                         f'{height * width}')
     else:
         raise UnusableMasksError('its segmentation is neither polygons nor run lengths')
     try:
@@ -56,6 +64,10 @@ def decode_segmentation(segmentation: list | dict, height: int, width: int) -> n
     except Exception as error:
         # Foreign content meets C code here, which says ValueError, TypeError or Exception itself.
         raise UnusableMasksError(f'its mask cannot be decoded ({error})') from error
+
+
+def _near(corner: object, limit: int) -> bool:
+    return isinstance(corner, int | float) and abs(corner) <= limit  # False for NaN
 
 
 @DATASETS.register_module()
@@ -146,6 +158,12 @@ class CocoPrompts(PromptDataset):
         return collect_targets(found, ignore, left_out)
 
 
+_FIELDS = dict(
+    images=dict(id=int, file_name=str, height=int, width=int),
+    annotations=dict(image_id=int, category_id=int),
+    categories=dict(id=int, name=str))
+
+
 def _read(path: str) -> dict:
     try:
         with open(path, encoding='utf-8') as file:
@@ -160,4 +178,11 @@ def _read(path: str) -> dict:
     if missing:
         raise ValueError(f"The annotations {path!r} are not in COCO's format: they have no "
                          f'{" and no ".join(missing)}.')
+    for part, fields in _FIELDS.items():
+        for number, each in enumerate(content[part]):
+            wrong = [name for name, kind in fields.items()
+                     if not isinstance(each, dict) or not isinstance(each.get(name), kind)]
+            if wrong:
+                raise ValueError(f"The annotations {path!r} are not in COCO's format: number "
+                                 f'{number} of {part!r} has no usable {" and no ".join(wrong)}.')
     return content

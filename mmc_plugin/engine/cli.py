@@ -147,8 +147,12 @@ def _checkpoints(cfg: Config) -> Iterator[str]:
     while parts:
         part = parts.pop()
         if isinstance(part, dict):
-            if part.get('type') == 'Pretrained' and isinstance(part.get('checkpoint'), str):
-                yield part['checkpoint']
+            kind = part.get('type')
+            name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+            initialised = name.rpartition('.')[2] in ('Pretrained', 'PretrainedInit')
+            for key in ('checkpoint', 'pretrained') if initialised else ('pretrained',):
+                if isinstance(part.get(key), str):
+                    yield part[key]
             parts += part.values()
         elif isinstance(part, list | tuple):
             parts += part

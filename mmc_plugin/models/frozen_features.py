@@ -100,6 +100,9 @@ class FrozenFeatures(BaseModel):
         source = getattr(backbone, 'source', None)
         for name, given, default in (('mean', mean, MEAN), ('std', std, STD)):
             values = given or getattr(source, name, None) or default
+            if len(values) != 3 or (name == 'std' and min(values) <= 0):
+                raise ValueError(f'{name} must be three numbers for red, green and blue'
+                                 f'{", above 0" if name == "std" else ""}, got {values}.')
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> FrozenFeatures:

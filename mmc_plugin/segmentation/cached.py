@@ -32,13 +32,16 @@ class CachedEncoderDecoder(EncoderDecoder):
         **kwargs: Of ``EncoderDecoder``.
 
     Raises:
-        ValueError: If the backbone is not frozen, or the test slides a window.
+        ValueError: If the backbone is not frozen, the test slides a window, or there is a neck or
+            an auxiliary head.
     """
 
     def __init__(self, *, cache_dir: str, **kwargs) -> None:
         super().__init__(**kwargs)
         if any(p.requires_grad for p in self.backbone.parameters()):
             raise ValueError('CachedEncoderDecoder needs a frozen backbone: set frozen=True in it')
+        if self.with_neck or self.with_auxiliary_head:
+            raise ValueError('CachedEncoderDecoder has no place for a neck or an auxiliary head')
         if self.test_cfg.get('mode', 'whole') != 'whole':
             raise ValueError("CachedEncoderDecoder needs model.test_cfg.mode='whole'")
         self.cache_dir = Path(cache_dir)

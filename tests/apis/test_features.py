@@ -37,6 +37,14 @@ def test_every_way_to_give_an_image_gives_the_same_pixels(pixels, tmp_path):
     assert to_pixels(pixels[:, ::-1]).shape == (3, 20, 31)  # no negative strides in torch
 
 
+def test_deep_pixels_are_scaled_and_those_of_unknown_range_refused(pixels):
+    grey = pixels[..., 0]
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    assert np.array_equal(to_pixels(deep)[0], grey)
+    with pytest.raises(UnreadableImageError, match='whose range is unknown'):
+        to_pixels(Image.fromarray(grey.astype(np.float32) / 255))
+
+
 def test_images_are_turned_upright(pixels):
     exif = Image.Exif()
     exif[0x0112] = 6

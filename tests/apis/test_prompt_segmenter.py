@@ -123,6 +123,30 @@ def test_an_image_is_encoded_once(tmp_path):
     assert not PromptSegmenter(model, cache=0)._kept
 
 
+def test_images_with_the_same_numbers_and_other_colours_are_told_apart(segmenter):
+    """Palette, mode and orientation are part of a PIL image."""
+    grey = Image.fromarray(scene()[0][..., 0])
+    palette = grey.copy()
+    palette.putpalette(bytes(range(255, -1, -1)) * 3)
+    turned = grey.copy()
+    turned.getexif()[0x0112] = 6
+    maps = [segmenter.segment(each, (3, 3)).similarity for each in (grey, palette, turned)]
+    assert maps[2].shape == maps[0].shape[::-1]
+    for image, found in zip((grey, palette, turned), maps):
+        alone = PromptSegmenter(segmenter.model).segment(image, (3, 3)).similarity
+        assert np.array_equal(found, alone)
+
+
+def test_features_that_are_not_finite_are_refused():
+    model = FrozenFeatures(VIT, 32)
+    model.backbone.ln1.weight.fill_(float('nan'))
+    for threshold in (.3, 'otsu'):
+        with pytest.raises(ValueError, match='features of the image are not finite'):
+            PromptSegmenter(model).segment(scene()[0], (3, 3), threshold=threshold)
+    with pytest.raises(ValueError, match='std must be three numbers .* above 0'):
+        FrozenFeatures(VIT, 32, std=(1, 0, 1))
+
+
 def test_a_further_click_takes_milliseconds():
     """On an image of COCO's size, at the paper's size and grid."""
     segmenter = PromptSegmenter(FrozenFeatures(dict(type='PatchColour', patch_size=16)))
@@ -153,6 +177,7 @@ def test_extract_features_uses_the_model_and_its_size(segmenter):
     (dict(points=(3, 3), labels=[2]), 'Labels must be'),
     (dict(points=(3, 3), threshold=float('nan')), 'finite number or'),
     (dict(points=(3, 3), threshold='best'), 'finite number or'),
+    (dict(points=(3, 3), threshold=None), 'finite number or'),
     (dict(points=(3, 3), size=0), 'size must be a positive'),
     (dict(points=(3, 3), layer=4), 'Layers are counted'),
     (dict(points=(3, 3), stride=3), 'stride must divide'),

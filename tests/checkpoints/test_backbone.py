@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mmc_plugin.checkpoints import Checkpoint, read_backbone
 from mmc_plugin.models import PretrainedViT
@@ -240,3 +241,75 @@ def test_a_model_without_final_norm():
     state = {name: value for name, value in timm_names().items() if not name.startswith('norm.')}
     found = read_backbone({'model': state | {'fc_norm.weight': torch.ones(WIDTH)}})
     assert not found.settings['final_norm'] and found.dropped == ['model.fc_norm.weight']
+
+
+def with_config(form, state, config, folder):
+    """A file whose configuration is what its maker wanted it to be."""
+    path = folder / f'evil.{form}'
+    if form == 'safetensors':
+        save_file({name: value.clone() for name, value in state.items()}, path, dict(cfg=config))
+    else:
+        torch.save(dict(state_dict=state, meta=dict(cfg=config)), path)
+    return str(path)
+
+
+@pytest.mark.parametrize('form', ['safetensors', 'pth'])
+@pytest.mark.parametrize('name', ['os.system', 'subprocess.getoutput', 'torch.nn.GELU', 'SiLU'])
+def test_a_configuration_names_no_code(form, name, tmp_path):
+    """mmengine's registries import and call any name that they are given."""
+    marker = tmp_path / 'ran'
+    act = f"dict(type='{name}', command='touch {marker}', cmd='touch {marker}')"
+    config = f'model = dict(backbone=dict(layer_cfgs=dict(act_cfg={act})))'
+    path = with_config(form, timm_names(), config, tmp_path)
+    with pytest.raises(ValueError, match='activation is .*, which is not read'):
+        PretrainedViT(arch='auto', checkpoint=path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize('config, words', [
+    ("model = dict(backbone=dict(arch=dict(num_heads='2')))", "'2' attention heads"),
+    ("model = dict(backbone=dict(arch=dict(num_heads=-2)))", '-2 attention heads'),
+    ("model = dict(backbone=dict(norm_cfg=dict(eps='x')))", "eps of its norms is 'x'"),
+])
+def test_claims_of_the_wrong_kind_are_refused(config, words):
+    with pytest.raises(ValueError, match=words):
+        read_backbone(dict(state_dict=timm_names(), meta=dict(cfg=config)))
+
+
+@pytest.mark.parametrize('config', [
+    "model = dict(backbone=['a'])", "model = dict(backbone=dict(arch=['a'], norm_cfg='LN'))",
+    "model = 'MMC'", "data_preprocessor = dict(mean=['a', 2, 3], std=7)"])
+def test_claims_without_sense_are_passed_over(config):
+    weights = read_backbone(dict(state_dict=timm_names(), meta=dict(cfg=config)))
+    assert weights.settings['arch']['num_heads'] == 2 and weights.mean[0] == 123.675
+
+
+def test_names_and_shapes_that_claim_too_much_are_refused():
+    far = timm_names() | {'blocks.1000000000.norm1.weight': torch.zeros(WIDTH)}
+    with pytest.raises(ValueError, match='3 layers, counted up to 1000000000'):
+        read_backbone(far)
+    for value in (torch.zeros(1, 10, WIDTH).to_sparse(), torch.zeros(1, 10, WIDTH, device='meta')):
+        with pytest.raises(ValueError, match='without content or sparse'):
+            read_backbone(timm_names() | dict(pos_embed=value))
+    empty = {'patch_embed.proj.weight': torch.zeros(WIDTH, 3, 0, 0)}
+    with pytest.raises(ValueError, match='patches of 0×0'):
+        read_backbone(timm_names() | empty)
+
+
+def test_one_number_that_stands_for_many_is_refused(tmp_path):
+    pos_embed = torch.zeros(1, 1, 1).expand(1, 1 + 200_000**2, WIDTH)
+    torch.save(timm_names() | dict(pos_embed=pos_embed), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='is damaged'):
+        read_backbone(str(tmp_path / 'a.pth'))
+
+
+def test_an_explicit_architecture_is_compared_with_the_file(tmp_path):
+    config = "model = dict(backbone=dict(layer_cfgs=dict(act_cfg=dict(type='ReLU'))))"
+    path = with_config('pth', own_names(1.0), config, tmp_path)
+    arch = dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=2, feedforward_channels=2 * WIDTH)
+    settings = dict(arch=arch, img_size=24, patch_size=8, checkpoint=path)
+    with pytest.raises(ValueError, match=r"activation \{'type': 'ReLU'\} and the backbone"):
+        PretrainedViT(**settings).init_weights()
+    model = PretrainedViT(**settings, layer_cfgs=dict(act_cfg=dict(type='ReLU')))
+    model.init_weights()
+    assert bool((model.pos_embed == 1).all())

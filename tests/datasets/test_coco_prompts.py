@@ -86,7 +86,11 @@ def test_a_choice_of_categories_keeps_prompts(tmp_path):
     ([], 'no polygon'), ([[1, 2, 3, 4]], 'no polygon'), (None, 'neither polygons nor'),
     (dict(size=[W, H], counts=[H * W]), 'has the size'),
     (dict(size=[H, W], counts=[3, 4]), 'make 7 pixels'),
-    ([['a'] * 6], 'cannot be decoded')])
+    ([['a'] * 6], 'its polygon has a corner'), ([[1, 2, 1e9, 4, 5, 6]], 'its polygon has'),
+    ([[1, 2, float('nan'), 4, 5, 6]], 'its polygon has'),
+    ([[1, 2, float('inf'), 4, 5, 6]], 'its polygon has'),
+    (dict(size=None, counts=[3]), 'has the size'), (dict(size=[H, W], counts=['a']), 'run lengths'),
+    (dict(size=[H, W], counts=7), 'cannot be decoded')])
 def test_annotations_that_cannot_be_used_are_left_out_and_named(tmp_path, segmentation, words):
     with pytest.raises(UnusableMasksError, match=words):
         decode_segmentation(segmentation, H, W)
@@ -143,7 +147,11 @@ def test_wrong_places_and_keys_get_a_sentence(tmp_path):
             CocoPrompts(str(tmp_path), **keys)
     path = tmp_path / 'annotations' / 'instances_val2017.json'
     for text, words in (('{', 'no JSON'), ('[]', 'no images and no annotations'),
-                        ('{"images": [], "annotations": []}', 'have no categories')):
+                        ('{"images": [], "annotations": []}', 'have no categories'),
+                        ('{"images": [{"id": 1, "file_name": "a", "width": 3}], "annotations": [],'
+                         ' "categories": []}', "number 0 of 'images' has no usable height"),
+                        ('{"images": [], "annotations": [{"image_id": 1}], "categories": []}',
+                         "number 0 of 'annotations' has no usable category_id")):
         path.write_text(text)
         with pytest.raises(ValueError, match=words):
             CocoPrompts(str(tmp_path))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model.weight_init import PretrainedInit
 from torch.utils.data import DataLoader
 
 from mmc_plugin.datasets.transforms import GMMLMask
@@ -203,7 +204,12 @@ def test_checkpoints_that_would_run_code_are_refused(tmp_path):
     torch.save(dict(state_dict=dict(a=torch.ones(1)), meta={}), good)
     torch.save(dict(state_dict=dict(a=torch.ones(1)), meta=Harm(tmp_path / 'harm')), evil)
     part = lambda path: dict(backbones=[dict(init_cfg=dict(type='Pretrained', checkpoint=path))])
-    for key, make in (('load_from', str), ('model', part)):
+    kinds = ('mmengine.Pretrained', 'mmpretrain.PretrainedInit', PretrainedInit)
+    spelled = [
+        lambda path, kind=kind: dict(init_cfg=[dict(type=kind, checkpoint=path)]) for kind in kinds]
+    short = lambda path: dict(backbone=dict(pretrained=path))
+    models = [('model', make) for make in (part, short, *spelled)]
+    for key, make in (('load_from', str), *models):
         cli.check_checkpoints(Config({key: make(good)}), allow_pickle=False)
         with pytest.raises(ValueError, match=r'evil\.pth is not read: it holds (posix|nt)\.mkdir'):
             cli.check_checkpoints(Config({key: make(evil)}), allow_pickle=False)

@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 import mmc_plugin.segmentation  # noqa: F401  registers
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
+HEAD = dict(type='LinearHead', in_channels=[32, 32], num_classes=4, norm_cfg=dict(type='BN'))
 
 
 def build(kind, folder=None, mode='whole', **backbone):
@@ -22,8 +23,7 @@ def build(kind, folder=None, mode='whole', **backbone):
         backbone=dict(
             type='mmpretrain.PretrainedViT', arch=ARCH, img_size=32, patch_size=8,
             out_type='featmap', out_indices=(0, 2), **backbone),
-        decode_head=dict(
-            type='LinearHead', in_channels=[32, 32], num_classes=4, norm_cfg=dict(type='BN')),
+        decode_head=HEAD,
         test_cfg=dict(mode=mode, crop_size=(16, 16), stride=(8, 8)))
     if folder is not None:
         cfg['cache_dir'] = str(folder)
@@ -110,3 +110,10 @@ def test_what_cannot_be_cached_is_refused(tmp_path):
         build('CachedEncoderDecoder', tmp_path, frozen=False)
     with pytest.raises(ValueError, match="mode='whole'"):
         build('CachedEncoderDecoder', tmp_path, mode='slide')
+    model = dict(type='CachedEncoderDecoder', cache_dir=str(tmp_path))
+    with pytest.raises(ValueError, match='no place for a neck or an auxiliary head'):
+        MODELS.build(dict(
+            model, backbone=dict(
+                type='mmpretrain.PretrainedViT', arch=ARCH, img_size=32, patch_size=8,
+                out_type='featmap', out_indices=(0, 2)),
+            decode_head=HEAD, auxiliary_head=HEAD))

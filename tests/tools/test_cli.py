@@ -373,6 +373,14 @@ def test_code_in_a_checkpoint_runs_only_with_the_flag(config, trained, call, tmp
         assert 'epoch_1.pth is not read: it holds posix.mkdir, code that would run' in line
         assert '--allow-pickle' in line
         assert not (tmp_path / 'harm').exists()
+    # Nothing to resume, but a name for mmengine to follow.
+    other = tmp_path / 'other'
+    other.mkdir()
+    evil.rename(work_dir / 'renamed')
+    (other / 'last_checkpoint').write_text(str(work_dir / 'renamed'))
+    call('train.py', config, '--work-dir', other, '--cfg-options', 'resume=True')
+    assert not (tmp_path / 'harm').exists()
+    (work_dir / 'renamed').rename(evil)
     assert call('test.py', config, evil, '--allow-pickle').returncode == 0
     assert (tmp_path / 'harm').exists()
 

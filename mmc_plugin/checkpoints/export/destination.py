@@ -3,13 +3,17 @@ from __future__ import annotations
 
 import os
 import os.path as osp
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 # What a folder of Hugging Face holds, and nothing else that somebody could miss.
-_OF_EXPORTS = ('config.json', 'preprocessor_config.json', 'README.md')
+_OF_EXPORTS = re.compile(
+    r'config\.json|preprocessor_config\.json|README\.md|model(-\d{5}-of-\d{5})?\.safetensors|'
+    r'model\.safetensors\.index\.json'
+)
 
 
 def refuse_existing(path: str, force: bool, folder: bool = False) -> None:
@@ -36,7 +40,7 @@ def refuse_existing(path: str, force: bool, folder: bool = False) -> None:
         other = [
             name
             for name in sorted(os.listdir(path))
-            if name not in _OF_EXPORTS and not name.startswith('model')
+            if not _OF_EXPORTS.fullmatch(name) or not osp.isfile(osp.join(path, name))
         ]
         if other:
             raise FileExistsError(
@@ -64,8 +68,15 @@ def whole(path: str) -> Iterator[str]:
         yield osp.join(folder, name)
         beside = sorted(set(os.listdir(folder)) - {name})
         for each in [*beside, name]:
+            replaced = None
             if each == name and osp.isdir(path):  # else nothing can take the name of a folder
-                os.rename(path, osp.join(folder, f'{name}.replaced'))
-            os.replace(osp.join(folder, each), osp.join(parent, each))
+                replaced = osp.join(folder, f'{name}.replaced')
+                os.rename(path, replaced)
+            try:
+                os.replace(osp.join(folder, each), osp.join(parent, each))
+            except OSError:
+                if replaced is not None:
+                    os.rename(replaced, path)
+                raise
     finally:
         shutil.rmtree(folder)

@@ -40,7 +40,7 @@ class UnreadableImageError(RuntimeError):
         return f'cannot read the image {self.path!r}: {self.reason}'
 
 
-class _Broken(Exception):
+class UndecodableError(Exception):
     """Why bytes are not an image, before it is known which file they come from."""
 
 
@@ -88,10 +88,10 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
     flag = cv2.IMREAD_COLOR
     if pixels > max_pixels:
         if not complete:
-            raise _Broken('truncated: the end-of-image marker is missing')
+            raise UndecodableError('truncated: the end-of-image marker is missing')
         flag = next((f for s, f in _REDUCED if pixels <= max_pixels * s * s), None)
         if flag is None or not _one_pass(data, components, marker):
-            raise _Broken(_larger_than(max_pixels))
+            raise UndecodableError(_larger_than(max_pixels))
     elif not complete:
         # OpenCV may give nothing for a cut file or fill it up with grey, depending on its version.
         # Pillow tells a cut file from a whole one with something after its end, at the price of a
@@ -115,35 +115,50 @@ def _open_with_pillow(data: bytes, max_pixels: int) -> Image.Image:
             warnings.simplefilter('ignore')
             image = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
             if image.width * image.height > max_pixels:
-                raise _Broken(_larger_than(max_pixels))
+                raise UndecodableError(_larger_than(max_pixels))
             image.load()
             return ImageOps.exif_transpose(image)
-    except (_Broken, MemoryError):
+    except (UndecodableError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise _Broken('not an image in a known format, or its header is damaged') from error
+        raise UndecodableError(
+            'not an image in a known format, or its header is damaged') from error
     except Image.DecompressionBombError as error:
-        raise _Broken(f'larger than Pillow accepts ({error})') from error
+        raise UndecodableError(f'larger than Pillow accepts ({error})') from error
     except Exception as error:
         # Decoders meet foreign bytes here: besides OSError, Pillow lets through SyntaxError,
         # ValueError, struct.error, IndexError and more. All of them mean a broken file.
-        raise _Broken(f'truncated or damaged ({error or type(error).__name__})') from error
+        raise UndecodableError(f'truncated or damaged ({error or type(error).__name__})') from error
 
 
 def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
-    image = _open_with_pillow(data, max_pixels)
+    return pillow_to_bgr(_open_with_pillow(data, max_pixels))
+
+
+def pillow_to_bgr(image: Image.Image) -> np.ndarray:
+    """Pixels of an image of any mode.
+
+    Args:
+        image (Image): Of Pillow.
+
+    Returns:
+        np.ndarray: uint8 BGR (H, W, 3).
+
+    Raises:
+        UndecodableError: If its mode has no clear meaning as colours.
+    """
     if image.mode == 'F':
-        raise _Broken('floating-point pixels, whose range is unknown')
+        raise UndecodableError('floating-point pixels, whose range is unknown')
     if image.mode.startswith('I'):
         # Pillow's own conversion clips 16 bits to 255; keep the upper byte instead, as libpng does.
         grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 0xFFFF:
-            raise _Broken('grey values outside 0 … 65535')
+            raise UndecodableError('grey values outside 0 … 65535')
         return cv2.cvtColor((grey >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
     try:
         image = image.convert('RGB')
     except ValueError as error:
-        raise _Broken(f'no conversion from mode {image.mode} to RGB') from error
+        raise UndecodableError(f'no conversion from mode {image.mode} to RGB') from error
     return cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
 
 
@@ -158,10 +173,10 @@ def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
         uint8 array (H, W, 3), BGR, upright.
 
     Raises:
-        _Broken: The content cannot be used; the message says why.
+        UndecodableError: The content cannot be used; the message says why.
     """
     if not data:
-        raise _Broken('the file is empty (zero bytes)')
+        raise UndecodableError('the file is empty (zero bytes)')
     image = _decode_jpeg(data, max_pixels) if data.startswith(_START) else None
     return _decode_with_pillow(data, max_pixels) if image is None else image
 
@@ -200,7 +215,7 @@ class LoadImage(BaseTransform):
             image = decode_image(data, self.max_pixels)
         except OSError as error:
             raise UnreadableImageError(path, error.strerror or str(error)) from error
-        except _Broken as error:
+        except UndecodableError as error:
             raise UnreadableImageError(path, str(error)) from error
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]

@@ -1,12 +1,14 @@
 """A vision transformer with weights from a checkpoint of any known format."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 from torch import Tensor
@@ -90,6 +92,9 @@ class PretrainedViT(VisionTransformer):
             **kwargs,
         )
         self.source: BackboneWeights | None = None  # what load() took over, without its tensors
+        layers = kwargs.get('layer_cfgs') or {}
+        layers = layers if isinstance(layers, dict) else layers[0]
+        self._activation = dict(layers.get('act_cfg', dict(type='GELU')))
         self.checkpoint = checkpoint
         self.which = which
         self.allow_pickle = allow_pickle
@@ -141,8 +146,30 @@ class PretrainedViT(VisionTransformer):
             raise ValueError(
                 f'The backbone does not fit the checkpoint, {weights}. Weights {"; ".join(wrong)}.'
             )
+        self._compare(weights.settings)
         self.load_state_dict(state, assign=self.pos_embed.is_meta)
         self.source = weights.without_weights()
+
+    def _compare(self, settings: dict) -> None:
+        """Refuse or mention what the shapes of the weights do not tell."""
+        activation = settings['layer_cfgs'].get('act_cfg', dict(type='GELU'))
+        if 'ffn_type' not in settings['layer_cfgs'] and self._activation != activation:
+            raise ValueError(
+                f'The checkpoint has the activation {activation} and the backbone '
+                f'{self._activation}: set layer_cfgs=dict(act_cfg={activation}).'
+            )
+        pairs = dict(
+            norm_cfg=(settings['norm_cfg']['eps'], self.layers[0].ln1.eps),
+            pos_antialias=(settings.get('pos_antialias', False), self.pos_antialias),
+        )
+        for name, (told, own) in pairs.items():
+            if told != own:
+                print_log(
+                    f'The checkpoint was trained with {told} in {name} and runs with {own}: '
+                    'features differ slightly from those of its own code.',
+                    logger='current',
+                    level=logging.WARNING,
+                )
 
     def train(self, mode: bool = True) -> PretrainedViT:
         """Set the training mode; a frozen model stays in evaluation mode."""
