@@ -18,6 +18,10 @@ from mmengine.logging import print_log
 LAST_CHECKPOINT = 'last_checkpoint'
 TEMPORARY = '.tmp'
 _NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
+# What reading arbitrary bytes ends in.
+_OF_JUNK = (
+    pickle.UnpicklingError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError,
+    RuntimeError, MemoryError)
 _NEEDED = ('meta', 'state_dict', 'optimizer')
 
 
@@ -157,7 +161,7 @@ def inspect_checkpoint(path: str) -> dict:
         size = osp.getsize(path)
         reason = 'it is empty' if size == 0 else f'it is cut short or no checkpoint ({error})'
         raise BrokenCheckpointError(reason) from None
-    except (pickle.UnpicklingError, AttributeError, TypeError, ValueError, KeyError) as error:
+    except _OF_JUNK as error:
         if isinstance(error, BrokenCheckpointError):
             raise
         raise BrokenCheckpointError(f'its outline cannot be read ({error})') from None
