@@ -1,9 +1,7 @@
 """Unpacks archives that hold one checkpoint, and nothing outside a temporary folder."""
 from __future__ import annotations
 
-import bz2
 import gzip
-import lzma
 import os
 import os.path as osp
 import shutil
@@ -26,7 +24,7 @@ _DESCRIPTIONS = ('config.json', 'preprocessor_config.json', '.index.json')
 # Weights hardly compress at all; what grows more than this was made to.
 _MOST_GROWTH = 100
 _BROKEN = (
-    EOFError, NotImplementedError, gzip.BadGzipFile, lzma.LZMAError, tarfile.TarError,
+    EOFError, NotImplementedError, gzip.BadGzipFile, tarfile.TarError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
@@ -207,13 +205,10 @@ def _open(path: str) -> Iterator[Any]:
                 yield _Tar(path, archive)
 
 
-_COMPRESSED = {b'\x1f\x8b': gzip.open, b'BZ': bz2.open, b'\xfd7': lzma.open}
-
-
 def _decompressed(path: str) -> IO[bytes]:
     with open(path, 'rb') as file:
-        start = file.read(2)
-    return _COMPRESSED.get(start, open)(path, 'rb')
+        compressed = file.read(2) == b'\x1f\x8b'
+    return (gzip.open if compressed else open)(path, 'rb')
 
 
 class _Limited:

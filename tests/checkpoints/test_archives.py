@@ -1,9 +1,11 @@
 """Archives: one checkpoint is read, and nothing is written outside a temporary folder."""
 
+import gzip
 import io
 import json
 import tarfile
 import tempfile
+import tracemalloc
 import zipfile
 from collections import namedtuple
 
@@ -104,6 +106,22 @@ def test_links_and_passwords_in_a_zip_are_refused(tmp_path):
     pack(path, [(entry, b'/etc/passwd')])
     with pytest.raises(ValueError, match='is a link or a device'):
         read_checkpoint(path)
+
+
+def test_headers_that_grow_without_bound_are_refused(tmp_path):
+    """tarfile reads a header in one piece, before a member can be looked at."""
+    entry = tarfile.TarInfo('a.pth')
+    entry.size, entry.pax_headers = 4, dict(comment='x' * (40 << 20))
+    header = entry.tobuf(tarfile.PAX_FORMAT)
+    with gzip.open(tmp_path / 'a.tar.gz', 'wb') as file:
+        file.write(header + bytes(1024))
+    del header, entry
+    tracemalloc.start()
+    with pytest.raises(ValueError, match='it would grow more than 100 times'):
+        read_checkpoint(tmp_path / 'a.tar.gz')
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 << 20
 
 
 @pytest.mark.parametrize('kind', ['a.tar.gz', 'a.zip'])
