@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmc_plugin.models.backbones import PretrainedViT
 
@@ -122,6 +123,13 @@ def plain_configs():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Config, 'pretty_text', property(text))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    """Names are looked for in mmsegmentation, whatever ran before in this process."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
         yield
 
 
