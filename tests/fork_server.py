@@ -13,6 +13,7 @@ A job: ``arguments`` (of ``tools/train.py``), ``log`` (file for what the run pri
   which checkpoints have the odd numbers and ``last_checkpoint`` has the even ones;
 - ``['before removal', n]``: before the n-th old checkpoint is removed.
 """
+
 import json
 import os
 import os.path as osp

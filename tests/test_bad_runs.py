@@ -1,4 +1,5 @@
 """What a user can do wrong, or a machine, ends a training in one sentence and exit code 2."""
+
 from __future__ import annotations
 
 import os

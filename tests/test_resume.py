@@ -1,4 +1,5 @@
 """A run killed at any instant, and resumed, has the losses of a run that was never killed."""
+
 from __future__ import annotations
 
 import json
@@ -47,8 +48,12 @@ class ForkServer:
         script = osp.join(osp.dirname(osp.abspath(__file__)), 'fork_server.py')
         environment = dict(os.environ, PYTHONPATH=ROOT)
         self.process = subprocess.Popen(
-            [sys.executable, '-W', 'ignore', script], env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [sys.executable, '-W', 'ignore', script],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         while self._line() != 'ready':  # hosts may print while they are imported
             pass
 

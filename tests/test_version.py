@@ -18,7 +18,7 @@ def test_an_old_host_is_named_with_what_it_needs(monkeypatch):
 
 def test_a_missing_host_is_named_with_the_way_out(monkeypatch):
     monkeypatch.setitem(version.FLOORS, 'no_such_host', '1.0')
-    with pytest.raises(ImportError, match=r"no_such_host ≥ 1.0.*mmc-plugin\[pretrain\]"):
+    with pytest.raises(ImportError, match=r'no_such_host ≥ 1.0.*mmc-plugin\[pretrain\]'):
         version.check_hosts()
 
 

@@ -4,6 +4,7 @@
 ``python tools/quickstart.py IMAGE_DIR`` on a folder of yours. An interrupted run goes on when the
 command is given again; after a finished one its folder is renamed and a new run starts.
 """
+
 import argparse
 import json
 import os
@@ -31,25 +32,42 @@ from mmc_plugin.visualization.curves import training_curves
 from mmc_plugin.visualization.run_log import read_scalars, series
 
 PHOTOGRAPHS = {
-    'skimage': ('data', ('astronaut.png', 'chelsea.png', 'coffee.png', 'hubble_deep_field.jpg',
-                         'ihc.png', 'motorcycle_left.png', 'retina.jpg', 'rocket.jpg')),
+    'skimage': (
+        'data',
+        (
+            'astronaut.png',
+            'chelsea.png',
+            'coffee.png',
+            'hubble_deep_field.jpg',
+            'ihc.png',
+            'motorcycle_left.png',
+            'retina.jpg',
+            'rocket.jpg',
+        ),
+    ),
     'sklearn': ('datasets/images', ('china.jpg', 'flower.jpg')),
 }
 # What to click on in the photographs: (x, y) in the square that is cut from the centre.
-CLICKS = {'chelsea.png': (.55, .35), 'coffee.png': (.42, .38), 'flower.jpg': (.5, .5)}
+CLICKS = {'chelsea.png': (0.55, 0.35), 'coffee.png': (0.42, 0.38), 'flower.jpg': (0.5, 0.5)}
 SIMILARITY_SIZE = 256  # pixels
 STATE = 'quickstart.json'
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('image_dir', nargs='?', help='folder of images: any nesting, no labels')
     parser.add_argument('--config', default='mmc/quickstart.py')
     parser.add_argument('--work-dir', default='work_dirs/quickstart')
     parser.add_argument('--minutes', type=float, default=5, help='time limit of the training')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config',
+    )
     return parser.parse_args(argv)
 
 
@@ -63,7 +81,8 @@ def copy_photographs(folder: Path) -> None:
             if source is None or not source.is_file():
                 raise FileNotFoundError(
                     f'the photograph {name} of the package {package} is not installed: run "pip '
-                    'install scikit-image scikit-learn", or name a folder of images')
+                    'install scikit-image scikit-learn", or name a folder of images'
+                )
             shutil.copyfile(source, folder / name)
 
 
@@ -111,36 +130,49 @@ def build_config(args: argparse.Namespace, images: Path) -> tuple[Config, ImageT
         clicks = {str(images / name): point for name, point in CLICKS.items()}
     else:
         paths = [data.get_data_info(i)['img_path'] for i in range(len(data))]
-        clicks = {path: (.5, .5) for path in readable_images(paths, 3)}
-    cfg.custom_hooks.append(dict(
-        type='SimilarityPanelHook', images=list(clicks), points=list(clicks.values()),
-        size=SIMILARITY_SIZE))
+        clicks = {path: (0.5, 0.5) for path in readable_images(paths, 3)}
+    cfg.custom_hooks.append(
+        dict(
+            type='SimilarityPanelHook',
+            images=list(clicks),
+            points=list(clicks.values()),
+            size=SIMILARITY_SIZE,
+        )
+    )
     # At each epoch, as any epoch may be the last.
     cfg.default_hooks.checkpoint.interval = 1
     cfg.default_hooks.time_limit = dict(type='TimeLimitHook', seconds=60 * args.minutes)
     return cfg, data
 
 
-def facts(runner: Runner, data: ImageTree, records: list[dict], seconds: float
-          ) -> list[tuple[str, str]]:
+def facts(
+    runner: Runner, data: ImageTree, records: list[dict], seconds: float
+) -> list[tuple[str, str]]:
     """How the run went, in words."""
     device = next(runner.model.parameters()).device
-    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else \
-        f'CPU, {cli.available_cpus()} cores'
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == 'cuda'
+        else f'CPU, {cli.available_cpus()} cores'
+    )
     parameters = sum(each.numel() for each in runner.model.backbone.parameters())
     _, rates = series(records, 'images_per_second')
     rows = [
         ('Images', f'{len(data)} in {data.data_root}'),
-        ('Model', f'ViT with {parameters / 1e6:.1f} million weights, '
-                  f'{runner.model.backbone.img_size[0]}² pixels, patches of '
-                  f'{runner.model.patch_size}²'),
+        (
+            'Model',
+            f'ViT with {parameters / 1e6:.1f} million weights, '
+            f'{runner.model.backbone.img_size[0]}² pixels, patches of '
+            f'{runner.model.patch_size}²',
+        ),
         ('Device', name),
         ('Training', f'{runner.epoch} epochs, {runner.iter} iterations in {seconds:.0f} s'),
     ]
     if rates:
         rows.append(('Speed', f'{median(rates):.0f} images/s (median)'))
-    for key, words in dict(loss_rec='Reconstruction loss', loss_patch='Patch loss',
-                           loss_cls='Class token loss').items():
+    for key, words in dict(
+        loss_rec='Reconstruction loss', loss_patch='Patch loss', loss_cls='Class token loss'
+    ).items():
         _, values = series(records, key)
         if values:
             rows.append((words, f'{values[0]:.3f} at first, {values[-1]:.3f} at last'))
@@ -160,15 +192,20 @@ def next_steps(cfg: Config, checkpoint: str) -> list[tuple[str, str]]:
         f'    patch_size={cfg.model.backbone.patch_size},\n'
         "    init_cfg=dict(\n        type='Pretrained',\n"
         f'        checkpoint={checkpoint!r},\n'
-        "        prefix='teacher.backbone.'))")
+        "        prefix='teacher.backbone.'))"
+    )
     return [
-        ('Train a ViT-S/16 on a folder of your own',
-         'python tools/train.py configs/mmc/vits_folder.py --cfg-options '
-         'train_dataloader.dataset.data_root=IMAGE_DIR'),
-        ('Go on with this run for twice as many epochs, up to an hour',
-         f'python tools/train.py {config} --work-dir {work_dir} --resume --cfg-options '
-         f'train_cfg.max_epochs={2 * cfg.train_cfg.max_epochs} '
-         'default_hooks.time_limit.seconds=3600'),
+        (
+            'Train a ViT-S/16 on a folder of your own',
+            'python tools/train.py configs/mmc/vits_folder.py --cfg-options '
+            'train_dataloader.dataset.data_root=IMAGE_DIR',
+        ),
+        (
+            'Go on with this run for twice as many epochs, up to an hour',
+            f'python tools/train.py {config} --work-dir {work_dir} --resume --cfg-options '
+            f'train_cfg.max_epochs={2 * cfg.train_cfg.max_epochs} '
+            'default_hooks.time_limit.seconds=3600',
+        ),
         ('Watch a run in TensorBoard', f'tensorboard --logdir {work_dir}'),
         ('Use the backbone in a config of mmpretrain', backbone),
     ]
@@ -180,22 +217,32 @@ def write_pictures(work_dir: Path, records: list[dict]) -> dict[str, tuple[str, 
     Returns:
         dict: Heading → (file name, words about it).
     """
-    cv2.imwrite(str(work_dir / 'curves.png'),
-                training_curves({work_dir.name: records})[..., ::-1])
-    pictures = {'Losses': ('curves.png', 'The three losses apart, the learning rate, and how much '
-                           'of the feature space the features fill.')}
-    panels = sorted((work_dir / 'vis').glob('reconstruction_epoch_*.png'),
-                    key=lambda path: int(path.stem.rsplit('_', 1)[1]))
+    cv2.imwrite(str(work_dir / 'curves.png'), training_curves({work_dir.name: records})[..., ::-1])
+    pictures = {
+        'Losses': (
+            'curves.png',
+            'The three losses apart, the learning rate, and how much '
+            'of the feature space the features fill.',
+        )
+    }
+    panels = sorted(
+        (work_dir / 'vis').glob('reconstruction_epoch_*.png'),
+        key=lambda path: int(path.stem.rsplit('_', 1)[1]),
+    )
     if panels:
         shutil.copyfile(panels[-1], work_dir / 'reconstruction.png')
         pictures['Reconstruction'] = (
-            'reconstruction.png', 'Parts of each image are replaced by noise or by another image; '
+            'reconstruction.png',
+            'Parts of each image are replaced by noise or by another image; '
             'the student has to fill them in from what is left. A run of minutes gets to colours, '
-            'not to shapes.')
+            'not to shapes.',
+        )
     shutil.copyfile(work_dir / 'vis' / 'similarity.png', work_dir / 'similarity.png')
     pictures['Click similarity'] = (
-        'similarity.png', 'The circle is the clicked patch. The colour shows the cosine of every '
-        "other patch's feature to it, in the teacher before and after training.")
+        'similarity.png',
+        'The circle is the clicked patch. The colour shows the cosine of every '
+        "other patch's feature to it, in the teacher before and after training.",
+    )
     return pictures
 
 
@@ -211,8 +258,10 @@ def main(argv: list[str] | None = None) -> None:
             cfg, data = build_config(args, images)
         else:
             if images.is_relative_to(work_dir.resolve()):
-                raise ValueError(f'the images in {images} lie in the work dir, which is renamed '
-                                 'after a run: name another one with --work-dir')
+                raise ValueError(
+                    f'the images in {images} lie in the work dir, which is renamed '
+                    'after a run: name another one with --work-dir'
+                )
             # First: a folder that cannot be used shall not move an earlier run away.
             cfg, data = build_config(args, images)
             resume = make_room(work_dir, image_dir)
@@ -235,15 +284,25 @@ def main(argv: list[str] | None = None) -> None:
         rows += [('Config', args.config), ('Checkpoint', checkpoint)]
         index = work_dir / 'index.html'
         page.write_page(
-            str(index), 'MMC quickstart',
-            page.paragraph('A small vision transformer was pretrained with masked momentum '
-                           'contrastive learning (MMC, arXiv 2308.11448). This is what it learned '
-                           'in a few minutes, without a label.'),
-            [('How the run went', page.table(rows)),
-             *((heading, page.paragraph(words) + page.picture(name, words))
-               for heading, (name, words) in pictures.items()),
-             ('What next', ''.join(page.paragraph(words) + page.command(text)
-                                   for words, text in steps))])
+            str(index),
+            'MMC quickstart',
+            page.paragraph(
+                'A small vision transformer was pretrained with masked momentum '
+                'contrastive learning (MMC, arXiv 2308.11448). This is what it learned '
+                'in a few minutes, without a label.'
+            ),
+            [
+                ('How the run went', page.table(rows)),
+                *(
+                    (heading, page.paragraph(words) + page.picture(name, words))
+                    for heading, (name, words) in pictures.items()
+                ),
+                (
+                    'What next',
+                    ''.join(page.paragraph(words) + page.command(text) for words, text in steps),
+                ),
+            ],
+        )
 
     cli.say('\nDone. Look at')
     for path in [index, *(work_dir / name for name, _ in pictures.values()), checkpoint]:

@@ -5,7 +5,11 @@ checkpoint_key = None
 model = dict(
     seed=0,
     backbone=dict(
-        _delete_=True, type='PretrainedViT', arch='deit-small', img_size=224, patch_size=16,
+        _delete_=True,
+        type='PretrainedViT',
+        arch='deit-small',
+        img_size=224,
+        patch_size=16,
         out_type='raw',
     ),
 )

@@ -1,4 +1,5 @@
 """What a notebook calls."""
+
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
 from .prompt_segmenter import PromptSegmenter, Segment

@@ -1,4 +1,5 @@
 """Features of photographs, as a notebook asks for them."""
+
 from __future__ import annotations
 
 import os
@@ -58,16 +59,20 @@ def to_pixels(image: Photograph) -> Tensor:
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, 2)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            raise ValueError('An image array must be uint8 of shape (H, W, 3), RGB, or (H, W), '
-                             f'got {image.dtype} of shape {image.shape}.')
+            raise ValueError(
+                'An image array must be uint8 of shape (H, W, 3), RGB, or (H, W), '
+                f'got {image.dtype} of shape {image.shape}.'
+            )
     else:
-        raise ValueError('An image must be a path, bytes, a PIL image or an array, got '
-                         f'{type(image).__name__}.')
+        raise ValueError(
+            f'An image must be a path, bytes, a PIL image or an array, got {type(image).__name__}.'
+        )
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def frozen_features(source: str | os.PathLike | nn.Module, device: str | torch.device = 'cpu',
-                    **settings: Any) -> FrozenFeatures:
+def frozen_features(
+    source: str | os.PathLike | nn.Module, device: str | torch.device = 'cpu', **settings: Any
+) -> FrozenFeatures:
     """A model of features from a checkpoint, a backbone or a pretrained model.
 
     Args:
@@ -97,10 +102,14 @@ def frozen_features(source: str | os.PathLike | nn.Module, device: str | torch.d
     return FrozenFeatures(backbone, **settings).to(device)
 
 
-def extract_features(source: str | os.PathLike | nn.Module,
-                     images: Photograph | Sequence[Photograph], layers: Sequence[int] = (-1, ),
-                     size: int = 480, device: str | torch.device = 'cpu', fit: str = 'stretch'
-                     ) -> tuple[Tensor, Tensor]:
+def extract_features(
+    source: str | os.PathLike | nn.Module,
+    images: Photograph | Sequence[Photograph],
+    layers: Sequence[int] = (-1,),
+    size: int = 480,
+    device: str | torch.device = 'cpu',
+    fit: str = 'stretch',
+) -> tuple[Tensor, Tensor]:
     """Class and patch tokens of photographs.
 
     For many calls give a model, so that a checkpoint is read once:
@@ -123,8 +132,9 @@ def extract_features(source: str | os.PathLike | nn.Module,
     Raises:
         ValueError: If there is no such layer or no image.
     """
-    model = frozen_features(source, device, **({} if isinstance(source, FrozenFeatures)
-                                               else dict(fit=fit)))
+    model = frozen_features(
+        source, device, **({} if isinstance(source, FrozenFeatures) else dict(fit=fit))
+    )
     images = list(images) if isinstance(images, list | tuple) else [images]
     if not images:
         raise ValueError('There is no image to extract features of.')

@@ -1,4 +1,5 @@
 """Any known checkpoint → a vision transformer that is ready to use."""
+
 from __future__ import annotations
 
 import os
@@ -53,9 +54,7 @@ def load_backbone(
     if img_size is not None:
         settings['img_size'] = img_size
     with torch.device('meta'):  # no memory is taken and nothing drawn for what is replaced
-        model = PretrainedViT(
-            **settings, frozen=frozen, out_type=out_type, out_indices=out_indices
-        )
+        model = PretrainedViT(**settings, frozen=frozen, out_type=out_type, out_indices=out_indices)
     model.load(weights)
     print_log(f'Loaded {weights}.', logger='current')
     return model.to(device).eval()

@@ -1,4 +1,5 @@
 """One click, one object."""
+
 from __future__ import annotations
 
 import hashlib
@@ -53,18 +54,29 @@ class PromptSegmenter:
             model that is one already.
     """
 
-    def __init__(self, checkpoint_or_model: str | os.PathLike | nn.Module,
-                 device: str | torch.device = 'cpu', cache: int = 16, **settings: Any) -> None:
+    def __init__(
+        self,
+        checkpoint_or_model: str | os.PathLike | nn.Module,
+        device: str | torch.device = 'cpu',
+        cache: int = 16,
+        **settings: Any,
+    ) -> None:
         if cache < 0:
             raise ValueError(f'cache must be a number of images from 0, got {cache}.')
         self.model = frozen_features(checkpoint_or_model, device, **settings)
         self.cache = cache
         self._kept: OrderedDict[tuple, _Encoded] = OrderedDict()
 
-    def segment(self, image: Photograph | Sequence[Photograph], points: Sequence,
-                labels: Sequence | None = None, threshold: float | str = .3,
-                size: int | None = None, layer: int | None = None, stride: int | None = None
-                ) -> Segment | list[Segment]:
+    def segment(
+        self,
+        image: Photograph | Sequence[Photograph],
+        points: Sequence,
+        labels: Sequence | None = None,
+        threshold: float | str = 0.3,
+        size: int | None = None,
+        layer: int | None = None,
+        stride: int | None = None,
+    ) -> Segment | list[Segment]:
         """Segment what was clicked on.
 
         A pixel is selected if its cosine to one of the positive points is above the threshold and
@@ -100,17 +112,24 @@ class PromptSegmenter:
         points = list(points) if several else [points]
         labels = [None] * len(images) if labels is None else list(labels) if several else [labels]
         if not len(images) == len(points) == len(labels):
-            raise ValueError(f'{len(images)} images need as many lists of points and labels, got '
-                             f'{len(points)} and {len(labels)}.')
+            raise ValueError(
+                f'{len(images)} images need as many lists of points and labels, got '
+                f'{len(points)} and {len(labels)}.'
+            )
         clicks = [_clicks(*each) for each in zip(points, labels, strict=True)]
         encoded = self._encode(images, size, layer, stride)
-        found = [self._select(each, *click, threshold)
-                 for each, click in zip(encoded, clicks, strict=True)]
+        found = [
+            self._select(each, *click, threshold)
+            for each, click in zip(encoded, clicks, strict=True)
+        ]
         return found if several else found[0]
 
-    def extract_features(self, images: Photograph | Sequence[Photograph],
-                         layers: Sequence[int] = (-1, ), size: int | None = None
-                         ) -> tuple[Tensor, Tensor]:
+    def extract_features(
+        self,
+        images: Photograph | Sequence[Photograph],
+        layers: Sequence[int] = (-1,),
+        size: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Class and patch tokens, see :func:`mmc_plugin.apis.features.extract_features`.
 
         Returns:
@@ -119,8 +138,9 @@ class PromptSegmenter:
         size = self.model.size if size is None else size
         return extract_features(self.model, images, layers, size, self.model.mean.device)
 
-    def _encode(self, images: list[Photograph], size: int | None, layer: int | None,
-                stride: int | None) -> list[_Encoded]:
+    def _encode(
+        self, images: list[Photograph], size: int | None, layer: int | None, stride: int | None
+    ) -> list[_Encoded]:
         """Tokens of images; those that are not kept are encoded in one batch."""
         size = self.model.canvas(size)
         layer = self.model.layer if layer is None else layer
@@ -132,8 +152,9 @@ class PromptSegmenter:
             pixels = [to_pixels(image) for image in new.values()]
             grids = self.model.grid(self.model.prepare(pixels, size), layer, stride)
             if not grids.isfinite().all():
-                raise ValueError('The features of the image are not finite: are the weights of '
-                                 'the model?')
+                raise ValueError(
+                    'The features of the image are not finite: are the weights of the model?'
+                )
             for key, each, tokens in zip(new, pixels, grids, strict=True):
                 frame = ImageFrame(*each.shape[1:], size, self.model.fit)
                 found[key] = _Encoded(frame, tokens.clone())
@@ -146,8 +167,9 @@ class PromptSegmenter:
 
     @staticmethod
     @torch.no_grad()
-    def _select(encoded: _Encoded, points: Tensor, positive: Tensor, threshold: float | str
-                ) -> Segment:
+    def _select(
+        encoded: _Encoded, points: Tensor, positive: Tensor, threshold: float | str
+    ) -> Segment:
         frame, tokens = encoded.frame, encoded.tokens
         cells = frame.cell(points, *tokens.shape[:2]).to(tokens.device)
         maps = frame.upsample(prompt_similarity(tokens, cells))  # (P, H, W)
@@ -178,9 +200,11 @@ def _clicks(points: Any, labels: Any) -> tuple[Tensor, Tensor]:
     if points.dim() != 2 or points.shape[1] != 2:
         raise ValueError(f'Points must be (x, y) or have shape (P, 2), got {tuple(points.shape)}.')
     labels = np.ones(len(points), int) if labels is None else np.atleast_1d(np.asarray(labels))
-    if labels.shape != (len(points), ) or not np.isin(labels, (0, 1)).all():
-        raise ValueError(f'Labels must be {len(points)} numbers, 1 or 0, one for each point, got '
-                         f'{labels.tolist()}.')
+    if labels.shape != (len(points),) or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f'Labels must be {len(points)} numbers, 1 or 0, one for each point, got '
+            f'{labels.tolist()}.'
+        )
     positive = torch.from_numpy(labels == 1)
     if not positive.any():
         raise ValueError('There is no point with label 1: at least one on the object is needed.')

@@ -1,4 +1,5 @@
 """Checkpoints of this package and of others."""
+
 from .backbone import BackboneWeights, read_backbone
 from .files import Checkpoint, file_hash, read_checkpoint
 

@@ -1,4 +1,5 @@
 """The architecture of a vision transformer, from the shapes of its weights."""
+
 from __future__ import annotations
 
 import math
@@ -121,9 +122,7 @@ def expected_shapes(settings: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def misfits(
-    weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
-) -> list[str]:
+def misfits(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """What does not fit: each the end of a sentence, naming at most ten weights."""
     missing = [name for name in shapes if name not in weights]
     unexpected = [name for name in weights if name not in shapes]
@@ -168,9 +167,7 @@ def _check_tokens(weights: Mapping[str, Tensor]) -> None:
             'BEiT) are not read'
         )
     if 'cls_token' not in weights:
-        raise ValueError(
-            'has no class token: models that only average their patches are not read'
-        )
+        raise ValueError('has no class token: models that only average their patches are not read')
     ranks = {'patch_embed.projection.weight': 4, 'pos_embed': 3, 'cls_token': 3, 'registers': 3}
     for name, rank in ranks.items():
         if name in weights and weights[name].ndim != rank:

@@ -1,4 +1,5 @@
 """Unpacks archives that hold one checkpoint, and nothing outside a temporary folder."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,4 +1,5 @@
 """Reads the vision transformer out of a checkpoint of any of the known formats."""
+
 from __future__ import annotations
 
 import os

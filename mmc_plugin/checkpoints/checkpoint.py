@@ -1,4 +1,5 @@
 """What a checkpoint is once it has been read."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,4 +1,5 @@
 """What a checkpoint says about its model beyond the shapes of the weights."""
+
 from __future__ import annotations
 
 import math

@@ -1,4 +1,5 @@
 """Reads checkpoints of many kinds, without running code from them."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """Reads folders and repositories of Hugging Face."""
+
 from __future__ import annotations
 
 import json

@@ -3,6 +3,7 @@
 The self-supervised releases (DINO, iBOT, MAE, MSN, MoCo-v3, SiT, MC-SSL, GMML, DINOv2) all use
 timm's names, with additions of their own.
 """
+
 from __future__ import annotations
 
 import re

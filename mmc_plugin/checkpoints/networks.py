@@ -1,4 +1,5 @@
 """Finds the vision transformers in the nested dictionaries of a checkpoint."""
+
 from __future__ import annotations
 
 import re
@@ -78,7 +79,7 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
             f'has several vision transformers, at {paths}: save the one that you want by itself'
         )
     path = chosen[0]
-    inside = {name[len(path):]: value for name, value in tensors.items() if name.startswith(path)}
+    inside = {name[len(path) :]: value for name, value in tensors.items() if name.startswith(path)}
     outside = [name for name in tensors if not name.startswith(path)]
     return Network(path, found[path], roles[path], inside, outside)
 

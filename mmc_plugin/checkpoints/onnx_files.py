@@ -1,4 +1,5 @@
 """Reads the weights of ONNX models, mapped from the disk."""
+
 from __future__ import annotations
 
 import math
@@ -190,9 +191,7 @@ class _File:
             numbers.append(value - (1 << 64) if value >> 63 else value)
         return numbers
 
-    def integers(
-        self, name: str, dtype: torch.dtype, shape: list[int], span: _Span
-    ) -> Tensor:
+    def integers(self, name: str, dtype: torch.dtype, shape: list[int], span: _Span) -> Tensor:
         """A tensor that is written as a list of integers; 16-bit floats are, by their bits."""
         numbers = self.varints(span)
         if math.prod(shape) != len(numbers):

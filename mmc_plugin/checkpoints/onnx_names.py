@@ -1,4 +1,5 @@
 """Gives the weights of an ONNX graph the names of the parameters that they were exported from."""
+
 from __future__ import annotations
 
 import re

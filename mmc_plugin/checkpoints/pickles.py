@@ -1,4 +1,5 @@
 """What a pickle may hold: checked before a byte of it is obeyed, and read without its classes."""
+
 from __future__ import annotations
 
 import argparse

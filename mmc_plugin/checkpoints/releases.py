@@ -1,4 +1,5 @@
 """Recognises whose release a checkpoint is, for people and for what its weights do not tell."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

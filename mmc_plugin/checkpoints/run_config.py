@@ -1,4 +1,5 @@
 """What a run's own configuration says of its model, read from the text in the checkpoint."""
+
 from __future__ import annotations
 
 import ast

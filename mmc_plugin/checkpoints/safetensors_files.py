@@ -1,4 +1,5 @@
 """Reads safetensors files."""
+
 from __future__ import annotations
 
 import os.path as osp
@@ -17,9 +18,7 @@ def read_safetensors(path: str) -> Checkpoint:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        raise ImportError(
-            f'{path} is a safetensors file: install safetensors to read it'
-        ) from None
+        raise ImportError(f'{path} is a safetensors file: install safetensors to read it') from None
     size = osp.getsize(path)
     with open(path, 'rb') as file:
         header = int.from_bytes(file.read(8), 'little')
@@ -34,7 +33,5 @@ def read_safetensors(path: str) -> Checkpoint:
             metadata = file.metadata()
     except SafetensorError as error:
         # Its reader compares every size with the file before anything else.
-        raise ValueError(
-            f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}'
-        ) from None
+        raise ValueError(f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}') from None
     return Checkpoint(path, 'safetensors', content, metadata, (path,))

@@ -1,4 +1,5 @@
 """Takes pretrained weights from timm."""
+
 from __future__ import annotations
 
 from .checkpoint import Checkpoint

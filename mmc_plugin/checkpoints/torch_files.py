@@ -1,4 +1,5 @@
 """Files of ``torch.save``, read without running code from them."""
+
 from __future__ import annotations
 
 import mmap
@@ -23,7 +24,6 @@ _OF_JUNK = (
     ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile,
 )  # fmt: skip
 _LARGEST_PICKLE = 1 << 28  # that of a run of ViT-H with its optimiser is under 1 MiB
-
 
 
 def is_torch_zip(names: list[str]) -> bool:

@@ -1,4 +1,5 @@
 """COCO's photographs and masks, to click on."""
+
 from __future__ import annotations
 
 import json
@@ -37,20 +38,23 @@ def decode_segmentation(segmentation: list | dict, height: int, width: int) -> n
             raise UnusableMasksError('it has no polygon of at least three corners')
         # pycocotools never returns from a corner that is NaN, and walks all the way to a far one.
         if not all(_near(corner, 10 * max(height, width)) for each in encoded for corner in each):
-            raise UnusableMasksError('its polygon has a corner that is no number or lies far '
-                                     'outside the image')
+            raise UnusableMasksError(
+                'its polygon has a corner that is no number or lies far outside the image'
+            )
     elif isinstance(segmentation, dict) and {'size', 'counts'} <= set(segmentation):
         if segmentation['size'] != [height, width]:
-            raise UnusableMasksError(f'its mask has the size {segmentation["size"]}, the image '
-                                     f'{[height, width]}')
+            raise UnusableMasksError(
+                f'its mask has the size {segmentation["size"]}, the image {[height, width]}'
+            )
         encoded = segmentation
         counts = encoded['counts']
         if isinstance(counts, list):
             if not all(isinstance(each, int) and each >= 0 for each in counts):
                 raise UnusableMasksError('its run lengths are no numbers of pixels')
             if sum(counts) != height * width:
-                raise UnusableMasksError(f'its run lengths make {sum(counts)} pixels of '
-                                         f'{height * width}')
+                raise UnusableMasksError(
+                    f'its run lengths make {sum(counts)} pixels of {height * width}'
+                )
     else:
         raise UnusableMasksError('its segmentation is neither polygons nor run lengths')
     try:
@@ -92,9 +96,15 @@ class CocoPrompts(PromptDataset):
 
     METAINFO = dict(dataset_type='CocoPrompts')
 
-    def __init__(self, data_root: str, pipeline: Sequence[dict | Callable] = (),
-                 ann_file: str = 'annotations/instances_val2017.json', img_dir: str = 'val2017',
-                 categories: Sequence[str] | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        pipeline: Sequence[dict | Callable] = (),
+        ann_file: str = 'annotations/instances_val2017.json',
+        img_dir: str = 'val2017',
+        categories: Sequence[str] | None = None,
+        **kwargs,
+    ) -> None:
         if coco_mask is None:
             raise RuntimeError('CocoPrompts needs pycocotools: pip install pycocotools.')
         self.annotation_path = ann_file
@@ -109,8 +119,9 @@ class CocoPrompts(PromptDataset):
         names = {each['id']: each['name'] for each in content['categories']}
         missing = [name for name in self.wanted or () if name not in names.values()]
         if missing:
-            raise ValueError(f'{path} has no category {", ".join(missing)}; it has '
-                             f'{", ".join(names.values())}.')
+            raise ValueError(
+                f'{path} has no category {", ".join(missing)}; it has {", ".join(names.values())}.'
+            )
         used = [key for key in names if self.wanted is None or names[key] in self.wanted]
         self.categories = [names[key] for key in used]
         label = {key: number for number, key in enumerate(used)}
@@ -118,10 +129,15 @@ class CocoPrompts(PromptDataset):
         of_image = defaultdict(list)
         for number, each in enumerate(content['annotations']):
             if each.get('iscrowd') or each['category_id'] in label:
-                of_image[each['image_id']].append(dict(
-                    id=each.get('id', number), segmentation=each.get('segmentation'),
-                    category=each['category_id'], label=label.get(each['category_id'], -1),
-                    crowd=bool(each.get('iscrowd'))))
+                of_image[each['image_id']].append(
+                    dict(
+                        id=each.get('id', number),
+                        segmentation=each.get('segmentation'),
+                        category=each['category_id'],
+                        label=label.get(each['category_id'], -1),
+                        crowd=bool(each.get('iscrowd')),
+                    )
+                )
         found = []
         for image in content['images']:
             annotations = of_image[image['id']]
@@ -130,10 +146,15 @@ class CocoPrompts(PromptDataset):
             elif all(each['crowd'] for each in annotations):
                 self._left_out['with crowds only'] += 1
             else:
-                found.append(dict(
-                    img_path=os.path.join(self.data_root, self.img_dir, image['file_name']),
-                    image_key=image['id'], height=image['height'], width=image['width'],
-                    annotations=annotations))
+                found.append(
+                    dict(
+                        img_path=os.path.join(self.data_root, self.img_dir, image['file_name']),
+                        image_key=image['id'],
+                        height=image['height'],
+                        width=image['width'],
+                        annotations=annotations,
+                    )
+                )
         return found
 
     def load_targets(self, info: dict) -> Targets:
@@ -153,15 +174,18 @@ class CocoPrompts(PromptDataset):
                 continue
             key = each['label'], each['category'] if self.by == 'category' else each['id']
             masks[key] = masks[key] | mask if key in masks else mask
-        found = [(label, key, mask) for (label, key), mask in sorted(
-            masks.items(), key=lambda item: item[0])]
+        found = [
+            (label, key, mask)
+            for (label, key), mask in sorted(masks.items(), key=lambda item: item[0])
+        ]
         return collect_targets(found, ignore, left_out)
 
 
 _FIELDS = dict(
     images=dict(id=int, file_name=str, height=int, width=int),
     annotations=dict(image_id=int, category_id=int),
-    categories=dict(id=int, name=str))
+    categories=dict(id=int, name=str),
+)
 
 
 def _read(path: str) -> dict:
@@ -169,20 +193,29 @@ def _read(path: str) -> dict:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
     except FileNotFoundError:
-        raise FileNotFoundError(f'The annotations {path!r} do not exist; set data_root to the '
-                                'folder of COCO, or ann_file.') from None
+        raise FileNotFoundError(
+            f'The annotations {path!r} do not exist; set data_root to the '
+            'folder of COCO, or ann_file.'
+        ) from None
     except ValueError as error:
         raise ValueError(f'The annotations {path!r} are no JSON ({error}).') from error
     parts = ('images', 'annotations', 'categories')
     missing = [part for part in parts if not isinstance(content, dict) or part not in content]
     if missing:
-        raise ValueError(f"The annotations {path!r} are not in COCO's format: they have no "
-                         f'{" and no ".join(missing)}.')
+        raise ValueError(
+            f"The annotations {path!r} are not in COCO's format: they have no "
+            f'{" and no ".join(missing)}.'
+        )
     for part, fields in _FIELDS.items():
         for number, each in enumerate(content[part]):
-            wrong = [name for name, kind in fields.items()
-                     if not isinstance(each, dict) or not isinstance(each.get(name), kind)]
+            wrong = [
+                name
+                for name, kind in fields.items()
+                if not isinstance(each, dict) or not isinstance(each.get(name), kind)
+            ]
             if wrong:
-                raise ValueError(f"The annotations {path!r} are not in COCO's format: number "
-                                 f'{number} of {part!r} has no usable {" and no ".join(wrong)}.')
+                raise ValueError(
+                    f"The annotations {path!r} are not in COCO's format: number "
+                    f'{number} of {part!r} has no usable {" and no ".join(wrong)}.'
+                )
     return content

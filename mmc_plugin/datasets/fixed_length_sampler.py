@@ -1,4 +1,5 @@
 """Epochs of a chosen length, whatever the number of images."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -47,10 +48,15 @@ class FixedLengthSampler(Sampler):
         total, images = self.num_samples * self.world_size, len(self.dataset)
         first = self.epoch * total
         passes = range(first // images, (first + total - 1) // images + 1)
-        order = np.concatenate([
-            np.argsort(hash_stream(self.seed, each, _ORDER, images), kind='stable')
-            for each in passes])
-        order = order[first - passes.start * images:][:total]
+        order = np.concatenate(
+            [
+                np.argsort(hash_stream(self.seed, each, _ORDER, images), kind='stable')
+                for each in passes
+            ]
+        )
+        order = order[first - passes.start * images :][:total]
         seeds = hash_stream(self.seed, self.epoch, _SEEDS, total)
-        return (SampleKey(int(order[i]), int(seeds[i]))
-                for i in range(self.rank, total, self.world_size))
+        return (
+            SampleKey(int(order[i]), int(seeds[i]))
+            for i in range(self.rank, total, self.world_size)
+        )

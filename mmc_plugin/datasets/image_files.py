@@ -1,4 +1,5 @@
 """Plain image files for evaluation: no augmentation, optionally with a class per folder."""
+
 from __future__ import annotations
 
 import os
@@ -49,8 +50,9 @@ class ImageFiles(Dataset):
         return TF.pil_to_tensor(TF.center_crop(image, [self.crop, self.crop])), True
 
 
-def scan_labelled(root: str, classes: Sequence[str] | None = None
-                  ) -> tuple[list[str], list[int], list[str]]:
+def scan_labelled(
+    root: str, classes: Sequence[str] | None = None
+) -> tuple[list[str], list[int], list[str]]:
     """Image files of a folder that holds one folder per class.
 
     Args:
@@ -66,8 +68,9 @@ def scan_labelled(root: str, classes: Sequence[str] | None = None
         ValueError: If it has no class folder with an image, or one that ``classes`` lacks.
     """
     if not os.path.isdir(root):
-        raise FileNotFoundError(f'There is no folder {root!r} with labelled images '
-                                '(one folder per class).')
+        raise FileNotFoundError(
+            f'There is no folder {root!r} with labelled images (one folder per class).'
+        )
     names, _, _ = scan_tree(root, IMAGE_EXTENSIONS)
     found: dict[str, list[str]] = {}
     for name in names:
@@ -75,13 +78,17 @@ def scan_labelled(root: str, classes: Sequence[str] | None = None
         if deeper:
             found.setdefault(top, []).append(os.path.join(root, name))
     if not found:
-        raise ValueError(f'The folder {root!r} has no class folders with images; labelled images '
-                         'must lie as CLASS/NAME.jpg.')
+        raise ValueError(
+            f'The folder {root!r} has no class folders with images; labelled images '
+            'must lie as CLASS/NAME.jpg.'
+        )
     classes = sorted(found) if classes is None else list(classes)
     unknown = sorted(set(found) - set(classes))
     if unknown:
-        raise ValueError(f'The folder {root!r} has classes that the training folder lacks: '
-                         f'{", ".join(unknown[:5])}.')
+        raise ValueError(
+            f'The folder {root!r} has classes that the training folder lacks: '
+            f'{", ".join(unknown[:5])}.'
+        )
     label = {name: number for number, name in enumerate(classes)}
     paths = [path for each in found.values() for path in each]
     labels = [label[name] for name, each in found.items() for _ in each]

@@ -1,4 +1,5 @@
 """Photographs with palette masks (Pascal VOC, DAVIS), to click on."""
+
 from __future__ import annotations
 
 import os
@@ -47,8 +48,9 @@ def read_names(path: str) -> list[str]:
         with open(path, encoding='utf-8') as file:
             return [line.split()[0] for line in file if line.strip()]
     except FileNotFoundError:
-        raise FileNotFoundError(f'The list {path!r} does not exist; set data_root to the folder '
-                                'above it, or split.') from None
+        raise FileNotFoundError(
+            f'The list {path!r} does not exist; set data_root to the folder above it, or split.'
+        ) from None
 
 
 @DATASETS.register_module()
@@ -64,8 +66,9 @@ class VocPrompts(PromptDataset):
 
     METAINFO = dict(dataset_type='VocPrompts')
 
-    def __init__(self, data_root: str, pipeline: Sequence[dict | Callable] = (),
-                 split: str = 'val', **kwargs) -> None:
+    def __init__(
+        self, data_root: str, pipeline: Sequence[dict | Callable] = (), split: str = 'val', **kwargs
+    ) -> None:
         self.split = split
         super().__init__(data_root, pipeline, **kwargs)
 
@@ -73,17 +76,28 @@ class VocPrompts(PromptDataset):
         """All images of the split; whether they have masks shows when these are read."""
         self.categories = list(VOC_CLASSES)
         names = read_names(
-            os.path.join(self.data_root, 'ImageSets', 'Segmentation', f'{self.split}.txt'))
-        return [dict(img_path=os.path.join(self.data_root, 'JPEGImages', f'{name}.jpg'),
-                     image_key=zlib.crc32(name.encode()), name=name) for name in names]
+            os.path.join(self.data_root, 'ImageSets', 'Segmentation', f'{self.split}.txt')
+        )
+        return [
+            dict(
+                img_path=os.path.join(self.data_root, 'JPEGImages', f'{name}.jpg'),
+                image_key=zlib.crc32(name.encode()),
+                name=name,
+            )
+            for name in names
+        ]
 
     def load_targets(self, info: dict) -> Targets:
         """Parts of the masks by their index; the class of an instance is that of its pixels."""
         classes, objects = (
             read_palette(os.path.join(self.data_root, folder, f'{info["name"]}.png'))
-            if folder is not None else None
-            for folder in ('SegmentationClass',
-                           'SegmentationObject' if self.by == 'instance' else None))
+            if folder is not None
+            else None
+            for folder in (
+                'SegmentationClass',
+                'SegmentationObject' if self.by == 'instance' else None,
+            )
+        )
         ignore = classes == _VOID
         parts = classes if objects is None else objects
         if parts.shape != classes.shape:
@@ -114,8 +128,14 @@ class DavisFramePrompts(PromptDataset):
 
     METAINFO = dict(dataset_type='DavisFramePrompts')
 
-    def __init__(self, data_root: str, pipeline: Sequence[dict | Callable] = (),
-                 split: str = 'val', interval: int = 10, **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        pipeline: Sequence[dict | Callable] = (),
+        split: str = 'val',
+        interval: int = 10,
+        **kwargs,
+    ) -> None:
         if interval < 1:
             raise ValueError(f'interval must be at least 1, got {interval}.')
         self.split = split
@@ -129,8 +149,10 @@ class DavisFramePrompts(PromptDataset):
         names = read_names(os.path.join(self.data_root, 'ImageSets', '2017', f'{self.split}.txt'))
         for name in names:
             if not os.path.isdir(os.path.join(folder, name)):
-                raise FileNotFoundError(f'The sequence {name} of the split {self.split} has no '
-                                        f'folder {os.path.join(folder, name)!r}.')
+                raise FileNotFoundError(
+                    f'The sequence {name} of the split {self.split} has no '
+                    f'folder {os.path.join(folder, name)!r}.'
+                )
             frames = sorted(os.listdir(os.path.join(folder, name)))
             frames = [each for each in frames if each.endswith('.jpg')]
             # An object of any frame has its place among the categories before frames are read.
@@ -138,12 +160,17 @@ class DavisFramePrompts(PromptDataset):
             masks = os.path.join(self.data_root, 'Annotations', '480p', name)
             highest = self._objects(masks, frames)
             self.categories += [f'{name}/{index}' for index in range(1, highest + 1)]
-            for frame in frames[::self.interval]:
+            for frame in frames[:: self.interval]:
                 stem = os.path.splitext(frame)[0]
-                found.append(dict(
-                    img_path=os.path.join(folder, name, frame), first=first, highest=highest,
-                    image_key=zlib.crc32(f'{name}/{stem}'.encode()),
-                    mask_path=os.path.join(masks, f'{stem}.png')))
+                found.append(
+                    dict(
+                        img_path=os.path.join(folder, name, frame),
+                        first=first,
+                        highest=highest,
+                        image_key=zlib.crc32(f'{name}/{stem}'.encode()),
+                        mask_path=os.path.join(masks, f'{stem}.png'),
+                    )
+                )
         return found
 
     @staticmethod
@@ -161,6 +188,9 @@ class DavisFramePrompts(PromptDataset):
     def load_targets(self, info: dict) -> Targets:
         """Each object's mask."""
         values = read_palette(info['mask_path'])
-        found = [(info['first'] + index - 1, index, values == index)
-                 for index in range(1, info['highest'] + 1) if (values == index).any()]
+        found = [
+            (info['first'] + index - 1, index, values == index)
+            for index in range(1, info['highest'] + 1)
+            if (values == index).any()
+        ]
         return collect_targets(found, values == _VOID)

@@ -1,4 +1,5 @@
 """What the data sets of photographs with masks share, on which clicks are tried."""
+
 from __future__ import annotations
 
 import os
@@ -42,8 +43,9 @@ class Targets:
     left_out: list[str]
 
 
-def collect_targets(found: Sequence[tuple[int, int, np.ndarray]], ignore: np.ndarray,
-                    left_out: Sequence[str] = ()) -> Targets:
+def collect_targets(
+    found: Sequence[tuple[int, int, np.ndarray]], ignore: np.ndarray, left_out: Sequence[str] = ()
+) -> Targets:
     """Put masks together that lie in one image; ignored pixels are taken away from each.
 
     Args:
@@ -89,8 +91,13 @@ class PromptDataset(BaseDataset):
         ValueError: No image has a target, or a key is wrong.
     """
 
-    def __init__(self, data_root: str, pipeline: Sequence[dict | Callable] = (),
-                 by: str = 'category', max_images: int | None = None) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        pipeline: Sequence[dict | Callable] = (),
+        by: str = 'category',
+        max_images: int | None = None,
+    ) -> None:
         if by not in ('category', 'instance'):
             raise ValueError(f"by must be 'category' or 'instance', got {by!r}.")
         if max_images is not None and max_images < 1:
@@ -124,20 +131,25 @@ class PromptDataset(BaseDataset):
             raise FileNotFoundError(
                 f'data_root: the folder {self.data_root!r} does not exist; set '
                 'test_dataloader.dataset.data_root, or the environment variable that the config '
-                f'reads it from, to the folder of {type(self).__name__}.')
+                f'reads it from, to the folder of {type(self).__name__}.'
+            )
         found = self.find_images()
         self._metainfo['categories'] = self.categories
         self.scan_report = dict(images=len(found), left_out=dict(self._left_out))
         why = ', '.join(f'{number} {reason}' for reason, number in self._left_out.items())
         if not found:
-            raise ValueError(f'No image of {self.data_root!r} has a target to click on '
-                             f'({why or "there are no images"}).')
+            raise ValueError(
+                f'No image of {self.data_root!r} has a target to click on '
+                f'({why or "there are no images"}).'
+            )
         if self.max_images is not None and self.max_images < len(found):
             found = [found[i * len(found) // self.max_images] for i in range(self.max_images)]
         tried = [found[i * len(found) // 10]['img_path'] for i in range(10)]
         if not any(os.path.isfile(path) for path in tried):
-            raise FileNotFoundError(f'The images of {self.data_root!r} are not where they should '
-                                    f'be: there is no {tried[0]!r}.')
+            raise FileNotFoundError(
+                f'The images of {self.data_root!r} are not where they should '
+                f'be: there is no {tried[0]!r}.'
+            )
         why = f'; left out {why}' if why else ''
         print_log(f'{self.data_root!r}: {len(found)} images{why}.', logger='current')
         return found

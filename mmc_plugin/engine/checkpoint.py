@@ -1,4 +1,5 @@
 """Checkpoints that are whole or absent: durable writes, and the newest one to resume from."""
+
 from __future__ import annotations
 
 import errno
@@ -20,8 +21,15 @@ TEMPORARY = '.tmp'
 _NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 # What reading arbitrary bytes ends in.
 _OF_JUNK = (
-    pickle.UnpicklingError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError,
-    RuntimeError, MemoryError)
+    pickle.UnpicklingError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
 _NEEDED = ('meta', 'state_dict', 'optimizer')
 
 
@@ -99,7 +107,9 @@ def find_resumable_checkpoint(work_dir: str) -> str | None:
             except BrokenCheckpointError as error:
                 print_log(
                     f'The checkpoint {path} is passed over: {error}.',
-                    logger='current', level=logging.WARNING)
+                    logger='current',
+                    level=logging.WARNING,
+                )
             else:
                 found.append((meta['iter'], meta['epoch'], path))
                 break

@@ -3,6 +3,7 @@
 mmengine's strategy and optimiser wrappers leave four gaps for a model with a momentum teacher, and
 each part of this module closes one; ``configs/mmc/vitl_fsdp.py`` puts them together.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
 """The JSON file that every evaluation leaves: what was measured, on which weights, and how."""
+
 from __future__ import annotations
 
 import json
@@ -33,8 +34,9 @@ def source_hash(source: str) -> str | None:
     return None
 
 
-def write_report(path: str, protocol: str, config: str | None, checkpoint: str | None,
-                 numbers: Mapping[str, Any]) -> None:
+def write_report(
+    path: str, protocol: str, config: str | None, checkpoint: str | None, numbers: Mapping[str, Any]
+) -> None:
     """Write what an evaluation found, whole or not at all.
 
     Args:
@@ -50,8 +52,9 @@ def write_report(path: str, protocol: str, config: str | None, checkpoint: str |
     report = dict(
         protocol=protocol,
         config=config,
-        checkpoint=None if checkpoint is None else dict(
-            path=str(checkpoint), sha256=source_hash(checkpoint)),
+        checkpoint=None
+        if checkpoint is None
+        else dict(path=str(checkpoint), sha256=source_hash(checkpoint)),
         numbers=_plain(numbers),
         date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
         versions=dict(mmc_plugin=__version__, torch=torch.__version__),

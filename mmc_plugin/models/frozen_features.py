@@ -1,4 +1,5 @@
 """A frozen backbone that turns photographs of any size into grids of tokens."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -30,8 +31,10 @@ def patch_size_of(backbone: nn.Module) -> int:
             raise ValueError(f'Patches must be square, these are {tuple(size)} pixels.')
         size = size[0]
     if size is None:
-        raise ValueError(f'{type(backbone).__name__} has neither patch_size nor patch_embed: '
-                         'features of patches need a ViT.')
+        raise ValueError(
+            f'{type(backbone).__name__} has neither patch_size nor patch_embed: '
+            'features of patches need a ViT.'
+        )
     return int(size)
 
 
@@ -44,7 +47,8 @@ def _check_outputs(backbone: nn.Module) -> None:
     if backbone.out_type != 'raw' or max(indices) != depth - 1:
         raise ValueError(
             "FrozenFeatures needs all tokens of the backbone's last layer: build it with "
-            f"out_type='raw' and out_indices=-1, not {backbone.out_type!r} and {indices}.")
+            f"out_type='raw' and out_indices=-1, not {backbone.out_type!r} and {indices}."
+        )
 
 
 @MODELS.register_module()
@@ -73,16 +77,18 @@ class FrozenFeatures(BaseModel):
             Defaults to 0.
     """
 
-    def __init__(self,
-                 backbone: dict | nn.Module,
-                 size: int = 480,
-                 fit: str = 'stretch',
-                 layer: int = -1,
-                 stride: int | None = None,
-                 mean: Sequence[float] | None = None,
-                 std: Sequence[float] | None = None,
-                 seed: int = 0,
-                 data_preprocessor: dict | None = None) -> None:
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        size: int = 480,
+        fit: str = 'stretch',
+        layer: int = -1,
+        stride: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        seed: int = 0,
+        data_preprocessor: dict | None = None,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         if isinstance(backbone, dict):
             with torch.random.fork_rng(devices=[]):
@@ -101,8 +107,10 @@ class FrozenFeatures(BaseModel):
         for name, given, default in (('mean', mean, MEAN), ('std', std, STD)):
             values = given or getattr(source, name, None) or default
             if len(values) != 3 or (name == 'std' and min(values) <= 0):
-                raise ValueError(f'{name} must be three numbers for red, green and blue'
-                                 f'{", above 0" if name == "std" else ""}, got {values}.')
+                raise ValueError(
+                    f'{name} must be three numbers for red, green and blue'
+                    f'{", above 0" if name == "std" else ""}, got {values}.'
+                )
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> FrozenFeatures:
@@ -125,15 +133,19 @@ class FrozenFeatures(BaseModel):
             Tensor: (B, 3, S, S) in the type of the backbone's weights.
         """
         canvas = self.canvas(size)
-        placed = torch.stack([
-            ImageFrame(*image.shape[1:], canvas, self.fit).place(image.to(self.mean.device))
-            for image in images])
+        placed = torch.stack(
+            [
+                ImageFrame(*image.shape[1:], canvas, self.fit).place(image.to(self.mean.device))
+                for image in images
+            ]
+        )
         weights = next(self.backbone.parameters(), self.mean)
         return ((placed - self.mean) / self.std).to(weights.dtype)
 
     @torch.no_grad()
-    def tokens(self, images: Tensor, layers: Sequence[int] = (-1, )
-               ) -> tuple[list[Tensor], list[Tensor]]:
+    def tokens(
+        self, images: Tensor, layers: Sequence[int] = (-1,)
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Class and patch tokens of some layers, in one pass.
 
         The norm that follows the last layer is applied to all of them.
@@ -152,8 +164,10 @@ class FrozenFeatures(BaseModel):
         depth = len(getattr(self.backbone, 'layers', '1'))
         wrong = [layer for layer in layers if not -depth <= layer < depth]
         if wrong or not layers:
-            raise ValueError(f'Layers are counted from 0 to {depth - 1} or from -1 to {-depth} in '
-                             f'this backbone, got {", ".join(map(str, wrong)) or "none"}.')
+            raise ValueError(
+                f'Layers are counted from 0 to {depth - 1} or from -1 to {-depth} in '
+                f'this backbone, got {", ".join(map(str, wrong)) or "none"}.'
+            )
         wanted = [layer % depth for layer in layers]
         found: dict[int, Tensor] = {}
 
@@ -173,7 +187,7 @@ class FrozenFeatures(BaseModel):
         found[depth - 1] = last
         cls = [found[layer][:, 0] for layer in wanted]
         # Patches come last, whatever number of other tokens there is.
-        patches = [found[layer][:, -side * side:].unflatten(1, (side, side)) for layer in wanted]
+        patches = [found[layer][:, -side * side :].unflatten(1, (side, side)) for layer in wanted]
         return cls, patches
 
     @torch.no_grad()
@@ -188,11 +202,14 @@ class FrozenFeatures(BaseModel):
         Returns:
             Tensor: (B, S / stride, S / stride, D).
         """
-        return shifted_features(lambda moved: self.tokens(moved, [layer])[1][0], images,
-                                self.patch_size, self.patch_size if stride is None else stride)
+        return shifted_features(
+            lambda moved: self.tokens(moved, [layer])[1][0],
+            images,
+            self.patch_size,
+            self.patch_size if stride is None else stride,
+        )
 
-    def forward(self, inputs: list[Tensor], data_samples: list | None = None,
-                mode: str = 'tensor'):
+    def forward(self, inputs: list[Tensor], data_samples: list | None = None, mode: str = 'tensor'):
         """Tokens of photographs.
 
         Args:
@@ -208,8 +225,10 @@ class FrozenFeatures(BaseModel):
             ValueError: In any other mode, since there is nothing to train.
         """
         if mode not in ('tensor', 'predict'):
-            raise ValueError(f"FrozenFeatures has the modes 'tensor' and 'predict', not {mode!r}: "
-                             'it is not trained.')
+            raise ValueError(
+                f"FrozenFeatures has the modes 'tensor' and 'predict', not {mode!r}: "
+                'it is not trained.'
+            )
         images = self.prepare(inputs)
         tokens = self.grid(images, self.layer, self.stride)
         if mode == 'tensor':

@@ -1,4 +1,5 @@
 """A segmentor that runs its frozen backbone once for each image."""
+
 from __future__ import annotations
 
 import hashlib
@@ -61,7 +62,8 @@ class CachedEncoderDecoder(EncoderDecoder):
                 raise ValueError(
                     f'{sample.img_path} came with other pixels than before, and features can only '
                     'be kept where they stay the same: take random steps such as RandomFlip out '
-                    "of the training pipeline, or use type='EncoderDecoder'")
+                    "of the training pipeline, or use type='EncoderDecoder'"
+                )
         return self._decode_head_forward_train(self._features(inputs, files), data_samples)
 
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:

@@ -1,4 +1,5 @@
 """CamVid with its 11 classes, which mmsegmentation lacks."""
+
 from __future__ import annotations
 
 from mmseg.datasets import BaseSegDataset

@@ -1,4 +1,5 @@
 """Sentences for segmentation data that cannot be used."""
+
 from __future__ import annotations
 
 import copy
@@ -38,7 +39,8 @@ class CheckLabels(BaseTransform):
             raise ValueError(
                 f'the label {path} has the shape {label.shape}, its image {results["img_path"]} '
                 f'{size}: they must have the same height and width, and the label one channel of '
-                'class ids')
+                'class ids'
+            )
         wrong = (label >= self.num_classes) & (label != self.ignore_index)
         if wrong.any():
             ids = ', '.join(map(str, np.unique(label[wrong])[:10]))
@@ -46,7 +48,8 @@ class CheckLabels(BaseTransform):
                 f'the label {path} holds ids outside the {self.num_classes} classes: {ids} '
                 f'({int(wrong.sum())} pixels). Ids go from 0 to {self.num_classes - 1}, and '
                 f'{self.ignore_index} is ignored: is this the dataset of the config, converted '
-                'as mmsegmentation asks, and does reduce_zero_label fit it?')
+                'as mmsegmentation asks, and does reduce_zero_label fit it?'
+            )
         return results
 
 
@@ -73,7 +76,8 @@ def checked_dataset(dataset: dict) -> BaseDataset:
         if path and not osp.exists(path):
             raise FileNotFoundError(
                 f'{name} has nothing at {path}: prepare the data as docs/segmentation.md says, or '
-                'set data_root of the dataset')
+                'set data_root of the dataset'
+            )
     pipeline = dataset.pop('pipeline', [])
     built = DATASETS.build(dict(dataset, lazy_init=True))
     samples = built.load_data_list()
@@ -81,15 +85,19 @@ def checked_dataset(dataset: dict) -> BaseDataset:
         where = dataset.get('ann_file') or dataset.get('data_prefix', {}).get('img_path', '')
         raise ValueError(
             f'{name} has no image in {osp.join(root, where)}: files are looked for that end in '
-            f'{built.img_suffix} (img_suffix of the dataset)')
+            f'{built.img_suffix} (img_suffix of the dataset)'
+        )
     for sample in samples:
         for what, path in (('image', sample['img_path']), ('label', sample.get('seg_map_path'))):
             if path is not None and not osp.isfile(path):
                 raise FileNotFoundError(
-                    f'the {what} {path} is missing ({name}, {len(samples)} images)')
+                    f'the {what} {path} is missing ({name}, {len(samples)} images)'
+                )
     check = dict(
-        type='CheckLabels', num_classes=len(built.metainfo['classes']),
-        ignore_index=built.ignore_index)
+        type='CheckLabels',
+        num_classes=len(built.metainfo['classes']),
+        ignore_index=built.ignore_index,
+    )
     steps = []
     for step in pipeline:
         steps += [step, check] if step['type'] == 'LoadAnnotations' else [step]

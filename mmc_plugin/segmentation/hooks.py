@@ -1,4 +1,5 @@
 """What a test leaves: a JSON file, and pictures where they are asked for."""
+
 from __future__ import annotations
 
 import os.path as osp
@@ -43,11 +44,15 @@ class SegmentationReportHook(Hook):
         """Write the file."""
         model, dataset = runner.cfg.model, runner.test_dataloader.dataset
         test_cfg = model.get('test_cfg') or {}
-        window = (f', window {tuple(test_cfg.crop_size)} at stride {tuple(test_cfg.stride)}'
-                  if test_cfg.get('mode') == 'slide' else '')
+        window = (
+            f', window {tuple(test_cfg.crop_size)} at stride {tuple(test_cfg.stride)}'
+            if test_cfg.get('mode') == 'slide'
+            else ''
+        )
         checkpoint = runner._load_from
         path = osp.join(
-            runner.work_dir, f'test_{Path(checkpoint).stem if checkpoint else "untrained"}.json')
+            runner.work_dir, f'test_{Path(checkpoint).stem if checkpoint else "untrained"}.json'
+        )
         write_report(
             path,
             protocol=f'semantic segmentation, {type(dataset).__name__}, {len(dataset)} images, '
@@ -71,8 +76,13 @@ class SegmentationPanelHook(Hook):
         alpha (float): Weight of the colours over the image. Defaults to 0.7.
     """
 
-    def __init__(self, enable: bool = False, out_dir: str | None = None, interval: int = 1,
-                 alpha: float = 0.7) -> None:
+    def __init__(
+        self,
+        enable: bool = False,
+        out_dir: str | None = None,
+        interval: int = 1,
+        alpha: float = 0.7,
+    ) -> None:
         if enable and out_dir is None:
             raise ValueError('SegmentationPanelHook needs out_dir, a folder for its pictures')
         self.enable = enable
@@ -81,8 +91,13 @@ class SegmentationPanelHook(Hook):
         self.alpha = alpha
         self._seen = 0
 
-    def after_test_iter(self, runner, batch_idx: int, data_batch: dict | None = None,
-                        outputs: Sequence[SegDataSample] | None = None) -> None:
+    def after_test_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
         """Draw the images of a batch."""
         if not self.enable:
             return
@@ -96,5 +111,9 @@ class SegmentationPanelHook(Hook):
                 mmcv.imread(sample.img_path, channel_order='rgb'),
                 sample.gt_sem_seg.data.squeeze(0).cpu().numpy(),
                 sample.pred_sem_seg.data.squeeze(0).cpu().numpy(),
-                meta['classes'], meta['palette'], title=name, alpha=self.alpha)
+                meta['classes'],
+                meta['palette'],
+                title=name,
+                alpha=self.alpha,
+            )
             mmcv.imwrite(picture[..., ::-1], osp.join(self.out_dir, f'{name}.png'))

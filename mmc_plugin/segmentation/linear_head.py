@@ -1,4 +1,5 @@
 """The head of frozen linear segmentation."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -29,13 +30,23 @@ class LinearHead(BaseDecodeHead):
         **kwargs: Of ``BaseDecodeHead``, such as ``num_classes``.
     """
 
-    def __init__(self, in_channels: Sequence[int], in_index: Sequence[int] | None = None,
-                 norm_cfg: dict | None = None, dropout_ratio: float = 0.0, **kwargs) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        in_index: Sequence[int] | None = None,
+        norm_cfg: dict | None = None,
+        dropout_ratio: float = 0.0,
+        **kwargs,
+    ) -> None:
         super().__init__(
-            in_channels=in_channels, channels=sum(in_channels),
+            in_channels=in_channels,
+            channels=sum(in_channels),
             in_index=list(range(len(in_channels))) if in_index is None else in_index,
-            input_transform='resize_concat', norm_cfg=norm_cfg or dict(type='SyncBN'),
-            dropout_ratio=dropout_ratio, **kwargs)
+            input_transform='resize_concat',
+            norm_cfg=norm_cfg or dict(type='SyncBN'),
+            dropout_ratio=dropout_ratio,
+            **kwargs,
+        )
         self.norm = build_norm_layer(self.norm_cfg, self.channels)[1]
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -64,7 +75,8 @@ class LinearHead(BaseDecodeHead):
         """
         labels = self._stack_batch_gt(batch_data_samples)  # (B, 1, H, W)
         logits = resize(
-            seg_logits, size=labels.shape[2:], mode='bilinear', align_corners=self.align_corners)
+            seg_logits, size=labels.shape[2:], mode='bilinear', align_corners=self.align_corners
+        )
         weight = None if self.sampler is None else self.sampler.sample(logits, labels)
         several = isinstance(self.loss_decode, nn.ModuleList)
         losses: dict[str, Tensor] = {}

@@ -1,4 +1,5 @@
 """mmsegmentation's score, with the figures of each class kept."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,5 @@
 """One picture of a segmentation: image, truth, prediction and what the colours mean."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -27,9 +28,15 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: f
     return ((1 - alpha) * grey + alpha * colours).round().astype(np.uint8)
 
 
-def segmentation_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray,
-                       classes: Sequence[str], palette: Sequence[Sequence[int]],
-                       title: str = '', alpha: float = 0.7) -> np.ndarray:
+def segmentation_panel(
+    image: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    title: str = '',
+    alpha: float = 0.7,
+) -> np.ndarray:
     """Image, truth and prediction side by side over a legend with the IoU in this image.
 
     Args:
@@ -53,9 +60,14 @@ def segmentation_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndar
     # The largest classes first; those that the image lacks are not named.
     present = [i for i in np.argsort(-(pairs.sum(0) + pairs.sum(1)), kind='stable') if union[i]]
     entries = [
-        Patch(facecolor=colours[i] / 255, edgecolor='0.3', linewidth=0.5,
-              label=f'{classes[i]}  {100 * hit[i] / union[i]:.0f} %')
-        for i in present]
+        Patch(
+            facecolor=colours[i] / 255,
+            edgecolor='0.3',
+            linewidth=0.5,
+            label=f'{classes[i]}  {100 * hit[i] / union[i]:.0f} %',
+        )
+        for i in present
+    ]
     if not known.all():
         entries.append(Patch(facecolor='0.15', edgecolor='0.3', linewidth=0.5, label='no label'))
 
@@ -64,14 +76,23 @@ def segmentation_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndar
     rows = -(-len(entries) // columns)
     figure = new_figure(12.0, 12.0 / 3 * height / width + 0.75 + 0.24 * rows)
     axes = grid_axes(figure, [''], ['image', 'truth', 'prediction'])[0]
-    pictures = (image, overlay(image, truth, colours, alpha),
-                overlay(image, prediction, colours, alpha))
+    pictures = (
+        image,
+        overlay(image, truth, colours, alpha),
+        overlay(image, prediction, colours, alpha),
+    )
     for axis, picture in zip(axes, pictures, strict=True):
         show_image(axis, picture)
     if present:
         title += f'   mean IoU in this image {100 * (hit[present] / union[present]).mean():.1f} %'
     figure.suptitle(title, fontsize=11)
     figure.legend(
-        handles=entries, loc='outside lower center', ncols=min(columns, len(entries)),
-        frameon=False, fontsize=10, handlelength=1.2, handleheight=1.2)
+        handles=entries,
+        loc='outside lower center',
+        ncols=min(columns, len(entries)),
+        frameon=False,
+        fontsize=10,
+        handlelength=1.2,
+        handleheight=1.2,
+    )
     return figure_to_array(figure)

@@ -1,4 +1,5 @@
 """Curves of one or several runs."""
+
 from __future__ import annotations
 
 import re
@@ -11,9 +12,15 @@ from .figures import figure_to_array, new_figure
 from .run_log import series
 
 _TITLES = dict(
-    loss='total loss', loss_rec='reconstruction loss (L1)', loss_patch='patch loss (InfoNCE)',
-    loss_cls='class token loss (InfoNCE)', lr='learning rate', knn='k-NN accuracy, %',
-    spread='feature spread (0 collapsed, 1 isotropic)', effective_rank='effective rank')
+    loss='total loss',
+    loss_rec='reconstruction loss (L1)',
+    loss_patch='patch loss (InfoNCE)',
+    loss_cls='class token loss (InfoNCE)',
+    lr='learning rate',
+    knn='k-NN accuracy, %',
+    spread='feature spread (0 collapsed, 1 isotropic)',
+    effective_rank='effective rank',
+)
 _GROUPS = ('knn', 'spread', 'effective_rank')
 _LINE_STYLES = {'-': 'solid', '--': 'dashed', ':': 'dotted', '-.': 'dash-dotted'}
 
@@ -29,8 +36,11 @@ def _essential(keys: list[str]) -> list[str]:
     keys = [key for key in keys if 'teacher' in key] or keys
     neighbours = [re.search(r'_k(\d+)$', key) for key in keys]
     smallest = min((int(found[1]) for found in neighbours if found), default=None)
-    return [key for key, found in zip(keys, neighbours, strict=True)
-            if found is None or int(found[1]) == smallest]
+    return [
+        key
+        for key, found in zip(keys, neighbours, strict=True)
+        if found is None or int(found[1]) == smallest
+    ]
 
 
 def _plots(records: list[dict]) -> dict[str, list[str]]:
@@ -87,18 +97,22 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
                 style = dict(linewidth=1.5, marker=marker, label=_member(key))
                 if several:  # a colour for each run
                     # One entry in the legend; matplotlib leaves out what begins with "_".
-                    style.update(color=f'C{number}', linestyle=line_style,
-                                 label=run if key == keys[0] else f'_{run} {_member(key)}')
+                    style.update(
+                        color=f'C{number}',
+                        linestyle=line_style,
+                        label=run if key == keys[0] else f'_{run} {_member(key)}',
+                    )
                 axis.plot(steps, values, **style)
         title = _TITLES.get(name, name)
         if several and len(keys) > 1:
             title += '\n' + ', '.join(
-                f'{_member(key)} {words}' for key, words in zip(keys, _LINE_STYLES.values()))
+                f'{_member(key)} {words}' for key, words in zip(keys, _LINE_STYLES.values())
+            )
         axis.set_title(title, fontsize=11 if '\n' not in title else 9)
         axis.set_xlabel('iteration', fontsize=9)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.tick_params(labelsize=8)
-        axis.grid(alpha=.3)
+        axis.grid(alpha=0.3)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7, frameon=False)
     for axis in list(axes):

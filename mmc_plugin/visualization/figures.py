@@ -1,4 +1,5 @@
 """What the pictures share: figures without pyplot's global state, and grids of images."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ def figure_to_array(figure: Figure) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def grid_axes(figure: Figure, row_titles: Sequence[str], column_titles: Sequence[str]
-              ) -> np.ndarray:
+def grid_axes(
+    figure: Figure, row_titles: Sequence[str], column_titles: Sequence[str]
+) -> np.ndarray:
     """Axes for a grid of pictures, titled above the columns and beside the rows.
 
     Args:

@@ -1,4 +1,5 @@
 """Reconstructions from several layers of the encoder (arXiv 2308.11448, figure 9)."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -32,14 +33,15 @@ def layer_reconstructions(model: nn.Module, images: Tensor, layers: Sequence[int
     """
     if getattr(model, 'rec_head', None) is None:
         raise ValueError(
-            'The model has no reconstruction head: its config sets loss_weights.rec to 0.')
+            'The model has no reconstruction head: its config sets loss_weights.rec to 0.'
+        )
     backbone = model.backbone
     depth = len(backbone.layers)
     wrong = [str(layer) for layer in layers if not 1 <= layer <= depth]
     if wrong or not layers:
         raise ValueError(
-            f'Layers are counted from 1 to {depth} in this model, '
-            f'got {", ".join(wrong) or "none"}.')
+            f'Layers are counted from 1 to {depth} in this model, got {", ".join(wrong) or "none"}.'
+        )
 
     tokens: dict[int, Tensor] = {}
 
@@ -56,7 +58,7 @@ def layer_reconstructions(model: nn.Module, images: Tensor, layers: Sequence[int
     pictures = []
     for layer in layers:
         normed = backbone.ln1(tokens[layer]) if backbone.final_norm else tokens[layer]
-        pixels = model.rec_head(normed[:, backbone.num_extra_tokens:])
+        pixels = model.rec_head(normed[:, backbone.num_extra_tokens :])
         pictures.append(model.rec_head.to_image(pixels, *images.shape[-2:]))
     return torch.stack(pictures)
 
@@ -80,9 +82,16 @@ def amplification(differences: np.ndarray, quantile: float = 0.99) -> float:
     return factor
 
 
-def layer_panel(clean: np.ndarray, corrupted: np.ndarray, reconstructed: np.ndarray,
-                differences: np.ndarray, layers: Sequence[int], factor: float,
-                names: Sequence[str], title: str = '') -> np.ndarray:
+def layer_panel(
+    clean: np.ndarray,
+    corrupted: np.ndarray,
+    reconstructed: np.ndarray,
+    differences: np.ndarray,
+    layers: Sequence[int],
+    factor: float,
+    names: Sequence[str],
+    title: str = '',
+) -> np.ndarray:
     """Two rows for each image: its reconstructions, and what changes from layer to layer.
 
     With one layer there is only the first.
@@ -104,8 +113,8 @@ def layer_panel(clean: np.ndarray, corrupted: np.ndarray, reconstructed: np.ndar
     columns = ['clean', 'corrupted', *(f'layer {layer}' for layer in layers)]
     step = 2 if len(layers) > 1 else 1  # rows of an image
     rows = [name if row == 0 else '' for name in names for row in range(step)]
-    figure = new_figure(_CELL * len(columns) + .5, (_CELL + .16) * len(rows) + .7)
-    figure.get_layout_engine().set(w_pad=.03, h_pad=.03, wspace=0, hspace=0)
+    figure = new_figure(_CELL * len(columns) + 0.5, (_CELL + 0.16) * len(rows) + 0.7)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, rows, columns)
@@ -113,14 +122,13 @@ def layer_panel(clean: np.ndarray, corrupted: np.ndarray, reconstructed: np.ndar
         above = axes[step * i]
         for axis, image in zip(above, (clean[i], corrupted[i], *reconstructed[:, i]), strict=True):
             show_image(axis, image)
-        for number, below in enumerate(axes[step * i + 1:step * (i + 1)].flat):
+        for number, below in enumerate(axes[step * i + 1 : step * (i + 1)].flat):
             first = number - 3  # below the second layer stands the first difference
             below.set_visible(first >= 0)
             if first >= 0:
                 change = 127.5 + 127.5 * factor * differences[first, i]
                 show_image(below, change.round().clip(0, 255).astype(np.uint8))
-                below.set_xlabel(
-                    f'{layers[first + 1]} − {layers[first]}', fontsize=9, labelpad=2)
+                below.set_xlabel(f'{layers[first + 1]} − {layers[first]}', fontsize=9, labelpad=2)
             if first == 0:
                 below.set_ylabel(f'difference × {factor:g}', fontsize=10)
     return figure_to_array(figure)

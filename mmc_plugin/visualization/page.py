@@ -1,4 +1,5 @@
 """A page that shows a run: one HTML file beside its pictures."""
+
 from __future__ import annotations
 
 import os
@@ -53,8 +54,10 @@ def paragraph(text: str) -> str:
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
     """A table of names and what they stand for."""
-    cells = '\n'.join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
-                      for name, value in rows)
+    cells = '\n'.join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in rows
+    )
     return f'<table>\n{cells}\n</table>'
 
 

@@ -1,4 +1,5 @@
 """Pictures of a reconstruction."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -8,12 +9,14 @@ import numpy as np
 from .figures import figure_to_array, grid_axes, new_figure, show_image
 
 
-def reconstruction_panel(clean: np.ndarray,
-                         corrupted: np.ndarray,
-                         reconstructed: np.ndarray,
-                         mask: np.ndarray,
-                         row_titles: Sequence[str] | None = None,
-                         title: str = '') -> np.ndarray:
+def reconstruction_panel(
+    clean: np.ndarray,
+    corrupted: np.ndarray,
+    reconstructed: np.ndarray,
+    mask: np.ndarray,
+    row_titles: Sequence[str] | None = None,
+    title: str = '',
+) -> np.ndarray:
     """A row for each image: clean, corrupted, reconstructed, and that pasted into the clean one.
 
     Args:
@@ -31,12 +34,13 @@ def reconstruction_panel(clean: np.ndarray,
     if row_titles is None:
         row_titles = [f'{100 * each.mean():.0f} % corrupted' for each in mask]
     pasted = np.where(mask[..., None], reconstructed, clean)
-    figure = new_figure(7.6, 1.9 * len(clean) + .7)
+    figure = new_figure(7.6, 1.9 * len(clean) + 0.7)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, row_titles, ['clean', 'corrupted', 'reconstructed', 'pasted in'])
-    for row, images in zip(axes, zip(clean, corrupted, reconstructed, pasted, strict=True),
-                           strict=True):
+    for row, images in zip(
+        axes, zip(clean, corrupted, reconstructed, pasted, strict=True), strict=True
+    ):
         for axis, image in zip(row, images, strict=True):
             show_image(axis, image)
     return figure_to_array(figure)

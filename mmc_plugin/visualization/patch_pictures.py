@@ -1,4 +1,5 @@
 """What patch tokens hold, without labels (arXiv 2308.11448, figure 6)."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from matplotlib import colormaps
 from .figures import figure_to_array, grid_axes, new_figure, show_image
 
 
-def cluster_picture(image: np.ndarray, clusters: np.ndarray, strength: float = .55) -> np.ndarray:
+def cluster_picture(image: np.ndarray, clusters: np.ndarray, strength: float = 0.55) -> np.ndarray:
     """Lay the clusters of patches over an image as colours.
 
     Args:
@@ -28,8 +29,12 @@ def cluster_picture(image: np.ndarray, clusters: np.ndarray, strength: float = .
     return (strength * coloured + (1 - strength) * grey).round().astype(np.uint8)
 
 
-def patch_panel(images: Sequence[np.ndarray], clusters: Sequence[np.ndarray],
-                colours: Sequence[np.ndarray], title: str = '') -> np.ndarray:
+def patch_panel(
+    images: Sequence[np.ndarray],
+    clusters: Sequence[np.ndarray],
+    colours: Sequence[np.ndarray],
+    title: str = '',
+) -> np.ndarray:
     """A row for each image: itself, its k-means clusters, and its principal components as RGB.
 
     Args:
@@ -42,8 +47,8 @@ def patch_panel(images: Sequence[np.ndarray], clusters: Sequence[np.ndarray],
         np.ndarray: uint8 RGB of shape (H', W', 3).
     """
     number = max(int(each.max()) for each in clusters) + 1
-    figure = new_figure(7.6, 1.95 * len(images) + .7)
-    figure.get_layout_engine().set(w_pad=.03, h_pad=.03, wspace=0, hspace=0)
+    figure = new_figure(7.6, 1.95 * len(images) + 0.7)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, [''] * len(images), ['image', f'k-means, k = {number}', 'PCA as RGB'])
@@ -51,6 +56,5 @@ def patch_panel(images: Sequence[np.ndarray], clusters: Sequence[np.ndarray],
         show_image(row[0], image)
         show_image(row[1], cluster_picture(image, labels))
         pixels = (255 * np.asarray(rgb)).round().astype(np.uint8)
-        show_image(row[2], cv2.resize(
-            pixels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST))
+        show_image(row[2], cv2.resize(pixels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST))
     return figure_to_array(figure)

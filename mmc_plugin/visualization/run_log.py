@@ -1,4 +1,5 @@
 """Scalars that a run's visualizer wrote."""
+
 from __future__ import annotations
 
 import json
@@ -33,7 +34,8 @@ def read_scalars(run_dir: str) -> list[dict]:
     if not records:
         raise FileNotFoundError(
             f'There are no scalars in {run_dir!r}: no */vis_data/scalars.json with a line in it. '
-            "Name a run's work directory (work_dirs/NAME), and let the run reach its first log.")
+            "Name a run's work directory (work_dirs/NAME), and let the run reach its first log."
+        )
     return records
 
 

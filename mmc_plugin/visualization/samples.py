@@ -1,4 +1,5 @@
 """What the model is trained on: views and their corruption (arXiv 2308.11448, figure 8)."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -56,8 +57,8 @@ def sample_sheet(samples: Sequence[Sample], title: str = '') -> np.ndarray:
     if first.crops:
         columns.append(f'{len(first.crops)} local crops')
 
-    figure = new_figure(_CELL * len(columns) + .5, (_CELL + .22) * len(samples) + .7)
-    figure.get_layout_engine().set(w_pad=.03, h_pad=.03, wspace=0, hspace=0)
+    figure = new_figure(_CELL * len(columns) + 0.5, (_CELL + 0.22) * len(samples) + 0.7)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     if title:
         figure.suptitle(title, fontsize=12)
     names = [_shorten(sample.name) for sample in samples]
@@ -66,13 +67,17 @@ def sample_sheet(samples: Sequence[Sample], title: str = '') -> np.ndarray:
         if sample.original is not None:
             show_image(next(cells), _square(sample.original))
         for clean, corrupted, mask, alien in zip(
-                sample.clean, sample.corrupted, sample.mask, sample.alien, strict=True):
+            sample.clean, sample.corrupted, sample.mask, sample.alien, strict=True
+        ):
             show_image(next(cells), clean)
             axis = next(cells)
             show_image(axis, corrupted)
             axis.set_xlabel(
                 f'{"another image" if alien else "noise"}, {100 * mask.mean():.0f} %',
-                fontsize=9, color=_ALIEN if alien else _NOISE, labelpad=2)
+                fontsize=9,
+                color=_ALIEN if alien else _NOISE,
+                labelpad=2,
+            )
             show_image(next(cells), np.repeat(mask[..., None], 3, 2).astype(np.uint8) * 255)
         if sample.crops:
             show_image(next(cells), _mosaic(sample.crops))
@@ -81,7 +86,7 @@ def sample_sheet(samples: Sequence[Sample], title: str = '') -> np.ndarray:
 
 def _shorten(name: str, length: int = 26) -> str:
     """The end of a long name: it tells files of one folder apart."""
-    return name if len(name) <= length else '…' + name[1 - length:]
+    return name if len(name) <= length else '…' + name[1 - length :]
 
 
 def _square(image: np.ndarray) -> np.ndarray:
@@ -90,7 +95,7 @@ def _square(image: np.ndarray) -> np.ndarray:
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
     out = np.full((side, side, 3), 255, np.uint8)
-    out[top:top + height, left:left + width] = image
+    out[top : top + height, left : left + width] = image
     return out
 
 
@@ -98,9 +103,8 @@ def _mosaic(images: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
     """Images of one size in the smallest square grid that holds them, white between them."""
     columns = int(np.ceil(np.sqrt(len(images))))
     height, width = images[0].shape[:2]
-    out = np.full(
-        (columns * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    out = np.full((columns * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
     for number, image in enumerate(images):
         top, left = number // columns * (height + gap), number % columns * (width + gap)
-        out[top:top + height, left:left + width] = image
+        out[top : top + height, left : left + width] = image
     return out

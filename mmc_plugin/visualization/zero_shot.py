@@ -1,4 +1,5 @@
 """Pictures of one-click segmentation (arXiv 2308.11448, figures 1, 2 and 5)."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -43,20 +44,27 @@ def _outline(axis: Axes, mask: np.ndarray, colour: str) -> None:
     framed = np.pad(mask.astype(float), 1)  # so that borders at the image's edge close
     place = np.arange(-1, mask.shape[1] + 1), np.arange(-1, mask.shape[0] + 1)
     if mask.any():
-        axis.contour(*place, framed, levels=[.5], colors='black', linewidths=2.2)
-        axis.contour(*place, framed, levels=[.5], colors=colour, linewidths=1.1)
+        axis.contour(*place, framed, levels=[0.5], colors='black', linewidths=2.2)
+        axis.contour(*place, framed, levels=[0.5], colors=colour, linewidths=1.1)
 
 
 def _marks(axis: Axes, click: Click) -> None:
     labels = [1] * len(click.points) if click.labels is None else click.labels
     for (x, y), label in zip(click.points, labels, strict=True):
-        axis.plot(x, y, marker='o' if label else 'X', markersize=8, markeredgecolor='black',
-                  markeredgewidth=1.2, markerfacecolor=_CLICK if label else _REJECT)
+        axis.plot(
+            x,
+            y,
+            marker='o' if label else 'X',
+            markersize=8,
+            markeredgecolor='black',
+            markeredgewidth=1.2,
+            markerfacecolor=_CLICK if label else _REJECT,
+        )
 
 
 def _limit(axis: Axes, image: np.ndarray) -> None:
-    axis.set_xlim(-.5, image.shape[1] - .5)
-    axis.set_ylim(image.shape[0] - .5, -.5)
+    axis.set_xlim(-0.5, image.shape[1] - 0.5)
+    axis.set_ylim(image.shape[0] - 0.5, -0.5)
 
 
 def show_click(axis: Axes, click: Click) -> None:
@@ -68,8 +76,9 @@ def show_click(axis: Axes, click: Click) -> None:
     _limit(axis, click.image)
 
 
-def show_map(axis: Axes, click: Click, bounds: tuple[float, float] | None = None,
-             bar: bool = False) -> None:
+def show_map(
+    axis: Axes, click: Click, bounds: tuple[float, float] | None = None, bar: bool = False
+) -> None:
     """The similarity over the greyed image, and the outline of the prediction.
 
     Args:
@@ -81,9 +90,9 @@ def show_map(axis: Axes, click: Click, bounds: tuple[float, float] | None = None
     low, high = bounds or (float(click.similarity.min()), float(click.similarity.max()))
     grey = np.repeat(click.image.mean(2, keepdims=True), 3, 2).astype(np.uint8)
     show_image(axis, grey)
-    shown = axis.imshow(click.similarity, cmap='turbo', alpha=.65, vmin=low, vmax=high)
+    shown = axis.imshow(click.similarity, cmap='turbo', alpha=0.65, vmin=low, vmax=high)
     if bar:
-        bar = axis.figure.colorbar(shown, ax=axis, shrink=.75, pad=.02, format='%.2f')
+        bar = axis.figure.colorbar(shown, ax=axis, shrink=0.75, pad=0.02, format='%.2f')
         bar.ax.tick_params(labelsize=7)
     _outline(axis, click.mask, _PREDICTED)
     _marks(axis, click)
@@ -101,7 +110,7 @@ def click_panel(clicks: Sequence[Click], title: str = '') -> np.ndarray:
         np.ndarray: uint8 RGB of shape (H', W', 3).
     """
     heights = [3 * each.image.shape[0] / each.image.shape[1] for each in clicks]
-    figure = new_figure(9.6, sum(heights) + .3 * len(clicks) + .6)
+    figure = new_figure(9.6, sum(heights) + 0.3 * len(clicks) + 0.6)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, [''] * len(clicks), ['click', 'similarity', 'mask'])
@@ -128,17 +137,17 @@ def case_sheet(groups: Mapping[str, Sequence[Click]], title: str = '') -> np.nda
     """
     columns = max(map(len, groups.values()))
     rows = [words for name in groups for words in (name, 'similarity')]
-    figure = new_figure(2.5 * columns + .5, 1.95 * len(rows) + .7)
-    figure.get_layout_engine().set(w_pad=.03, h_pad=.03, wspace=0, hspace=0)
+    figure = new_figure(2.5 * columns + 0.5, 1.95 * len(rows) + 0.7)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, rows, [''] * columns)
     for number, clicks in enumerate(groups.values()):
-        for above, below, click in zip(*axes[2 * number:2 * number + 2], clicks, strict=False):
+        for above, below, click in zip(*axes[2 * number : 2 * number + 2], clicks, strict=False):
             show_click(above, click)
             show_map(below, click)
             below.set_xlabel(click.caption, fontsize=9, labelpad=2)
-        for axis in axes[2 * number:2 * number + 2, len(clicks):].flat:
+        for axis in axes[2 * number : 2 * number + 2, len(clicks) :].flat:
             axis.set_visible(False)
     return figure_to_array(figure)
 
@@ -159,18 +168,29 @@ def threshold_curves(runs: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
         deviation = 100 * np.array(numbers['deviation'])
         best = int(curve.argmax())
         colour = f'C{number}'
-        axis.plot(place, curve, color=colour, marker='.',
-                  label=f'{name}: best {curve[best]:.1f} at {place[best]:g}')
-        axis.fill_between(place, curve - deviation, curve + deviation, color=colour, alpha=.2,
-                          linewidth=0)
+        axis.plot(
+            place,
+            curve,
+            color=colour,
+            marker='.',
+            label=f'{name}: best {curve[best]:.1f} at {place[best]:g}',
+        )
+        axis.fill_between(
+            place, curve - deviation, curve + deviation, color=colour, alpha=0.2, linewidth=0
+        )
     levels = dict.fromkeys(round(100 * numbers['everything'], 1) for numbers in runs.values())
     for level in levels:
-        axis.axhline(level, color='grey', linestyle='--', linewidth=1,
-                     label=f'predicting everything: {level:.1f}')
+        axis.axhline(
+            level,
+            color='grey',
+            linestyle='--',
+            linewidth=1,
+            label=f'predicting everything: {level:.1f}',
+        )
     axis.set_xlabel('threshold on the cosine')
     axis.set_ylabel('mIoU, %')
     axis.set_ylim(bottom=0)
-    axis.grid(alpha=.3)
+    axis.grid(alpha=0.3)
     axis.legend(fontsize=8, frameon=False)
     return figure_to_array(figure)
 
@@ -191,13 +211,17 @@ def similarity_histograms(runs: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     for axis, (name, numbers) in zip(axes.flat, runs.items(), strict=False):
         edges = np.array(numbers['edges'])
         width = edges[1] - edges[0]
-        for key, colour, mean in (('intra', 'C0', numbers['intra']),
-                                  ('inter', 'C1', numbers['inter'])):
-            share = np.array([np.nan if each is None else each
-                              for each in numbers['histograms'][key]])
+        for key, colour, mean in (
+            ('intra', 'C0', numbers['intra']),
+            ('inter', 'C1', numbers['inter']),
+        ):
+            share = np.array(
+                [np.nan if each is None else each for each in numbers['histograms'][key]]
+            )
             shown = 'no pairs' if mean is None or not np.isfinite(mean) else f'mean {mean:.2f}'
-            axis.stairs(share / width, edges, fill=True, alpha=.45, color=colour,
-                        label=f'{key}, {shown}')
+            axis.stairs(
+                share / width, edges, fill=True, alpha=0.45, color=colour, label=f'{key}, {shown}'
+            )
         overlap = numbers['overlap']
         known = overlap is not None and np.isfinite(overlap)
         axis.set_title(f'{name}: overlap {overlap:.2f}' if known else name, fontsize=10)
@@ -205,6 +229,6 @@ def similarity_histograms(runs: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
         axis.set_ylabel('density', fontsize=9)
         axis.legend(fontsize=8, frameon=False)
         axis.tick_params(labelsize=8)
-    for axis in list(axes.flat)[len(runs):]:
+    for axis in list(axes.flat)[len(runs) :]:
         axis.set_visible(False)
     return figure_to_array(figure)

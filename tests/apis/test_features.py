@@ -54,9 +54,15 @@ def test_images_are_turned_upright(pixels):
         assert np.array_equal(to_pixels(image).permute(1, 2, 0), expected)
 
 
-@pytest.mark.parametrize('image, words', [
-    (np.zeros((4, 4, 3)), 'uint8 .* got float64'), (np.zeros((4, 4, 4), np.uint8), r'\(4, 4, 4\)'),
-    (np.zeros((0, 4, 3), np.uint8), r'\(0, 4, 3\)'), (7, 'got int')])
+@pytest.mark.parametrize(
+    'image, words',
+    [
+        (np.zeros((4, 4, 3)), 'uint8 .* got float64'),
+        (np.zeros((4, 4, 4), np.uint8), r'\(4, 4, 4\)'),
+        (np.zeros((0, 4, 3), np.uint8), r'\(0, 4, 3\)'),
+        (7, 'got int'),
+    ],
+)
 def test_what_is_no_image_is_refused(image, words):
     with pytest.raises(ValueError, match=words):
         to_pixels(image)
@@ -81,12 +87,17 @@ def test_features_of_layers_have_the_shapes_that_are_promised(pixels):
 
 def test_the_teachers_backbone_is_taken_with_its_normalisation():
     head = dict(in_channels=16, hidden_channels=8, out_channels=8, norm_cfg=None)
-    model = MODELS.build(dict(
-        type='MMC', backbone=dict(VIT, type='VisionTransformer'), rec_head=None,
-        loss_weights=dict(rec=0., patch=1., cls=1.),
-        patch_head=dict(type='PatchContrastHead', **head),
-        cls_head=dict(type='GlobalContrastHead', **head),
-        data_preprocessor=dict(mean=[1., 2., 3.], std=[4., 5., 6.])))
+    model = MODELS.build(
+        dict(
+            type='MMC',
+            backbone=dict(VIT, type='VisionTransformer'),
+            rec_head=None,
+            loss_weights=dict(rec=0.0, patch=1.0, cls=1.0),
+            patch_head=dict(type='PatchContrastHead', **head),
+            cls_head=dict(type='GlobalContrastHead', **head),
+            data_preprocessor=dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0]),
+        )
+    )
     features = frozen_features(model, size=32)
     assert features.backbone is model.teacher.backbone
     assert features.mean.flatten().tolist() == [1, 2, 3]
@@ -98,8 +109,14 @@ def test_a_checkpoint_is_read(tmp_path):
     arch = dict(ARCH, embed_dims=64, num_heads=1)
     model = FrozenFeatures(dict(VIT, arch=arch), 32, seed=3)
     path = tmp_path / 'vit.pth'
-    torch.save({'state_dict': {
-        f'backbone.{key}': value for key, value in model.backbone.state_dict().items()}}, path)
+    torch.save(
+        {
+            'state_dict': {
+                f'backbone.{key}': value for key, value in model.backbone.state_dict().items()
+            }
+        },
+        path,
+    )
     loaded = frozen_features(path, size=32)
     assert torch.equal(loaded.backbone.pos_embed, model.backbone.pos_embed)
     assert loaded.size == 32 and loaded.patch_size == 8

@@ -57,7 +57,7 @@ def timm_features(model, x):
     )
     layers = [torch.cat([prefix[:, :1], patches], dim=1) for patches, prefix in found]
     last = model.forward_features(x)
-    layers[-1] = torch.cat([last[:, :1], last[:, model.num_prefix_tokens:]], dim=1)
+    layers[-1] = torch.cat([last[:, :1], last[:, model.num_prefix_tokens :]], dim=1)
     return layers
 
 
@@ -117,8 +117,9 @@ def mae(teacher, student):
 
 
 def msn(teacher, student):
-    head = prefixed('module.fc.', {'fc1.weight': torch.ones(4, 4), 'bn1.running_mean': HEAD[
-        'mlp.0.bias']})
+    head = prefixed(
+        'module.fc.', {'fc1.weight': torch.ones(4, 4), 'bn1.running_mean': HEAD['mlp.0.bias']}
+    )
     return {
         'encoder': prefixed('module.', student) | head, 'prototypes': torch.ones(4, 4),
         'target_encoder': prefixed('module.', teacher) | head, 'opt': OPTIMIZER,

@@ -21,7 +21,7 @@ def scene():
     image = np.zeros((48, 80, 3), np.uint8)
     image[..., 2] = 250
     y, x = np.mgrid[:48, :80]
-    disc, square = (y - 24)**2 + (x - 20)**2 < 15**2, (abs(y - 24) < 14) & (abs(x - 60) < 14)
+    disc, square = (y - 24) ** 2 + (x - 20) ** 2 < 15**2, (abs(y - 24) < 14) & (abs(x - 60) < 14)
     image[disc], image[square] = (250, 0, 0), (0, 250, 0)
     return image, disc, square
 
@@ -40,17 +40,17 @@ def test_a_click_selects_its_object(fit):
     image, disc, square = scene()
     segmenter = PromptSegmenter(FrozenFeatures(COLOUR, 240, fit))
     for point, target in (((20, 24), disc), ((60, 24), square), ((1, 1), ~(disc | square))):
-        found = segmenter.segment(image, point, threshold=.5)
+        found = segmenter.segment(image, point, threshold=0.5)
         assert found.similarity.shape == found.mask.shape == (48, 80)
-        assert iou(found.mask, target) > .8
-        assert np.array_equal(found.mask, found.similarity > .5) and found.threshold == .5
+        assert iou(found.mask, target) > 0.8
+        assert np.array_equal(found.mask, found.similarity > 0.5) and found.threshold == 0.5
         assert -1 <= found.similarity.min() and found.similarity.max() <= 1 + 1e-6
 
 
 def test_several_points_add_up_and_negative_ones_take_away(segmenter):
     image, disc, square = scene()
-    both = segmenter.segment(image, [(20, 24), (60, 24)], threshold=.5).mask
-    assert iou(both, disc | square) > .8
+    both = segmenter.segment(image, [(20, 24), (60, 24)], threshold=0.5).mask
+    assert iou(both, disc | square) > 0.8
     everything = segmenter.segment(image, (20, 24), threshold=-1.1).mask
     assert everything.all()
     less = segmenter.segment(image, [(20, 24), (60, 24)], [1, 0], threshold=-1.1).mask
@@ -62,8 +62,8 @@ def test_several_points_add_up_and_negative_ones_take_away(segmenter):
 def test_otsu_parts_the_map(segmenter):
     image, disc, _ = scene()
     found = segmenter.segment(image, (20, 24), threshold='otsu')
-    assert found.threshold == pytest.approx(threshold_otsu(found.similarity), abs=.02)
-    assert iou(found.mask, disc) > .8
+    assert found.threshold == pytest.approx(threshold_otsu(found.similarity), abs=0.02)
+    assert iou(found.mask, disc) > 0.8
 
 
 def test_a_batch_is_its_images_one_by_one(segmenter):
@@ -71,11 +71,13 @@ def test_a_batch_is_its_images_one_by_one(segmenter):
     other = np.ascontiguousarray(image[:, :50].transpose(1, 0, 2))
     together = segmenter.segment([image, other], [[(20, 24)], [(5, 6), (30, 3)]], [None, [1, 0]])
     fresh = PromptSegmenter(FrozenFeatures(COLOUR, 240))
-    for found, expected in zip(together, [
-            fresh.segment(image, (20, 24)), fresh.segment(other, [(5, 6), (30, 3)], [1, 0])],
-            strict=True):
+    for found, expected in zip(
+        together,
+        [fresh.segment(image, (20, 24)), fresh.segment(other, [(5, 6), (30, 3)], [1, 0])],
+        strict=True,
+    ):
         np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-5)
-        assert (found.mask == expected.mask).mean() > .999
+        assert (found.mask == expected.mask).mean() > 0.999
 
 
 def test_the_similarity_is_the_cosine_to_the_clicked_token():
@@ -140,7 +142,7 @@ def test_images_with_the_same_numbers_and_other_colours_are_told_apart(segmenter
 def test_features_that_are_not_finite_are_refused():
     model = FrozenFeatures(VIT, 32)
     model.backbone.ln1.weight.fill_(float('nan'))
-    for threshold in (.3, 'otsu'):
+    for threshold in (0.3, 'otsu'):
         with pytest.raises(ValueError, match='features of the image are not finite'):
             PromptSegmenter(model).segment(scene()[0], (3, 3), threshold=threshold)
     with pytest.raises(ValueError, match='std must be three numbers .* above 0'):
@@ -157,7 +159,7 @@ def test_a_further_click_takes_milliseconds():
         start = time.process_time()
         segmenter.segment(image, (x * 90, 200))
         times.append(time.process_time() - start)
-    assert min(times) < .05
+    assert min(times) < 0.05
 
 
 def test_extract_features_uses_the_model_and_its_size(segmenter):
@@ -166,22 +168,26 @@ def test_extract_features_uses_the_model_and_its_size(segmenter):
     assert segmenter.extract_features(scene()[0], size=64)[1].shape == (1, 1, 8, 8, 3)
 
 
-@pytest.mark.parametrize('keys, words', [
-    (dict(points=(80, 0)), r'\(80.0, 0.0\) lies outside the image: x must be in 0 … 79'),
-    (dict(points=(3, 48)), 'lies outside'), (dict(points=(-1, 4)), 'lies outside'),
-    (dict(points=(float('nan'), 4)), 'lies outside'),
-    (dict(points=[]), 'There is no point'),
-    (dict(points=(1, 2, 3)), r'shape \(P, 2\)'),
-    (dict(points=(3, 3), labels=[0]), 'no point with label 1'),
-    (dict(points=(3, 3), labels=[1, 1]), 'Labels must be 1 numbers'),
-    (dict(points=(3, 3), labels=[2]), 'Labels must be'),
-    (dict(points=(3, 3), threshold=float('nan')), 'finite number or'),
-    (dict(points=(3, 3), threshold='best'), 'finite number or'),
-    (dict(points=(3, 3), threshold=None), 'finite number or'),
-    (dict(points=(3, 3), size=0), 'size must be a positive'),
-    (dict(points=(3, 3), layer=4), 'Layers are counted'),
-    (dict(points=(3, 3), stride=3), 'stride must divide'),
-])
+@pytest.mark.parametrize(
+    'keys, words',
+    [
+        (dict(points=(80, 0)), r'\(80.0, 0.0\) lies outside the image: x must be in 0 … 79'),
+        (dict(points=(3, 48)), 'lies outside'),
+        (dict(points=(-1, 4)), 'lies outside'),
+        (dict(points=(float('nan'), 4)), 'lies outside'),
+        (dict(points=[]), 'There is no point'),
+        (dict(points=(1, 2, 3)), r'shape \(P, 2\)'),
+        (dict(points=(3, 3), labels=[0]), 'no point with label 1'),
+        (dict(points=(3, 3), labels=[1, 1]), 'Labels must be 1 numbers'),
+        (dict(points=(3, 3), labels=[2]), 'Labels must be'),
+        (dict(points=(3, 3), threshold=float('nan')), 'finite number or'),
+        (dict(points=(3, 3), threshold='best'), 'finite number or'),
+        (dict(points=(3, 3), threshold=None), 'finite number or'),
+        (dict(points=(3, 3), size=0), 'size must be a positive'),
+        (dict(points=(3, 3), layer=4), 'Layers are counted'),
+        (dict(points=(3, 3), stride=3), 'stride must divide'),
+    ],
+)
 @pytest.mark.parametrize('fit', ['stretch', 'pad'])
 def test_bad_input_gets_a_sentence(keys, words, fit):
     segmenter = PromptSegmenter(FrozenFeatures(COLOUR, 64, fit))

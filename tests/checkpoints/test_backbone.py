@@ -14,9 +14,7 @@ WIDTH, DEPTH = 128, 2
 
 def own_names(value=0.0, width=WIDTH, depth=DEPTH, patch=8, side=3):
     """A vision transformer in mmpretrain's names, made by mmpretrain's model."""
-    arch = dict(
-        embed_dims=width, num_layers=depth, num_heads=2, feedforward_channels=2 * width
-    )
+    arch = dict(embed_dims=width, num_layers=depth, num_heads=2, feedforward_channels=2 * width)
     model = PretrainedViT(arch=arch, img_size=side * patch, patch_size=patch)
     return {name: torch.full_like(tensor, value) for name, tensor in model.state_dict().items()}
 
@@ -62,7 +60,8 @@ def test_run_of_this_package(tmp_path):
     state |= {'rec_head.layers.0.weight': torch.ones(2, 2)}
     marker = tmp_path / 'marker'
     content = dict(
-        meta=dict(cfg=RUN.replace('{marker}', str(marker)), epoch=1, iter=2), state_dict=state,
+        meta=dict(cfg=RUN.replace('{marker}', str(marker)), epoch=1, iter=2),
+        state_dict=state,
         optimizer=dict(state={0: dict(exp_avg=torch.ones(2))}, param_groups=[]),
     )
     torch.save(content, tmp_path / 'epoch_1.pth')
@@ -81,13 +80,13 @@ def test_run_of_this_package(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'prefix', ['', 'backbone.', 'model.', 'module.', 'module.backbone.', '_orig_mod.encoder.'])
+    'prefix', ['', 'backbone.', 'model.', 'module.', 'module.backbone.', '_orig_mod.encoder.']
+)
 @pytest.mark.parametrize('names', [own_names, timm_names])
 def test_any_prefix(prefix, names):
     found = read_backbone(prefixed(prefix, names(3.0)))
     assert set(found.state_dict) == set(own_names())
-    assert found.settings == read_backbone(own_names()).settings | dict(
-        arch=found.settings['arch'])
+    assert found.settings == read_backbone(own_names()).settings | dict(arch=found.settings['arch'])
 
 
 def test_checkpoint_of_mmpretrain_classifier():
@@ -96,7 +95,9 @@ def test_checkpoint_of_mmpretrain_classifier():
     found = read_backbone(dict(state_dict=state, meta=dict(epoch=1)))
     assert found.format == 'mmpretrain'
     assert sorted(found.dropped) == [
-        'state_dict.backbone.ln2.weight', 'state_dict.head.layers.head.weight']
+        'state_dict.backbone.ln2.weight',
+        'state_dict.head.layers.head.weight',
+    ]
 
 
 def test_moving_averages_are_the_teacher():
@@ -131,7 +132,8 @@ def test_several_networks():
 
 @pytest.mark.parametrize(
     ('width', 'depth', 'heads'),
-    [(192, 1, 3), (384, 1, 6), (768, 1, 12), (768, 8, 8), (1280, 32, 16), (1280, 2, 20)])
+    [(192, 1, 3), (384, 1, 6), (768, 1, 12), (768, 8, 8), (1280, 32, 16), (1280, 2, 20)],
+)
 def test_heads_without_information(width, depth, heads):
     state = {name: value[..., :1].expand(*value.shape) for name, value in timm_names().items()}
     small = timm_names(width=8, depth=depth)
@@ -169,8 +171,10 @@ def refused(state, *sentences):
 
 
 def test_resnet(tmp_path):
-    torch.save({'conv1.weight': torch.ones(1), 'layer1.0.conv1.weight': torch.ones(1)},
-               tmp_path / 'resnet50.pth')
+    torch.save(
+        {'conv1.weight': torch.ones(1), 'layer1.0.conv1.weight': torch.ones(1)},
+        tmp_path / 'resnet50.pth',
+    )
     with pytest.raises(ValueError, match='resnet50.pth holds a ResNet, not a vision transformer'):
         read_backbone(tmp_path / 'resnet50.pth')
 
@@ -188,30 +192,40 @@ def test_files_without_a_network():
 
 def test_networks_of_other_kinds():
     state = timm_names()
-    refused({k: v for k, v in state.items() if k != 'pos_embed'},
-            'no position embedding: models with rotary or relative positions')
+    refused(
+        {k: v for k, v in state.items() if k != 'pos_embed'},
+        'no position embedding: models with rotary or relative positions',
+    )
     refused({k: v for k, v in state.items() if k != 'cls_token'}, 'has no class token')
     refused(state | {'dist_token': state['cls_token']}, 'nothing is known of: dist_token$')
     refused(state | {'norm_pre.weight': torch.ones(2)}, 'nothing is known of: norm_pre.weight$')
     refused(state | {'patch_embed.proj.weight': torch.ones(WIDTH, 4, 8, 8)}, 'of 4 channels')
     refused({name: value.to(torch.int8) for name, value in state.items()}, 'quantised')
-    refused(Checkpoint('x', 'timm', state, dict(architecture='vit_base_patch16_rope_ape_224')),
-            'x is vit_base_patch16_rope_ape_224, whose positions are rotary')
+    refused(
+        Checkpoint('x', 'timm', state, dict(architecture='vit_base_patch16_rope_ape_224')),
+        'x is vit_base_patch16_rope_ape_224, whose positions are rotary',
+    )
     refused(Checkpoint('x', 'huggingface', state, dict(model_type='swin')), 'x is a model of type')
-    refused(Checkpoint('x', 'huggingface', state, dict(model_type='vit', hidden_act='quick_gelu')),
-            'x has the activation quick_gelu')
+    refused(
+        Checkpoint('x', 'huggingface', state, dict(model_type='vit', hidden_act='quick_gelu')),
+        'x has the activation quick_gelu',
+    )
 
 
 def test_missing_unknown_and_wrong_weights():
     state = timm_names()
     missing = {name: value for name, value in state.items() if not name.startswith('blocks.1.mlp')}
     refused(missing, 'not hold a whole model.*missing: layers.1.ffn.layers.0.0.weight, layers.1.f')
-    refused({name: value for name, value in state.items() if 'norm.bias' not in name},
-            'missing: ln1.bias$')
+    refused(
+        {name: value for name, value in state.items() if 'norm.bias' not in name},
+        'missing: ln1.bias$',
+    )
     wrong = state | {'blocks.1.attn.proj.weight': torch.ones(2, WIDTH)}
     refused(wrong, r'of the wrong shape: layers.1.attn.proj.weight \(2, 128\) for \(128, 128\)')
-    refused(state | {f'adapter.{i}.weight': torch.ones(1) for i in range(14)},
-            'known of: adapter.0.weight, .*adapter.9.weight and 4 more$')
+    refused(
+        state | {f'adapter.{i}.weight': torch.ones(1) for i in range(14)},
+        'known of: adapter.0.weight, .*adapter.9.weight and 4 more$',
+    )
     refused(state | {'pos_embed': torch.ones(1, 8, WIDTH)}, '8 positions, which are no square')
     refused(state | {'pos_embed': torch.ones(10, WIDTH)}, 'pos_embed of the shape')
     refused({name: value for name, value in state.items() if 'blocks' not in name}, 'no layers')
@@ -226,8 +240,14 @@ def test_parts_of_queries_keys_and_values():
         'embeddings.patch_embeddings.projection.weight': torch.ones(64, 3, 8, 8),
         'embeddings.patch_embeddings.projection.bias': vector,
     }
-    for name in ('attention.q_proj', 'attention.k_proj', 'attention.v_proj', 'attention.o_proj',
-                 'mlp.fc1', 'mlp.fc2'):
+    for name in (
+        'attention.q_proj',
+        'attention.k_proj',
+        'attention.v_proj',
+        'attention.o_proj',
+        'mlp.fc1',
+        'mlp.fc2',
+    ):
         state |= {f'layers.0.{name}.weight': square, f'layers.0.{name}.bias': vector}
     for name in ('layers.0.layernorm_before', 'layers.0.layernorm_after', 'layernorm'):
         state |= {f'{name}.weight': vector, f'{name}.bias': vector}
@@ -266,19 +286,28 @@ def test_a_configuration_names_no_code(form, name, tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize('config, words', [
-    ("model = dict(backbone=dict(arch=dict(num_heads='2')))", "'2' attention heads"),
-    ("model = dict(backbone=dict(arch=dict(num_heads=-2)))", '-2 attention heads'),
-    ("model = dict(backbone=dict(norm_cfg=dict(eps='x')))", "eps of its norms is 'x'"),
-])
+@pytest.mark.parametrize(
+    'config, words',
+    [
+        ("model = dict(backbone=dict(arch=dict(num_heads='2')))", "'2' attention heads"),
+        ('model = dict(backbone=dict(arch=dict(num_heads=-2)))', '-2 attention heads'),
+        ("model = dict(backbone=dict(norm_cfg=dict(eps='x')))", "eps of its norms is 'x'"),
+    ],
+)
 def test_claims_of_the_wrong_kind_are_refused(config, words):
     with pytest.raises(ValueError, match=words):
         read_backbone(dict(state_dict=timm_names(), meta=dict(cfg=config)))
 
 
-@pytest.mark.parametrize('config', [
-    "model = dict(backbone=['a'])", "model = dict(backbone=dict(arch=['a'], norm_cfg='LN'))",
-    "model = 'MMC'", "data_preprocessor = dict(mean=['a', 2, 3], std=7)"])
+@pytest.mark.parametrize(
+    'config',
+    [
+        "model = dict(backbone=['a'])",
+        "model = dict(backbone=dict(arch=['a'], norm_cfg='LN'))",
+        "model = 'MMC'",
+        "data_preprocessor = dict(mean=['a', 2, 3], std=7)",
+    ],
+)
 def test_claims_without_sense_are_passed_over(config):
     weights = read_backbone(dict(state_dict=timm_names(), meta=dict(cfg=config)))
     assert weights.settings['arch']['num_heads'] == 2 and weights.mean[0] == 123.675

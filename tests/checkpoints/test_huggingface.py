@@ -30,8 +30,7 @@ def assert_read(source, **config):
 
 @pytest.mark.parametrize('legacy', [False, True])
 def test_one_file_of_either_kind(folder, legacy):
-    torch.save(
-        WEIGHTS, folder / 'pytorch_model.bin', _use_new_zipfile_serialization=not legacy)
+    torch.save(WEIGHTS, folder / 'pytorch_model.bin', _use_new_zipfile_serialization=not legacy)
     assert_read(folder)
     # safetensors come first, as in transformers
     save_file(WEIGHTS, folder / 'model.safetensors')

@@ -57,7 +57,10 @@ def test_packed_swiglu_is_told_by_its_shapes():
     names = ('blocks.0.mlp.fc1.weight', 'blocks.0.mlp.fc1.bias', 'blocks.0.mlp.fc2.weight')
     packed = dict(zip(names, (torch.ones(16, 4), torch.ones(16), torch.ones(4, 8))))
     assert set(to_mmpretrain(packed, 'timm')[0]) == {
-        'layers.0.ffn.w12.weight', 'layers.0.ffn.w12.bias', 'layers.0.ffn.w3.weight'}
+        'layers.0.ffn.w12.weight',
+        'layers.0.ffn.w12.bias',
+        'layers.0.ffn.w3.weight',
+    }
     plain = dict(zip(names, (torch.ones(8, 4), torch.ones(8), torch.ones(4, 8))))
     assert 'layers.0.ffn.layers.0.0.weight' in to_mmpretrain(plain, 'timm')[0]
 
@@ -67,7 +70,8 @@ def test_split_positions_are_rejoined():
     weights = {'embeddings.cls_token': torch.ones(1, 1, 4)}
     rejoin_positions(weights, {'onnx::Reshape_7': rest, 'onnx::Concat_5': token, 'val_1': token[0]})
     torch.testing.assert_close(
-        weights['embeddings.position_embeddings'], torch.cat([token, rest], dim=1))
+        weights['embeddings.position_embeddings'], torch.cat([token, rest], dim=1)
+    )
     unclear = {'embeddings.cls_token': torch.ones(1, 1, 4)}
     rejoin_positions(unclear, {'onnx::Reshape_7': rest, 'onnx::Reshape_5': rest})
     assert list(unclear) == ['embeddings.cls_token']

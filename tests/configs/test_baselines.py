@@ -74,7 +74,8 @@ def test_features_are_those_of_the_release(name, tmp_path):
         backbone.init_weights()
         indices = list(backbone.out_indices)
         expected = reference.forward_intermediates(
-            images, indices, norm=False, output_fmt='NLC', intermediates_only=True)
+            images, indices, norm=False, output_fmt='NLC', intermediates_only=True
+        )
         found = backbone(images)
         assert len(found) == len(indices)
         for index, tokens, wanted in zip(indices, found, expected, strict=True):

@@ -25,7 +25,7 @@ def runs(mask, text):
 
 
 def blob(seed=0):
-    return np.random.default_rng(seed).random((H, W)) < .3
+    return np.random.default_rng(seed).random((H, W)) < 0.3
 
 
 def write(root, annotations, images=None, categories=('cat', 'dog', 'owl')):
@@ -37,8 +37,13 @@ def write(root, annotations, images=None, categories=('cat', 'dog', 'owl')):
     (root / 'val2017').mkdir(exist_ok=True)
     for image in images:
         cv2.imwrite(str(root / 'val2017' / image['file_name']), np.zeros((H, W, 3), np.uint8))
-    content = dict(images=images, annotations=annotations, categories=[
-        dict(id=10 * (number + 1), name=name) for number, name in enumerate(categories)])
+    content = dict(
+        images=images,
+        annotations=annotations,
+        categories=[
+            dict(id=10 * (number + 1), name=name) for number, name in enumerate(categories)
+        ],
+    )
     (root / 'annotations' / 'instances_val2017.json').write_text(json.dumps(content))
 
 
@@ -56,11 +61,15 @@ def test_run_lengths_come_back(text):
 def test_categories_are_unions_of_polygons_and_run_lengths_without_crowds(tmp_path):
     a, b, crowd = blob(1), blob(2), np.zeros((H, W), bool)
     crowd[:, 20:] = True
-    write(tmp_path, [
-        dict(category_id=20, segmentation=SQUARE),
-        dict(category_id=20, segmentation=runs(a, True)),
-        dict(category_id=30, segmentation=runs(b, False)),
-        dict(category_id=10, segmentation=runs(crowd, False), iscrowd=1)])
+    write(
+        tmp_path,
+        [
+            dict(category_id=20, segmentation=SQUARE),
+            dict(category_id=20, segmentation=runs(a, True)),
+            dict(category_id=30, segmentation=runs(b, False)),
+            dict(category_id=10, segmentation=runs(crowd, False), iscrowd=1),
+        ],
+    )
     dataset, found = load(tmp_path)
     square = decode_segmentation(SQUARE, H, W)
     assert np.array_equal(found.masks, [(square | a) & ~crowd, b & ~crowd])
@@ -73,8 +82,13 @@ def test_categories_are_unions_of_polygons_and_run_lengths_without_crowds(tmp_pa
 
 
 def test_a_choice_of_categories_keeps_prompts(tmp_path):
-    write(tmp_path, [dict(category_id=10, segmentation=SQUARE),
-                     dict(category_id=30, segmentation=runs(blob(), True))])
+    write(
+        tmp_path,
+        [
+            dict(category_id=10, segmentation=SQUARE),
+            dict(category_id=30, segmentation=runs(blob(), True)),
+        ],
+    )
     dataset, found = load(tmp_path, categories=['owl', 'dog'])
     assert dataset.categories == ['dog', 'owl']
     assert found.labels == [1] and found.keys == [30]
@@ -82,20 +96,33 @@ def test_a_choice_of_categories_keeps_prompts(tmp_path):
         CocoPrompts(str(tmp_path), categories=['fox'])
 
 
-@pytest.mark.parametrize('segmentation, words', [
-    ([], 'no polygon'), ([[1, 2, 3, 4]], 'no polygon'), (None, 'neither polygons nor'),
-    (dict(size=[W, H], counts=[H * W]), 'has the size'),
-    (dict(size=[H, W], counts=[3, 4]), 'make 7 pixels'),
-    ([['a'] * 6], 'its polygon has a corner'), ([[1, 2, 1e9, 4, 5, 6]], 'its polygon has'),
-    ([[1, 2, float('nan'), 4, 5, 6]], 'its polygon has'),
-    ([[1, 2, float('inf'), 4, 5, 6]], 'its polygon has'),
-    (dict(size=None, counts=[3]), 'has the size'), (dict(size=[H, W], counts=['a']), 'run lengths'),
-    (dict(size=[H, W], counts=7), 'cannot be decoded')])
+@pytest.mark.parametrize(
+    'segmentation, words',
+    [
+        ([], 'no polygon'),
+        ([[1, 2, 3, 4]], 'no polygon'),
+        (None, 'neither polygons nor'),
+        (dict(size=[W, H], counts=[H * W]), 'has the size'),
+        (dict(size=[H, W], counts=[3, 4]), 'make 7 pixels'),
+        ([['a'] * 6], 'its polygon has a corner'),
+        ([[1, 2, 1e9, 4, 5, 6]], 'its polygon has'),
+        ([[1, 2, float('nan'), 4, 5, 6]], 'its polygon has'),
+        ([[1, 2, float('inf'), 4, 5, 6]], 'its polygon has'),
+        (dict(size=None, counts=[3]), 'has the size'),
+        (dict(size=[H, W], counts=['a']), 'run lengths'),
+        (dict(size=[H, W], counts=7), 'cannot be decoded'),
+    ],
+)
 def test_annotations_that_cannot_be_used_are_left_out_and_named(tmp_path, segmentation, words):
     with pytest.raises(UnusableMasksError, match=words):
         decode_segmentation(segmentation, H, W)
-    write(tmp_path, [dict(category_id=10, segmentation=segmentation, id=77),
-                     dict(category_id=20, segmentation=SQUARE)])
+    write(
+        tmp_path,
+        [
+            dict(category_id=10, segmentation=segmentation, id=77),
+            dict(category_id=20, segmentation=SQUARE),
+        ],
+    )
     _, found = load(tmp_path)
     assert found.labels == [1] and len(found.left_out) == 1
     assert found.left_out[0].startswith('annotation 77: ') and words.split()[0] in found.left_out[0]
@@ -103,12 +130,19 @@ def test_annotations_that_cannot_be_used_are_left_out_and_named(tmp_path, segmen
 
 def test_images_without_targets_are_left_out_and_counted(tmp_path):
     images = [dict(id=i, file_name=f'{i}.png', height=H, width=W) for i in (5, 6, 7)]
-    write(tmp_path, [dict(category_id=10, segmentation=runs(blob(), False), iscrowd=1, image_id=6),
-                     dict(category_id=20, segmentation=SQUARE, image_id=7)], images)
+    write(
+        tmp_path,
+        [
+            dict(category_id=10, segmentation=runs(blob(), False), iscrowd=1, image_id=6),
+            dict(category_id=20, segmentation=SQUARE, image_id=7),
+        ],
+        images,
+    )
     dataset = CocoPrompts(str(tmp_path))
     assert [dataset.get_data_info(i)['image_key'] for i in range(len(dataset))] == [7]
     assert dataset.scan_report == dict(
-        images=1, left_out={'without annotations': 1, 'with crowds only': 1})
+        images=1, left_out={'without annotations': 1, 'with crowds only': 1}
+    )
     with pytest.raises(ValueError, match='1 with crowds only, 2 without annotations'):
         write(tmp_path, [dict(category_id=10, segmentation=runs(blob(), False), iscrowd=1)], images)
         CocoPrompts(str(tmp_path))
@@ -117,11 +151,16 @@ def test_images_without_targets_are_left_out_and_counted(tmp_path):
 def test_images_and_masks_that_cannot_be_used_become_skipped_samples(tmp_path):
     images = [dict(id=i, file_name=f'{i}.png', height=H, width=W) for i in (1, 2, 3)]
     full = np.ones((H, W), bool)
-    write(tmp_path, [
-        dict(category_id=10, segmentation=SQUARE, image_id=1),
-        dict(category_id=10, segmentation=SQUARE, image_id=2),
-        dict(category_id=10, segmentation=runs(full, True), iscrowd=1, image_id=2),
-        dict(category_id=10, segmentation=SQUARE, image_id=3)], images)
+    write(
+        tmp_path,
+        [
+            dict(category_id=10, segmentation=SQUARE, image_id=1),
+            dict(category_id=10, segmentation=SQUARE, image_id=2),
+            dict(category_id=10, segmentation=runs(full, True), iscrowd=1, image_id=2),
+            dict(category_id=10, segmentation=SQUARE, image_id=3),
+        ],
+        images,
+    )
     (tmp_path / 'val2017' / '1.png').write_bytes(b'no image')
     cv2.imwrite(str(tmp_path / 'val2017' / '3.png'), np.zeros((W, H, 3), np.uint8))
     pipeline = [dict(type='LoadImage'), dict(type='DrawPrompts'), dict(type='PackPrompts')]
@@ -141,17 +180,27 @@ def test_wrong_places_and_keys_get_a_sentence(tmp_path):
     (tmp_path / 'val2017' / '5.png').unlink()
     with pytest.raises(FileNotFoundError, match='not where they should be: there is no .*5.png'):
         CocoPrompts(str(tmp_path))
-    for keys, words in ((dict(by='object'), "'category' or 'instance'"),
-                        (dict(max_images=0), 'must be positive')):
+    for keys, words in (
+        (dict(by='object'), "'category' or 'instance'"),
+        (dict(max_images=0), 'must be positive'),
+    ):
         with pytest.raises(ValueError, match=words):
             CocoPrompts(str(tmp_path), **keys)
     path = tmp_path / 'annotations' / 'instances_val2017.json'
-    for text, words in (('{', 'no JSON'), ('[]', 'no images and no annotations'),
-                        ('{"images": [], "annotations": []}', 'have no categories'),
-                        ('{"images": [{"id": 1, "file_name": "a", "width": 3}], "annotations": [],'
-                         ' "categories": []}', "number 0 of 'images' has no usable height"),
-                        ('{"images": [], "annotations": [{"image_id": 1}], "categories": []}',
-                         "number 0 of 'annotations' has no usable category_id")):
+    for text, words in (
+        ('{', 'no JSON'),
+        ('[]', 'no images and no annotations'),
+        ('{"images": [], "annotations": []}', 'have no categories'),
+        (
+            '{"images": [{"id": 1, "file_name": "a", "width": 3}], "annotations": [],'
+            ' "categories": []}',
+            "number 0 of 'images' has no usable height",
+        ),
+        (
+            '{"images": [], "annotations": [{"image_id": 1}], "categories": []}',
+            "number 0 of 'annotations' has no usable category_id",
+        ),
+    ):
         path.write_text(text)
         with pytest.raises(ValueError, match=words):
             CocoPrompts(str(tmp_path))

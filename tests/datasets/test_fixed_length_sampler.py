@@ -20,7 +20,7 @@ def test_each_image_once_before_any_again(images, length):
     assert all(len(each) == length for each in found)
     stream = [key.index for each in found for key in each]
     for start in range(0, len(stream) - images + 1, images):
-        assert sorted(stream[start:start + images]) == list(range(images))
+        assert sorted(stream[start : start + images]) == list(range(images))
     seeds = Counter(key.seed for each in found for key in each)
     assert max(seeds.values()) == 1
 
@@ -38,8 +38,9 @@ def test_processes_share_an_epoch(monkeypatch):
     whole = epochs(10, 32, 1)[0]
     parts = []
     for rank in range(2):
-        monkeypatch.setattr('mmc_plugin.datasets.fixed_length_sampler.get_dist_info',
-                            lambda rank=rank: (rank, 2))
+        monkeypatch.setattr(
+            'mmc_plugin.datasets.fixed_length_sampler.get_dist_info', lambda rank=rank: (rank, 2)
+        )
         parts.append(epochs(10, 32, 1)[0])
     assert [key for pair in zip(*parts, strict=True) for key in pair] == whole
 

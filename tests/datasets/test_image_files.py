@@ -17,9 +17,13 @@ def save(path, size=(20, 12), seed=0):
 def test_equals_torchvision_on_pillow(tmp_path):
     path = save(tmp_path / 'a.png')
     image, ok = ImageFiles([str(path)], resize=9, crop=8)[0]
-    reference = transforms.Compose([
-        transforms.Resize(9, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(8),
-        transforms.PILToTensor()])(Image.open(path))
+    reference = transforms.Compose(
+        [
+            transforms.Resize(9, transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(8),
+            transforms.PILToTensor(),
+        ]
+    )(Image.open(path))
     assert ok and torch.equal(image, reference)
 
 
@@ -36,11 +40,13 @@ def test_scans_one_folder_per_class(tmp_path):
     (tmp_path / 'notes').mkdir()
     paths, labels, classes = scan_labelled(str(tmp_path))
     assert classes == ['a', 'a-b', 'b']
-    assert {path[len(str(tmp_path)) + 1:]: classes[label]
-            for path, label in zip(paths, labels, strict=True)} == \
-        {'a/1.png': 'a', 'a/x/2.png': 'a', 'a-b/1.png': 'a-b', 'b/1.png': 'b'}
-    assert scan_labelled(str(tmp_path), ['b', 'a-b', 'a', 'c'])[1] == \
-        [2 - label for label in labels]
+    assert {
+        path[len(str(tmp_path)) + 1 :]: classes[label]
+        for path, label in zip(paths, labels, strict=True)
+    } == {'a/1.png': 'a', 'a/x/2.png': 'a', 'a-b/1.png': 'a-b', 'b/1.png': 'b'}
+    assert scan_labelled(str(tmp_path), ['b', 'a-b', 'a', 'c'])[1] == [
+        2 - label for label in labels
+    ]
 
 
 def test_refuses_in_a_sentence(tmp_path):

@@ -56,8 +56,11 @@ def test_broken_voc_masks_are_skipped_and_lists_are_named(voc):
     root = voc[0]
     path = root / 'SegmentationClass' / 'a.png'
     good = path.read_bytes()
-    for broken, words in ((b'\x89PNG nothing', 'cannot be read'), (good[:60], 'cannot be read'),
-                          (None, 'cannot be read')):
+    for broken, words in (
+        (b'\x89PNG nothing', 'cannot be read'),
+        (good[:60], 'cannot be read'),
+        (None, 'cannot be read'),
+    ):
         path.unlink() if broken is None else path.write_bytes(broken)
         assert words in VocPrompts(str(root), PIPELINE)[0]['data_samples'].skipped[1]
     photograph(path)
@@ -72,7 +75,7 @@ def davis(tmp_path):
         for frame in range(5):
             values = np.zeros((20, 30))
             for k in range(objects):
-                values[4:12, 3 + 10 * k + frame:9 + 10 * k + frame] = k + 1
+                values[4:12, 3 + 10 * k + frame : 9 + 10 * k + frame] = k + 1
             if (name, frame) == ('bus', 4):
                 values[:] = 0
             palette(tmp_path / 'Annotations' / '480p' / name / f'{frame:05}.png', values)

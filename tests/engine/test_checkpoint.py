@@ -26,7 +26,8 @@ def save(path, epoch: int, iteration: int, drop: str = '') -> str:
         state_dict=torch.nn.Linear(64, 64).state_dict(),
         optimizer=dict(state={0: dict(step=torch.tensor(3.0))}, param_groups=[dict(lr=0.1)]),
         message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1.0, 2.0], [1, 1]))),
-        param_schedulers=[dict(last=np.float64(3), shape=slice(1, 2))])
+        param_schedulers=[dict(last=np.float64(3), shape=slice(1, 2))],
+    )
     content.pop(drop, None)
     torch.save(content, path)
     return str(path)

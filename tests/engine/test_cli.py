@@ -206,7 +206,8 @@ def test_checkpoints_that_would_run_code_are_refused(tmp_path):
     part = lambda path: dict(backbones=[dict(init_cfg=dict(type='Pretrained', checkpoint=path))])
     kinds = ('mmengine.Pretrained', 'mmpretrain.PretrainedInit', PretrainedInit)
     spelled = [
-        lambda path, kind=kind: dict(init_cfg=[dict(type=kind, checkpoint=path)]) for kind in kinds]
+        lambda path, kind=kind: dict(init_cfg=[dict(type=kind, checkpoint=path)]) for kind in kinds
+    ]
     short = lambda path: dict(backbone=dict(pretrained=path))
     models = [('model', make) for make in (part, short, *spelled)]
     for key, make in (('load_from', str), *models):

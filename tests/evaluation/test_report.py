@@ -13,15 +13,23 @@ def test_a_report_holds_protocol_checkpoint_and_plain_numbers(tmp_path):
     weights = tmp_path / 'weights.pth'
     weights.write_bytes(b'x' * 5_000_000)
     path = tmp_path / 'new' / 'report.json'
-    numbers = dict(miou=np.float32(0.5), curve=torch.tensor([0.25, 0.5]), per={3: (1, None)},
-                   missing=float('nan'), many=np.arange(2), yes=np.bool_(True))
+    numbers = dict(
+        miou=np.float32(0.5),
+        curve=torch.tensor([0.25, 0.5]),
+        per={3: (1, None)},
+        missing=float('nan'),
+        many=np.arange(2),
+        yes=np.bool_(True),
+    )
     write_report(str(path), 'one click', 'a.py', str(weights), numbers)
     found = json.loads(path.read_text())
     assert found['protocol'] == 'one click' and found['config'] == 'a.py'
     assert found['checkpoint'] == dict(
-        path=str(weights), sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
-    assert found['numbers'] == dict(miou=0.5, curve=[0.25, 0.5], per={'3': [1, None]},
-                                    missing=None, many=[0, 1], yes=True)
+        path=str(weights), sha256=hashlib.sha256(weights.read_bytes()).hexdigest()
+    )
+    assert found['numbers'] == dict(
+        miou=0.5, curve=[0.25, 0.5], per={'3': [1, None]}, missing=None, many=[0, 1], yes=True
+    )
     assert [p.name for p in path.parent.iterdir()] == ['report.json']
 
 

@@ -15,8 +15,9 @@ COLOUR = dict(type='PatchColour', patch_size=8)
 
 def photographs(*sizes):
     generator = torch.Generator().manual_seed(0)
-    return [torch.randint(256, (3, *size), dtype=torch.uint8, generator=generator)
-            for size in sizes]
+    return [
+        torch.randint(256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes
+    ]
 
 
 def test_random_weights_follow_the_seed_and_are_drawn_as_mmpretrain_does():
@@ -48,7 +49,7 @@ def test_the_checkpoints_normalisation_is_used_unless_another_is_given():
     backbone = MODELS.build(COLOUR)
 
     class Source:
-        mean, std = (1., 2., 3.), (4., 5., 6.)
+        mean, std = (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)
 
     backbone.source = Source
     assert FrozenFeatures(backbone).mean.flatten().tolist() == [1, 2, 3]

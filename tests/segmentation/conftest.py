@@ -95,9 +95,16 @@ def make_tiny(weights):
     """Write a config file of the tiny model."""
 
     def make_tiny(path, data, config='vitt_camvid_linear.py', checkpoint=weights) -> Path:
-        path.write_text(TINY.format(
-            config=CONFIGS / config, arch=ARCH, height=HEIGHT, width=WIDTH, data=data,
-            checkpoint=checkpoint))
+        path.write_text(
+            TINY.format(
+                config=CONFIGS / config,
+                arch=ARCH,
+                height=HEIGHT,
+                width=WIDTH,
+                data=data,
+                checkpoint=checkpoint,
+            )
+        )
         return path
 
     return make_tiny

@@ -21,10 +21,17 @@ def build(kind, folder=None, mode='whole', **backbone):
     cfg = dict(
         type=kind,
         backbone=dict(
-            type='mmpretrain.PretrainedViT', arch=ARCH, img_size=32, patch_size=8,
-            out_type='featmap', out_indices=(0, 2), **backbone),
+            type='mmpretrain.PretrainedViT',
+            arch=ARCH,
+            img_size=32,
+            patch_size=8,
+            out_type='featmap',
+            out_indices=(0, 2),
+            **backbone,
+        ),
         decode_head=HEAD,
-        test_cfg=dict(mode=mode, crop_size=(16, 16), stride=(8, 8)))
+        test_cfg=dict(mode=mode, crop_size=(16, 16), stride=(8, 8)),
+    )
     if folder is not None:
         cfg['cache_dir'] = str(folder)
     model = MODELS.build(ConfigDict(cfg))
@@ -39,7 +46,8 @@ def batch(seed=0):
     meta = dict(img_shape=(32, 40), ori_shape=(32, 40))
     samples = [
         SegDataSample(gt_sem_seg=PixelData(data=label), metainfo=dict(meta, img_path=f'{i}.jpg'))
-        for i, label in enumerate(labels)]
+        for i, label in enumerate(labels)
+    ]
     return images, samples
 
 
@@ -61,7 +69,8 @@ def test_losses_and_predictions_are_those_without_a_cache(tmp_path):
             getattr(plain, mode)(), getattr(cached, mode)()
             expected = plain.loss(images, samples)['decode.loss_ce']
             assert cached.loss(images, samples)['decode.loss_ce'].item() == pytest.approx(
-                expected.item(), rel=2e-3)  # half precision
+                expected.item(), rel=2e-3
+            )  # half precision
     a, b = (model.predict(images, samples)[1].seg_logits.data.clone() for model in (plain, cached))
     assert (a - b).abs().max() < 5e-3 * a.abs().max()
     cached.loss(images, samples)['decode.loss_ce'].backward()
@@ -112,8 +121,18 @@ def test_what_cannot_be_cached_is_refused(tmp_path):
         build('CachedEncoderDecoder', tmp_path, mode='slide')
     model = dict(type='CachedEncoderDecoder', cache_dir=str(tmp_path))
     with pytest.raises(ValueError, match='no place for a neck or an auxiliary head'):
-        MODELS.build(dict(
-            model, backbone=dict(
-                type='mmpretrain.PretrainedViT', arch=ARCH, img_size=32, patch_size=8,
-                out_type='featmap', out_indices=(0, 2)),
-            decode_head=HEAD, auxiliary_head=HEAD))
+        MODELS.build(
+            dict(
+                model,
+                backbone=dict(
+                    type='mmpretrain.PretrainedViT',
+                    arch=ARCH,
+                    img_size=32,
+                    patch_size=8,
+                    out_type='featmap',
+                    out_indices=(0, 2),
+                ),
+                decode_head=HEAD,
+                auxiliary_head=HEAD,
+            )
+        )

@@ -21,12 +21,17 @@ def test_the_real_data(data_root):
     init_default_scope('mmseg')
     found = set()
     for split, images in (('train', 367), ('val', 101)):
-        dataset = DATASETS.build(dict(
-            type='CheckedSegDataset',
-            dataset=dict(
-                type='CamVidDataset', data_root=str(data_root / 'camvid'),
-                data_prefix=dict(img_path=f'img_dir/{split}', seg_map_path=f'ann_dir/{split}'),
-                pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')])))
+        dataset = DATASETS.build(
+            dict(
+                type='CheckedSegDataset',
+                dataset=dict(
+                    type='CamVidDataset',
+                    data_root=str(data_root / 'camvid'),
+                    data_prefix=dict(img_path=f'img_dir/{split}', seg_map_path=f'ann_dir/{split}'),
+                    pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')],
+                ),
+            )
+        )
         assert len(dataset) == images
         for i in range(0, images, 25):
             sample = dataset[i]
@@ -36,5 +41,7 @@ def test_the_real_data(data_root):
     # Where each class belongs: the sky is above, the road below.
     rows = {
         name: np.nonzero(sample['gt_seg_map'] == i)[0].mean()
-        for i, name in enumerate(dataset.metainfo['classes']) if (sample['gt_seg_map'] == i).any()}
+        for i, name in enumerate(dataset.metainfo['classes'])
+        if (sample['gt_seg_map'] == i).any()
+    }
     assert rows['sky'] < rows['building'] < rows['road']

@@ -26,10 +26,18 @@ def copy(street, tmp_path):
 def build(root, pipeline=PIPELINE, **kwargs):
     init_default_scope('mmseg')
     prefix = dict(img_path='img_dir/train', seg_map_path='ann_dir/train')
-    return DATASETS.build(dict(
-        type='CheckedSegDataset',
-        dataset=dict(type='CamVidDataset', data_root=str(root), data_prefix=prefix,
-                     pipeline=pipeline, **kwargs)))
+    return DATASETS.build(
+        dict(
+            type='CheckedSegDataset',
+            dataset=dict(
+                type='CamVidDataset',
+                data_root=str(root),
+                data_prefix=prefix,
+                pipeline=pipeline,
+                **kwargs,
+            ),
+        )
+    )
 
 
 def test_a_good_dataset_is_the_hosts_own(street):
@@ -56,7 +64,12 @@ def test_classes_left_out_and_zero_labels_are_those_after_loading(street):
     assert dataset[0]['gt_seg_map'].max() == 255
     names = DATASETS.get('CamVidDataset').METAINFO['classes'][:4]
     assert set(np.unique(build(street, metainfo=dict(classes=names))[0]['gt_seg_map'])) <= {
-        0, 1, 2, 3, 255}
+        0,
+        1,
+        2,
+        3,
+        255,
+    }
 
 
 def test_sizes_that_differ(copy):

@@ -15,8 +15,10 @@ from mmseg.registry import HOOKS, METRICS, MODELS, TRANSFORMS
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'segmentation'
 FILES = sorted(path.name for path in CONFIGS.glob('*.py'))
 TABLE3 = [
-    f'vit{size}_{data}_linear_40k.py' for size in 'sb'
-    for data in ('ade20k', 'cityscapes', 'voc12aug')]
+    f'vit{size}_{data}_linear_40k.py'
+    for size in 'sb'
+    for data in ('ade20k', 'cityscapes', 'voc12aug')
+]
 CLASSES = dict(ade20k=150, cityscapes=19, voc12aug=21, camvid=11)
 
 
@@ -52,7 +54,8 @@ def test_everything_builds(name):
     METRICS.build(cfg.test_evaluator)
     assert model.num_classes == CLASSES[name.split('_')[1]]
     assert {n.split('.')[0] for n, p in model.named_parameters() if p.requires_grad} == {
-        'decode_head'}
+        'decode_head'
+    }
     width = model.backbone.embed_dims * len(model.backbone.out_indices)
     assert model.decode_head.conv_seg.weight.shape[1] == width
     divisor = cfg.model.data_preprocessor.get('size_divisor') or 512
@@ -72,7 +75,8 @@ def test_the_papers_numbers(name):
     assert head.loss_decode.type == 'CrossEntropyLoss'
     assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
     assert cfg.optim_wrapper.optimizer == dict(
-        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
+        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05
+    )
     assert cfg.optim_wrapper.type == 'OptimWrapper' and 'clip_grad' not in cfg.optim_wrapper
     warmup, poly = cfg.param_scheduler
     assert warmup.end == poly.begin == 1500 and poly.end == cfg.train_cfg.max_iters == 40000

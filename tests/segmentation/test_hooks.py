@@ -51,9 +51,18 @@ def test_one_picture_in_so_many(interval, drawn, monkeypatch, tmp_path):
         path = tmp_path / f'{i}.png'
         cv2.imwrite(str(path), np.full((3, 5, 3), (10, 20, 30), np.uint8))  # BGR
         label = torch.full((1, 3, 5), i)
-        hook.after_test_iter(runner, i, None, [SegDataSample(
-            gt_sem_seg=PixelData(data=label), pred_sem_seg=PixelData(data=label),
-            metainfo=dict(img_path=str(path)))])
+        hook.after_test_iter(
+            runner,
+            i,
+            None,
+            [
+                SegDataSample(
+                    gt_sem_seg=PixelData(data=label),
+                    pred_sem_seg=PixelData(data=label),
+                    metainfo=dict(img_path=str(path)),
+                )
+            ],
+        )
     assert calls == [(str(i), [30, 20, 10], (3, 5), i) for i in drawn]
     assert sorted(p.stem for p in (tmp_path / 'out').iterdir()) == [str(i) for i in drawn]
 

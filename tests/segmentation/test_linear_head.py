@@ -19,8 +19,15 @@ CHANNELS = (4, 6, 5)
 
 def build(**kwargs):
     torch.manual_seed(0)
-    head = MODELS.build(dict(
-        type='LinearHead', in_channels=CHANNELS, num_classes=7, norm_cfg=dict(type='BN'), **kwargs))
+    head = MODELS.build(
+        dict(
+            type='LinearHead',
+            in_channels=CHANNELS,
+            num_classes=7,
+            norm_cfg=dict(type='BN'),
+            **kwargs,
+        )
+    )
     head.init_weights()
     nn.init.normal_(head.norm.weight)
     nn.init.normal_(head.norm.bias)
@@ -36,8 +43,9 @@ def features():
 def plain(layers, head):
     """Layers on the first one's grid, side by side, batch norm of this batch, 1×1 convolution."""
     size = layers[0].shape[-2:]
-    x = torch.cat([F.interpolate(x, size=size, mode='bilinear', align_corners=False)
-                   for x in layers], 1)
+    x = torch.cat(
+        [F.interpolate(x, size=size, mode='bilinear', align_corners=False) for x in layers], 1
+    )
     mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
     x = (x - mean) / (var + 1e-5).sqrt() * head.norm.weight.view(-1, 1, 1)
     x = x + head.norm.bias.view(-1, 1, 1)
@@ -89,8 +97,11 @@ def test_layers_can_be_chosen():
 def test_the_parameters_are_a_norm_and_a_convolution():
     shapes = {name: tuple(p.shape) for name, p in build().named_parameters()}
     assert shapes == {
-        'norm.weight': (15,), 'norm.bias': (15,),
-        'conv_seg.weight': (7, 15, 1, 1), 'conv_seg.bias': (7,)}
+        'norm.weight': (15,),
+        'norm.bias': (15,),
+        'conv_seg.weight': (7, 15, 1, 1),
+        'conv_seg.bias': (7,),
+    }
 
 
 def test_the_norm_is_sync_bn_by_default():

@@ -16,9 +16,15 @@ def evaluate(pairs):
     metric = ClassIoUMetric(iou_metrics=['mIoU'])
     metric.dataset_meta = dict(classes=CLASSES)
     for truth, prediction in pairs:
-        metric.process({}, [dict(
-            pred_sem_seg=dict(data=torch.from_numpy(prediction)[None]),
-            gt_sem_seg=dict(data=torch.from_numpy(truth)[None]))])
+        metric.process(
+            {},
+            [
+                dict(
+                    pred_sem_seg=dict(data=torch.from_numpy(prediction)[None]),
+                    gt_sem_seg=dict(data=torch.from_numpy(truth)[None]),
+                )
+            ],
+        )
     return metric.evaluate(len(pairs)), metric.numbers
 
 

@@ -134,7 +134,8 @@ def test_two_processes_find_what_one_finds(tested, tiny, trained, monkeypatch):
     context = multiprocessing.get_context('fork')  # they need not import anything
     children = [
         context.Process(target=one_of_two, args=(rank, port, tiny, trained / 'iter_20.pth'))
-        for rank in range(2)]
+        for rank in range(2)
+    ]
     for child in children:
         child.start()
     for child in children:
@@ -147,8 +148,14 @@ def test_two_processes_find_what_one_finds(tested, tiny, trained, monkeypatch):
 def one_of_two(rank, port, config, checkpoint):
     """What torchrun does for dist_test.sh."""
     os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', LOCAL_WORLD_SIZE='2',
-        MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), MMC_TEST_NAME='two')
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE='2',
+        LOCAL_WORLD_SIZE='2',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+        MMC_TEST_NAME='two',
+    )
     options = ['--work-dir', 'two', '--launcher', 'pytorch']
     sys.argv = ['test.py', str(config), str(checkpoint), *options]
     runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='__main__')
@@ -198,19 +205,27 @@ def test_the_config_of_the_documentation(call, weights, tmp_path):
     config.write_text(text)
     data = write_ade(tmp_path / 'ade')
     small = {
-        'model.backbone.arch': 'deit-tiny', 'model.decode_head.in_channels': [192] * 4,
-        'model.backbone.img_size': 32, 'model.backbone.patch_size': 8,
+        'model.backbone.arch': 'deit-tiny',
+        'model.decode_head.in_channels': [192] * 4,
+        'model.backbone.img_size': 32,
+        'model.backbone.patch_size': 8,
         'model.backbone.checkpoint': None,
-        'model.data_preprocessor.size': (32, 32), 'model.test_cfg.crop_size': (32, 32),
+        'model.data_preprocessor.size': (32, 32),
+        'model.test_cfg.crop_size': (32, 32),
         'model.test_cfg.stride': (21, 21),
-        'train_dataloader.dataset.data_root': str(data), 'train_dataloader.num_workers': 0,
-        'val_dataloader.dataset.data_root': str(data), 'val_dataloader.num_workers': 0,
-        'test_dataloader.dataset.data_root': str(data), 'test_dataloader.num_workers': 0,
+        'train_dataloader.dataset.data_root': str(data),
+        'train_dataloader.num_workers': 0,
+        'val_dataloader.dataset.data_root': str(data),
+        'val_dataloader.num_workers': 0,
+        'test_dataloader.dataset.data_root': str(data),
+        'test_dataloader.num_workers': 0,
         'train_dataloader.dataset.pipeline.2.scale': (56, 40),
         'train_dataloader.dataset.pipeline.3.crop_size': (32, 32),
         'val_dataloader.dataset.pipeline.1.scale': (56, 40),
         'test_dataloader.dataset.pipeline.1.scale': (56, 40),
-        'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2, 'param_scheduler.0.end': 2,
+        'train_cfg.max_iters': 2,
+        'train_cfg.val_interval': 2,
+        'param_scheduler.0.end': 2,
         'default_hooks.checkpoint.interval': 2,
     }
     options = ['--cfg-options', *(f'{k}={v}'.replace(' ', '') for k, v in small.items())]
@@ -236,20 +251,28 @@ def test_a_random_backbone_on_request(call, tiny, tmp_path):
 
 def test_a_checkpoint_of_another_patch_size(tiny, refused):
     line = refused(
-        'train.py', tiny, '--work-dir', 'work', *SHORT, 'model.backbone.patch_size=16',
-        'model.data_preprocessor.size_divisor=16')
+        'train.py',
+        tiny,
+        '--work-dir',
+        'work',
+        *SHORT,
+        'model.backbone.patch_size=16',
+        'model.data_preprocessor.size_divisor=16',
+    )
     assert 'patch_embed.projection.weight' in line and 'backbone.pth' in line
 
 
 def test_fewer_layers_than_asked(tiny, refused):
     line = refused(
-        'train.py', tiny, '--work-dir', 'work', *SHORT, 'model.backbone.out_indices=[5,7,9,11]')
+        'train.py', tiny, '--work-dir', 'work', *SHORT, 'model.backbone.out_indices=[5,7,9,11]'
+    )
     assert 'layer 5' in line and 'has 2' in line
 
 
 def test_a_size_that_the_patches_do_not_divide(tiny, refused):
     line = refused(
-        'train.py', tiny, '--work-dir', 'work', *SHORT, 'model.data_preprocessor.size_divisor=20')
+        'train.py', tiny, '--work-dir', 'work', *SHORT, 'model.data_preprocessor.size_divisor=20'
+    )
     assert 'cannot be cut into patches' in line
 
 

@@ -44,11 +44,12 @@ def slow_accuracy(train, train_labels, val, val_labels, k: int) -> float:
     """Percent right by weighted votes (DINO release, temperature 0.07), one image at a time."""
     mean, right = train.mean(0), 0
     for query, label in zip(val - mean, val_labels, strict=True):
-        cosine = [query @ each / np.linalg.norm(query) / np.linalg.norm(each)
-                  for each in train - mean]
+        cosine = [
+            query @ each / np.linalg.norm(query) / np.linalg.norm(each) for each in train - mean
+        ]
         votes = np.zeros(3)
         for index in np.argsort(cosine)[::-1][:k]:
-            votes[train_labels[index]] += np.exp(cosine[index] / .07)
+            votes[train_labels[index]] += np.exp(cosine[index] / 0.07)
         right += votes.argmax() == label
     return 100 * right / len(val)
 

@@ -63,8 +63,7 @@ def test_photographs_then_again(quickstart, config, tmp_path, capsys):
     assert len(list((work_dir / 'images').iterdir())) == 10
     assert '2 epochs, 4 iterations' in text and 'Patch loss' in text
     printed = capsys.readouterr().out
-    for name in ('index.html', 'curves.png', 'reconstruction.png', 'similarity.png',
-                 'epoch_2.pth'):
+    for name in ('index.html', 'curves.png', 'reconstruction.png', 'similarity.png', 'epoch_2.pth'):
         assert str(work_dir / name) in printed and (work_dir / name).is_file()
 
     # The printed backbone config loads what was trained.
@@ -90,8 +89,17 @@ def test_interrupted_run_on_a_folder_goes_on(quickstart, config, tmp_path, photo
     state = work_dir / 'quickstart.json'
     assert json.loads(state.read_text()) == dict(image_dir=str(photo_folder), finished=True)
     quickstart.write_state(work_dir, str(photo_folder), finished=False)
-    quickstart.main([str(photo_folder), '--config', config, '--work-dir', str(work_dir),
-                     '--cfg-options', 'train_cfg.max_epochs=3'])
+    quickstart.main(
+        [
+            str(photo_folder),
+            '--config',
+            config,
+            '--work-dir',
+            str(work_dir),
+            '--cfg-options',
+            'train_cfg.max_epochs=3',
+        ]
+    )
     assert '3 epochs, 6 iterations' in check_page(work_dir)
     assert not [each for each in tmp_path.iterdir() if each.name.startswith('quickstart_')]
     after = torch.load(work_dir / 'epoch_3.pth', weights_only=False)
@@ -107,11 +115,14 @@ def test_interrupted_run_on_a_folder_goes_on(quickstart, config, tmp_path, photo
     assert not quickstart.make_room(work_dir, None) and not work_dir.exists()
 
 
-@pytest.mark.parametrize(('make', 'words'), [
-    (lambda path: None, 'does not exist'),
-    (lambda path: path.mkdir(), 'no image in'),
-    (lambda path: (path.mkdir(), (path / 'a.jpg').write_bytes(b'\xff\xd8 no')), 'can be read'),
-])
+@pytest.mark.parametrize(
+    ('make', 'words'),
+    [
+        (lambda path: None, 'does not exist'),
+        (lambda path: path.mkdir(), 'no image in'),
+        (lambda path: (path.mkdir(), (path / 'a.jpg').write_bytes(b'\xff\xd8 no')), 'can be read'),
+    ],
+)
 def test_bad_folder_is_one_sentence(quickstart, config, tmp_path, capsys, make, words):
     make(tmp_path / 'images')
     with pytest.raises(SystemExit) as error:
@@ -122,7 +133,7 @@ def test_bad_folder_is_one_sentence(quickstart, config, tmp_path, capsys, make, 
 
 
 def test_missing_photograph_names_the_way_out(quickstart, config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(quickstart.PHOTOGRAPHS, 'skimage', ('data', ('none.png', )))
+    monkeypatch.setitem(quickstart.PHOTOGRAPHS, 'skimage', ('data', ('none.png',)))
     with pytest.raises(SystemExit):
         run(quickstart, config, tmp_path / 'run')
     assert 'name a folder of images' in capsys.readouterr().err

@@ -202,9 +202,7 @@ def test_differences_are_grey_where_nothing_changes_and_amplified_elsewhere():
     panel = layer_panel(
         clean, clean, np.zeros((3, 1, 8, 8, 3), np.uint8), differences, [4, 5, 6], 5.0, ['x']
     ).astype(int)
-    found = [
-        np.argwhere(np.abs(panel - colour).max(-1) <= 1) for colour in (128, (191, 64, 128))
-    ]
+    found = [np.argwhere(np.abs(panel - colour).max(-1) <= 1) for colour in (128, (191, 64, 128))]
     assert all(len(places) > 100**2 for places in found)
     assert np.median(found[0][:, 1]) < np.median(found[1][:, 1]) - 100  # 5 − 4 left of 6 − 5
     one = layer_panel(

@@ -40,22 +40,36 @@ def coco(tmp_path_factory):
             path.write_bytes(b'broken')
         images.append(dict(id=key, file_name=path.name, height=36, width=40 + key))
         for k, left in enumerate((2, 22)):
-            annotations.append(dict(
-                id=2 * key + k + 1, image_id=key, category_id=k + 1, iscrowd=0,
-                segmentation=[[left, 4, left + 12, 4, left + 12, 30, left, 30]]))
+            annotations.append(
+                dict(
+                    id=2 * key + k + 1,
+                    image_id=key,
+                    category_id=k + 1,
+                    iscrowd=0,
+                    segmentation=[[left, 4, left + 12, 4, left + 12, 30, left, 30]],
+                )
+            )
     categories = [dict(id=1, name='cat'), dict(id=2, name='dog')]
     (root / 'annotations' / 'instances_val2017.json').write_text(
-        json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+        json.dumps(dict(images=images, annotations=annotations, categories=categories))
+    )
     return root
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    model = FrozenFeatures(dict(
-        type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw'))
+    model = FrozenFeatures(
+        dict(type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw')
+    )
     path = tmp_path_factory.mktemp('weights') / 'vit.pth'
-    torch.save(dict(state_dict={
-        f'backbone.{key}': value for key, value in model.backbone.state_dict().items()}), path)
+    torch.save(
+        dict(
+            state_dict={
+                f'backbone.{key}': value for key, value in model.backbone.state_dict().items()
+            }
+        ),
+        path,
+    )
     return path
 
 
@@ -75,9 +89,14 @@ def fork(world, argv, root, log):
                     os.dup2(out, stream)
                 sys.stdout, sys.stderr = (os.fdopen(os.dup(out), 'w') for _ in '12')
                 os.environ.update(
-                    COCO_ROOT=str(root), RANK=str(rank), LOCAL_RANK=str(rank),
-                    WORLD_SIZE=str(world), LOCAL_WORLD_SIZE=str(world), MASTER_ADDR='127.0.0.1',
-                    MASTER_PORT=str(port))
+                    COCO_ROOT=str(root),
+                    RANK=str(rank),
+                    LOCAL_RANK=str(rank),
+                    WORLD_SIZE=str(world),
+                    LOCAL_WORLD_SIZE=str(world),
+                    MASTER_ADDR='127.0.0.1',
+                    MASTER_PORT=str(port),
+                )
                 os.chdir(Path(log).parent)
                 # Without yapf, which takes most of the time of a small run.
                 Config.pretty_text = property(lambda config: repr(config.to_dict()))
@@ -100,16 +119,24 @@ def fork(world, argv, root, log):
 def run(tmp_path, config, checkpoint, root, *options, world=1):
     folder = tmp_path / f'{Path(config).stem}_{world}'
     folder.mkdir()
-    argv = [str(ROOT / 'configs' / 'zero_shot' / config), str(checkpoint), '--work-dir',
-            str(folder / 'work'), '--cfg-options', 'model.size=32', 'test_dataloader.num_workers=0',
-            'test_dataloader.batch_size=2', *options]
+    argv = [
+        str(ROOT / 'configs' / 'zero_shot' / config),
+        str(checkpoint),
+        '--work-dir',
+        str(folder / 'work'),
+        '--cfg-options',
+        'model.size=32',
+        'test_dataloader.num_workers=0',
+        'test_dataloader.batch_size=2',
+        *options,
+    ]
     argv += ['--launcher', 'pytorch'] if world > 1 else []
     codes, log = fork(world, argv, root, folder / 'log')
     return codes, log, folder / 'work'
 
 
 def report(folder, name):
-    path, = folder.glob(f'*/{name}.json')
+    (path,) = folder.glob(f'*/{name}.json')
     return json.loads(path.read_text()), path.parent
 
 
@@ -138,7 +165,8 @@ def test_one_process_equals_two_and_leaves_report_curve_and_sheet(coco, checkpoi
 
 def test_similarity_of_a_row_without_weights(coco, tmp_path):
     codes, log, work = run(
-        tmp_path, 'colour_coco_similarity.py', 'none', coco, 'model.backbone.patch_size=4')
+        tmp_path, 'colour_coco_similarity.py', 'none', coco, 'model.backbone.patch_size=4'
+    )
     assert codes == [0], log
     content, folder = report(work, 'similarity_overlap')
     assert content['checkpoint'] is None and 0 <= content['numbers']['overlap'] <= 1
@@ -146,9 +174,13 @@ def test_similarity_of_a_row_without_weights(coco, tmp_path):
     assert (folder / 'similarity_overlap.png').is_file()
 
 
-@pytest.mark.parametrize('config, weights, words', [
-    ('colour_coco.py', 'a.pth', 'loads no weights: write none in the place of a.pth'),
-    ('vits_coco.py', 'gone.pth', 'gone.pth')])
+@pytest.mark.parametrize(
+    'config, weights, words',
+    [
+        ('colour_coco.py', 'a.pth', 'loads no weights: write none in the place of a.pth'),
+        ('vits_coco.py', 'gone.pth', 'gone.pth'),
+    ],
+)
 def test_wrong_checkpoints_get_a_sentence(config, weights, words, coco, tmp_path):
     codes, log, _ = run(tmp_path, config, weights, coco)
     assert codes == [2] and words in log and 'Traceback' not in log, log
@@ -178,10 +210,15 @@ def test_configs_build_with_what_they_name(path, coco, checkpoint, monkeypatch):
 
 
 def test_cases_are_the_best_median_and_worst_of_different_targets():
-    cases = sorted(((value, image, target, repeat)
-                    for value, (image, target, repeat) in zip(
-                        np.random.default_rng(0).random(60).tolist(), np.ndindex(6, 2, 5),
-                        strict=True)), reverse=True)
+    cases = sorted(
+        (
+            (value, image, target, repeat)
+            for value, (image, target, repeat) in zip(
+                np.random.default_rng(0).random(60).tolist(), np.ndindex(6, 2, 5), strict=True
+            )
+        ),
+        reverse=True,
+    )
     chosen = choose_cases(cases, 3)
     assert chosen['best'][0] == cases[0] and chosen['worst'][0] == cases[-1]
     assert chosen['median'][0] == cases[30]

@@ -28,11 +28,18 @@ ARCH = dict(embed_dims=64, num_layers=2, num_heads=1, feedforward_channels=64)
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    model = FrozenFeatures(dict(
-        type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw'))
+    model = FrozenFeatures(
+        dict(type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw')
+    )
     path = tmp_path_factory.mktemp('weights') / 'vit.pth'
-    torch.save(dict(state_dict={
-        f'backbone.{key}': value for key, value in model.backbone.state_dict().items()}), path)
+    torch.save(
+        dict(
+            state_dict={
+                f'backbone.{key}': value for key, value in model.backbone.state_dict().items()
+            }
+        ),
+        path,
+    )
     return str(path)
 
 
@@ -46,10 +53,47 @@ def image(tmp_path):
 
 def test_clicks_and_patches_are_drawn(checkpoint, image, tmp_path, capsys):
     click, patches = tmp_path / 'a' / 'click.png', tmp_path / 'patches.png'
-    MAIN(['click', checkpoint, image, '--point', '10', '10', '--beside', '70', '40', '--size', '64',
-          '--threshold', 'otsu', '--stride', '4', '--device', 'cpu', '--out', str(click)])
-    MAIN(['patches', checkpoint, image, image, '-k', '2', '--size', '64', '--fit', 'pad',
-          '--device', 'cpu', '--out', str(patches)])
+    MAIN(
+        [
+            'click',
+            checkpoint,
+            image,
+            '--point',
+            '10',
+            '10',
+            '--beside',
+            '70',
+            '40',
+            '--size',
+            '64',
+            '--threshold',
+            'otsu',
+            '--stride',
+            '4',
+            '--device',
+            'cpu',
+            '--out',
+            str(click),
+        ]
+    )
+    MAIN(
+        [
+            'patches',
+            checkpoint,
+            image,
+            image,
+            '-k',
+            '2',
+            '--size',
+            '64',
+            '--fit',
+            'pad',
+            '--device',
+            'cpu',
+            '--out',
+            str(patches),
+        ]
+    )
     assert capsys.readouterr().out.count('wrote') == 2
     for path in (click, patches):
         assert cv2.imread(str(path)).std() > 20
@@ -66,28 +110,44 @@ def test_wrong_input_gets_a_sentence(checkpoint, image, tmp_path, capsys):
     out = ('--device', 'cpu', '--size', '32', '--out', tmp_path / 'a.png')
     point = ('--point', 3, 3)
     assert 'lies outside the image' in error(
-        capsys, 'click', checkpoint, image, '--point', 80, 3, *out)
+        capsys, 'click', checkpoint, image, '--point', 80, 3, *out
+    )
     assert 'a number or otsu' in error(
-        capsys, 'click', checkpoint, image, *point, '--threshold', 'x', *out)
+        capsys, 'click', checkpoint, image, *point, '--threshold', 'x', *out
+    )
     assert 'finite number' in error(
-        capsys, 'click', checkpoint, image, *point, '--threshold', 'nan', *out)
+        capsys, 'click', checkpoint, image, *point, '--threshold', 'nan', *out
+    )
     assert 'no.png' in error(capsys, 'click', checkpoint, tmp_path / 'no.png', *point, *out)
     assert 'no.pth' in error(capsys, 'click', tmp_path / 'no.pth', image, *point, *out)
     assert 'between 1 and 16 clusters' in error(
-        capsys, 'patches', checkpoint, image, '-k', 40, *out)
+        capsys, 'patches', checkpoint, image, '-k', 40, *out
+    )
 
 
 def test_reports_are_compared(tmp_path, capsys):
-    thresholds = [0., .5]
-    curve = dict(thresholds=thresholds, curve=[.1, .2], deviation=[0, 0], everything=.1)
-    shares = [.5, .5]
-    similarity = dict(edges=[-1, 0, 1], intra=.1, inter=.2, overlap=.9,
-                      histograms=dict(intra=shares, inter=shares))
+    thresholds = [0.0, 0.5]
+    curve = dict(thresholds=thresholds, curve=[0.1, 0.2], deviation=[0, 0], everything=0.1)
+    shares = [0.5, 0.5]
+    similarity = dict(
+        edges=[-1, 0, 1],
+        intra=0.1,
+        inter=0.2,
+        overlap=0.9,
+        histograms=dict(intra=shares, inter=shares),
+    )
     for name, numbers in (('a', curve), ('b', similarity)):
         write_report(str(tmp_path / f'{name}.json'), 'p', None, None, numbers)
     for name in 'ab':
-        MAIN(['compare', f'one={tmp_path / name}.json', f'two={tmp_path / name}.json', '--out',
-              str(tmp_path / f'{name}.png')])
+        MAIN(
+            [
+                'compare',
+                f'one={tmp_path / name}.json',
+                f'two={tmp_path / name}.json',
+                '--out',
+                str(tmp_path / f'{name}.png'),
+            ]
+        )
         assert (tmp_path / f'{name}.png').is_file()
     out = ('--out', tmp_path / 'c.png')
     both = (f'one={tmp_path / "a.json"}', f'two={tmp_path / "b.json"}')
@@ -111,8 +171,17 @@ def coco(tmp_path, monkeypatch):
     content = dict(
         images=[dict(id=i, file_name=f'{i}.png', height=36, width=40) for i in range(3)],
         categories=[dict(id=1, name='cat')],
-        annotations=[dict(id=i, image_id=i, category_id=1, iscrowd=0,
-                          segmentation=[[2, 4, 14, 4, 14, 30, 2, 30]]) for i in range(3)])
+        annotations=[
+            dict(
+                id=i,
+                image_id=i,
+                category_id=1,
+                iscrowd=0,
+                segmentation=[[2, 4, 14, 4, 14, 30, 2, 30]],
+            )
+            for i in range(3)
+        ],
+    )
     (root / 'annotations' / 'instances_val2017.json').write_text(json.dumps(content))
     monkeypatch.setenv('COCO_ROOT', str(root))
 
@@ -139,11 +208,25 @@ def test_the_benchmark_runs_on_its_config(checkpoint, coco, tmp_path, capsys, mo
     folder = ROOT / 'tools' / 'benchmarks'
     monkeypatch.syspath_prepend(str(folder))
     out = tmp_path / 'bench.json'
-    monkeypatch.setattr(sys, 'argv', [
-        'zero_shot.py', '--config', 'zero_shot/vitt_coco.py', '--checkpoint', checkpoint,
-        '--batch', '1', '--device', 'cpu', '--out', str(out)])
+    monkeypatch.setattr(
+        sys,
+        'argv',
+        [
+            'zero_shot.py',
+            '--config',
+            'zero_shot/vitt_coco.py',
+            '--checkpoint',
+            checkpoint,
+            '--batch',
+            '1',
+            '--device',
+            'cpu',
+            '--out',
+            str(out),
+        ],
+    )
     runpy.run_path(str(folder / 'zero_shot.py'), run_name='__main__')
     results = json.loads(out.read_text())
-    assert results['ratio'] > .5 and results['images'] == 3 and len(results['batches']) == 2
+    assert results['ratio'] > 0.5 and results['images'] == 3 and len(results['batches']) == 2
     peaks = list(results['peak_mib'].values())
     assert len(peaks) == 4 and peaks[-1] > 0

@@ -21,8 +21,15 @@ def write(run_dir, stamp, records, tail=''):
 
 
 def record(step, **keys):
-    return dict(step=step, lr=.1, loss=2. * step, loss_rec=float(step), loss_cls=-float(step),
-                time=3, **keys)
+    return dict(
+        step=step,
+        lr=0.1,
+        loss=2.0 * step,
+        loss_rec=float(step),
+        loss_cls=-float(step),
+        time=3,
+        **keys,
+    )
 
 
 def test_reads_a_resumed_run_as_one(tmp_path):
@@ -30,7 +37,7 @@ def test_reads_a_resumed_run_as_one(tmp_path):
     write(tmp_path, '20260102_000000', [record(step) for step in (20, 30)], '{"step": 4')
     write(tmp_path, '20260103_000000', [])
     records = read_scalars(str(tmp_path))
-    assert series(records, 'loss_rec') == ([10, 20, 30], [10., 20., 30.])
+    assert series(records, 'loss_rec') == ([10, 20, 30], [10.0, 20.0, 30.0])
     assert series(records, 'old') == ([10], [1])
 
 
@@ -48,25 +55,33 @@ def test_no_scalars_is_a_sentence(tmp_path):
 def test_plots_each_loss_apart_and_features_together(monkeypatch):
     figures = []
     original = curves.new_figure
-    monkeypatch.setattr(curves, 'new_figure',
-                        lambda *size: figures.append(original(*size)) or figures[-1])
-    first = [record(1), {'step': 1, 'knn/a_k10': 5., 'knn/b_k10': 6.}, record(2)]
+    monkeypatch.setattr(
+        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
+    )
+    first = [record(1), {'step': 1, 'knn/a_k10': 5.0, 'knn/b_k10': 6.0}, record(2)]
     picture = training_curves({'one': first, 'two': [record(1), record(3)]})
     assert picture.dtype == np.uint8 and picture.ndim == 3
-    shown = {axis.get_title(): {line.get_label(): line.get_xydata().tolist()
-                                for line in axis.lines}
-             for axis in figures[0].axes if axis.get_visible()}
+    shown = {
+        axis.get_title(): {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+        for axis in figures[0].axes
+        if axis.get_visible()
+    }
     assert shown == {
         'reconstruction loss (L1)': {'one': [[1, 1], [2, 2]], 'two': [[1, 1], [3, 3]]},
         'class token loss (InfoNCE)': {'one': [[1, -1], [2, -2]], 'two': [[1, -1], [3, -3]]},
-        'learning rate': {'one': [[1, .1], [2, .1]], 'two': [[1, .1], [3, .1]]},
-        'k-NN accuracy, %\na k10 solid, b k10 dashed': {
-            'one': [[1, 5]], '_one b k10': [[1, 6]]}}
+        'learning rate': {'one': [[1, 0.1], [2, 0.1]], 'two': [[1, 0.1], [3, 0.1]]},
+        'k-NN accuracy, %\na k10 solid, b k10 dashed': {'one': [[1, 5]], '_one b k10': [[1, 6]]},
+    }
 
 
 def test_of_several_runs_the_teacher_and_the_smallest_k():
-    keys = ['knn/student_cls_k10', 'knn/teacher_cls_k10', 'knn/teacher_cls_k5',
-            'knn/teacher_pat_k10', 'knn/teacher_pat_k5']
+    keys = [
+        'knn/student_cls_k10',
+        'knn/teacher_cls_k10',
+        'knn/teacher_cls_k5',
+        'knn/teacher_pat_k10',
+        'knn/teacher_pat_k5',
+    ]
     assert curves._essential(keys) == ['knn/teacher_cls_k5', 'knn/teacher_pat_k5']
     assert curves._essential(['spread/student_cls']) == ['spread/student_cls']
 

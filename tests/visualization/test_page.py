@@ -25,12 +25,25 @@ class Reader(HTMLParser):
 def test_page_holds_what_it_is_given(tmp_path):
     path = tmp_path / 'index.html'
     odd = 'a < b & "c" $x ${y} é'
-    page.write_page(str(path), odd, page.paragraph(odd), [
-        (odd, page.table([(odd, odd)]) + page.command(odd)),
-        ('picture', page.picture('a b#1.png', odd))])
+    page.write_page(
+        str(path),
+        odd,
+        page.paragraph(odd),
+        [
+            (odd, page.table([(odd, odd)]) + page.command(odd)),
+            ('picture', page.picture('a b#1.png', odd)),
+        ],
+    )
     reader = Reader(path.read_text(encoding='utf-8'))
     assert not reader.open
-    assert sorted(tag for tag, text in reader.texts if text == odd) == \
-        ['h1', 'h2', 'p', 'pre', 'td', 'th', 'title']
+    assert sorted(tag for tag, text in reader.texts if text == odd) == [
+        'h1',
+        'h2',
+        'p',
+        'pre',
+        'td',
+        'th',
+        'title',
+    ]
     assert reader.images == [dict(src='a%20b%231.png', alt=odd)]
     assert [each.name for each in tmp_path.iterdir()] == ['index.html']

@@ -20,8 +20,9 @@ def test_reconstruction_panel_shows_each_image(monkeypatch):
     mask[:, :, :4] = True
     shown = []
     original = panels.show_image
-    monkeypatch.setattr(panels, 'show_image',
-                        lambda axis, image: (shown.append(image), original(axis, image)))
+    monkeypatch.setattr(
+        panels, 'show_image', lambda axis, image: (shown.append(image), original(axis, image))
+    )
     picture = reconstruction_panel(clean, corrupted, rebuilt, mask)
     assert picture.dtype == np.uint8 and picture.shape[2] == 3 and len(shown) == 8
     for row in (shown[:4], shown[4:]):
@@ -29,13 +30,15 @@ def test_reconstruction_panel_shows_each_image(monkeypatch):
         assert np.array_equal(row[3][:, 4:], clean[0][:, 4:])
     # each row: a clean, a corrupted and a rebuilt square, and one half clean, half rebuilt
     red, green, blue = (share_of(picture, colour) for colour in np.eye(3) * 250)
-    assert .1 < green < .25
-    assert red / green == pytest.approx(1.5, rel=.1) and blue / green == pytest.approx(1.5, rel=.1)
+    assert 0.1 < green < 0.25
+    assert red / green == pytest.approx(1.5, rel=0.1) and blue / green == pytest.approx(
+        1.5, rel=0.1
+    )
 
 
 def test_resize_map_is_bilinear():
-    ramp = resize_map(np.array([[0., 1.], [0., 1.]]), 2, 4)
-    np.testing.assert_allclose(ramp, [[0, .25, .75, 1]] * 2)
+    ramp = resize_map(np.array([[0.0, 1.0], [0.0, 1.0]]), 2, 4)
+    np.testing.assert_allclose(ramp, [[0, 0.25, 0.75, 1]] * 2)
 
 
 def test_similarity_panel_has_a_column_for_each_state():

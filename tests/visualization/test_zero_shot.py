@@ -16,8 +16,8 @@ ORANGE = (250, 140, 10)
 def click(height=40, width=60, **keys):
     image = np.full((height, width, 3), ORANGE, np.uint8)
     similarity = np.zeros((height, width), np.float32)
-    similarity[:, :width // 2] = 1
-    return Click(image, np.array([[5., 5.]]), similarity, similarity > .5, **keys)
+    similarity[:, : width // 2] = 1
+    return Click(image, np.array([[5.0, 5.0]]), similarity, similarity > 0.5, **keys)
 
 
 def places(picture, colour, within=2):
@@ -29,7 +29,7 @@ def test_a_click_panel_shows_the_image_and_what_was_cut_out():
     found = places(panel, ORANGE)
     left, right = (found[found[:, 1] < panel.shape[1] / 2], found[found[:, 1] > panel.shape[1] / 2])
     assert 1.5 < len(left) / len(right) < 2.5  # half of each image is cut out
-    assert len(places(panel, (235, 235, 235))) > .8 * len(right)
+    assert len(places(panel, (235, 235, 235))) > 0.8 * len(right)
 
 
 def test_borders_of_predictions_and_targets_are_drawn():
@@ -48,17 +48,21 @@ def test_borders_of_predictions_and_targets_are_drawn():
 
 
 def curve(level):
-    thresholds = np.round(np.arange(-.2, .95, .05), 6)
-    return dict(thresholds=thresholds.tolist(), everything=.1,
-                curve=(level - (thresholds - .3)**2).tolist(), deviation=[.01] * len(thresholds))
+    thresholds = np.round(np.arange(-0.2, 0.95, 0.05), 6)
+    return dict(
+        thresholds=thresholds.tolist(),
+        everything=0.1,
+        curve=(level - (thresholds - 0.3) ** 2).tolist(),
+        deviation=[0.01] * len(thresholds),
+    )
 
 
 def test_curves_peak_where_the_numbers_do():
-    picture = threshold_curves(dict(one=curve(.9), two=curve(.6)))
+    picture = threshold_curves(dict(one=curve(0.9), two=curve(0.6)))
     blue, orange = places(picture, (31, 119, 180), 8), places(picture, (255, 127, 14), 8)
     assert blue[:, 0].min() < orange[:, 0].min() or len(blue) > 0
     assert len(blue) > 200 and len(orange) > 200
-    single = threshold_curves(dict(one=curve(.9)))
+    single = threshold_curves(dict(one=curve(0.9)))
     assert len(places(single, (255, 127, 14), 8)) == 0
 
 
@@ -66,19 +70,26 @@ def histograms(intra, inter):
     edges = np.linspace(-1, 1, 21)
     shares = np.zeros((2, 20))
     shares[0, intra], shares[1, inter] = 1, 1
-    return dict(edges=edges.tolist(), intra=.1, inter=None, overlap=0.,
-                histograms=dict(intra=shares[0].tolist(), inter=shares[1].tolist()))
+    return dict(
+        edges=edges.tolist(),
+        intra=0.1,
+        inter=None,
+        overlap=0.0,
+        histograms=dict(intra=shares[0].tolist(), inter=shares[1].tolist()),
+    )
 
 
 def test_histograms_stand_where_their_bins_are():
     picture = similarity_histograms(dict(one=histograms(4, 15)))
-    blue = np.array(ORANGE) * 0 + np.round(np.array((31, 119, 180)) * .45 + 255 * .55)
-    orange = np.round(np.array((255, 127, 14)) * .45 + 255 * .55)
+    blue = np.array(ORANGE) * 0 + np.round(np.array((31, 119, 180)) * 0.45 + 255 * 0.55)
+    orange = np.round(np.array((255, 127, 14)) * 0.45 + 255 * 0.55)
     height, width = picture.shape[:2]
-    big = [each[each[:, 0] > .3 * height] for each in (
-        places(picture, blue, 3), places(picture, orange, 3))]
+    big = [
+        each[each[:, 0] > 0.3 * height]
+        for each in (places(picture, blue, 3), places(picture, orange, 3))
+    ]
     assert all(len(each) > 500 for each in big)
-    assert big[0][:, 1].mean() < .5 * width < big[1][:, 1].mean()
+    assert big[0][:, 1].mean() < 0.5 * width < big[1][:, 1].mean()
     several = similarity_histograms({str(i): histograms(1, 2) for i in range(4)})
     assert several.shape[0] > 1.5 * height and several.shape[1] > 1.5 * width
     empty = histograms(1, 2)
@@ -89,7 +100,7 @@ def test_histograms_stand_where_their_bins_are():
 
 def test_clusters_are_laid_over_grey():
     image = np.full((20, 30, 3), (30, 60, 90), np.uint8)
-    picture = cluster_picture(image, np.array([[0, 1, 1]]), strength=.5)
+    picture = cluster_picture(image, np.array([[0, 1, 1]]), strength=0.5)
     grey = 60
     for column, colour in ((3, (31, 119, 180)), (15, (255, 127, 14)), (29, (255, 127, 14))):
         assert np.abs(picture[10, column] - (np.array(colour) + grey) / 2).max() <= 1

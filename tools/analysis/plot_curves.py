@@ -2,6 +2,7 @@
 
 Example: ``python tools/analysis/plot_curves.py work_dirs/vits_folder --out curves.png``
 """
+
 import argparse
 import os
 import sys
@@ -23,8 +24,9 @@ def main(argv: list[str] | None = None) -> None:
     if len(set(names)) < len(names):
         names = args.run_dirs
     try:
-        picture = training_curves({
-            name: read_scalars(path) for name, path in zip(names, args.run_dirs, strict=True)})
+        picture = training_curves(
+            {name: read_scalars(path) for name, path in zip(names, args.run_dirs, strict=True)}
+        )
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     if not cv2.imwrite(out, picture[..., ::-1]):

@@ -33,9 +33,7 @@ def parse_args():
         help="checkpoint None: random weights, other ones for each seed",
     )  # fmt: skip
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument(
-        '--cfg-options', nargs='+', default=[], help='as of train.py, for all rows'
-    )
+    parser.add_argument('--cfg-options', nargs='+', default=[], help='as of train.py, for all rows')
     return parser.parse_args()
 
 

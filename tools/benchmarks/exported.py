@@ -115,9 +115,7 @@ def measure(runs, images, args):
     for _ in range(args.warmup):
         for run in runs.values():
             run(images)
-    times = np.array(
-        [[seconds(run, images) for run in runs.values()] for _ in range(args.repeats)]
-    )
+    times = np.array([[seconds(run, images) for run in runs.values()] for _ in range(args.repeats)])
     ratios = times / times[:, :1]
     return [
         dict(

@@ -9,6 +9,7 @@ touched, and every weight is touched.
 Example:
     python tools/benchmarks/load_backbone.py --repeats 7
 """
+
 from __future__ import annotations
 
 import argparse

@@ -93,9 +93,7 @@ def main(argv=None):
         print('| grid | tokens | best mIoU | at | mIoU small | medium | large | cost |')
         print('|---|---|---|---|---|---|---|---|', flush=True)
         for text, (size, stride) in zip(args.grids, grids, strict=True):
-            numbers, side, seconds = evaluate(
-                backbone, cfg, dataset, size, stride, args.device
-            )
+            numbers, side, seconds = evaluate(backbone, cfg, dataset, size, stride, args.device)
             rows.append(dict(grid=text, tokens=side, seconds=seconds, numbers=numbers))
             best = numbers['best']
             sizes = [numbers['sizes'][name].get('best', float('nan')) for name in numbers['sizes']]

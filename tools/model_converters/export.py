@@ -55,9 +55,7 @@ def export(args: argparse.Namespace) -> None:
     card = check_destination(args.destination, args.to, args.force)
     size = args.img_size and tuple(args.img_size * (3 - len(args.img_size)))
     checkpoint = read_checkpoint(args.source, args.allow_pickle)
-    model = load_backbone(
-        checkpoint, which=args.which, img_size=size, num_heads=args.num_heads
-    )
+    model = load_backbone(checkpoint, which=args.which, img_size=size, num_heads=args.num_heads)
     guide = export_backbone(
         model, args.destination, args.to, sha256=checkpoint.sha256, force=args.force
     )

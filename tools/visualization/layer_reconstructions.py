@@ -39,9 +39,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         'images', nargs='*',
         help='image files or folders; by default images of the training set, evenly drawn',
     )  # fmt: skip
-    parser.add_argument(
-        '--out', default='work_dirs/layer_reconstructions.png', help='PNG to write'
-    )
+    parser.add_argument('--out', default='work_dirs/layer_reconstructions.png', help='PNG to write')
     parser.add_argument('-n', '--number', type=int, default=4, help='most images to show')
     parser.add_argument(
         '--layers', type=int, nargs='+', metavar='LAYER',

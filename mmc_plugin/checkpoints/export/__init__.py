@@ -1,4 +1,5 @@
 """Vision transformers for other frameworks, and checkpoints to be given away."""
+
 from .export import FORMATS, check_destination, export_backbone
 from .publish import publish
 

@@ -1,4 +1,5 @@
 """A folder as ``save_pretrained`` of transformers writes it."""
+
 from __future__ import annotations
 
 import os

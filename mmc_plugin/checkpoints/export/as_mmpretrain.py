@@ -1,4 +1,5 @@
 """A state dict for mmpretrain's ``VisionTransformer``."""
+
 from __future__ import annotations
 
 import os.path as osp

@@ -1,4 +1,5 @@
 """An ONNX model."""
+
 from __future__ import annotations
 
 import os.path as osp

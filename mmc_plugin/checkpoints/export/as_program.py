@@ -1,4 +1,5 @@
 """Programs that run without this package: TorchScript and ``torch.export``."""
+
 from __future__ import annotations
 
 import os.path as osp
@@ -31,7 +32,7 @@ def write_torchscript(subject: Subject, path: str) -> Guide:
         torch.jit.save(program, path)
     return Guide(
         title='a program of TorchScript',
-        code=_code(subject, f"torch.jit.load({osp.basename(path)!r})"),
+        code=_code(subject, f'torch.jit.load({osp.basename(path)!r})'),
         notes=[_DYNAMIC],
     )
 
@@ -46,7 +47,7 @@ def write_torch_export(subject: Subject, path: str) -> Guide:
     torch.export.save(exported_program(subject), path)
     return Guide(
         title='a program of torch.export',
-        code=_code(subject, f"torch.export.load({osp.basename(path)!r}).module()"),
+        code=_code(subject, f'torch.export.load({osp.basename(path)!r}).module()'),
         notes=[_DYNAMIC, f'Written by torch {torch.__version__}; older ones may not read it.'],
     )
 

@@ -1,4 +1,5 @@
 """A safetensors file in mmpretrain's names."""
+
 from __future__ import annotations
 
 import os.path as osp

@@ -1,4 +1,5 @@
 """A state dict for timm's ``VisionTransformer``."""
+
 from __future__ import annotations
 
 import functools
@@ -47,14 +48,14 @@ def write(subject: Subject, path: str) -> Guide:
         imports = 'import timm\nimport torch\n'
         making = (
             f"model = timm.create_model('{name}', num_classes=0, img_size=({height}, {width}), "
-            f"dynamic_img_size=True, checkpoint_path={file_name!r})\n"
+            f'dynamic_img_size=True, checkpoint_path={file_name!r})\n'
         )
     else:
         imports = 'import functools\n' if 'functools.' in code else ''
         imports += 'import timm\nimport torch\n'
         making = (
             f'model = timm.models.VisionTransformer({code}, dynamic_img_size=True)\n'
-            f"timm.models.load_checkpoint(model, {file_name!r})\n"
+            f'timm.models.load_checkpoint(model, {file_name!r})\n'
         )
     tokens = 1 + subject.registers
     return Guide(

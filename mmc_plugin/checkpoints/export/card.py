@@ -1,4 +1,5 @@
 """The model card beside an exported file."""
+
 from __future__ import annotations
 
 import torch

@@ -1,4 +1,5 @@
 """Files that appear whole or not at all, and replace nothing unless they are told to."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """Writes a vision transformer for another framework."""
+
 from __future__ import annotations
 
 import os

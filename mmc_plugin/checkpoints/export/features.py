@@ -1,4 +1,5 @@
 """The forward pass of a vision transformer in a form that can be traced for any image size."""
+
 from __future__ import annotations
 
 import torch
@@ -47,7 +48,7 @@ class ExportedFeatures(nn.Module):
         for layer in self.layers:
             x = layer(x)
         x = self.ln1(x)
-        return x[:, 0], x[:, first.shape[1]:]
+        return x[:, 0], x[:, first.shape[1] :]
 
     def patch_positions(self, grid: tuple[int, int]) -> Tensor:
         """Positions (1, N, D) of the patches of a grid of that many rows and columns."""

@@ -1,4 +1,5 @@
 """What an exporter says about the file that it wrote."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

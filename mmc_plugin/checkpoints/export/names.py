@@ -1,4 +1,5 @@
 """Names of a vision transformer's weights in mmpretrain → those of timm and Hugging Face."""
+
 from __future__ import annotations
 
 import re

@@ -1,4 +1,5 @@
 """Makes the file that is given away out of the checkpoint of a run."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """What is exported: a model, and all that other libraries want to know about it."""
+
 from __future__ import annotations
 
 import os.path as osp

@@ -3,6 +3,7 @@
 Sampling happens in the data workers; the pixels are filled later, on the batch and on the device,
 by :func:`mmc_plugin.models.utils.corrupt`.
 """
+
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,8 +17,9 @@ BORDERS = ('family', 'uniform')
 _BLOCKS_PER_DRAW = 48
 
 
-def sample_block_mask(height, width, coverage, align, max_block=0.3, border='family',
-                      rng=np.random):
+def sample_block_mask(
+    height, width, coverage, align, max_block=0.3, border='family', rng=np.random
+):
     """Sample one group mask: the union of random rectangles.
 
     A target area ``U(min(.5, coverage), coverage) * height * width`` is drawn, then rectangles
@@ -135,8 +137,16 @@ class GMMLMask(BaseTransform):
             they differ in size, or ``align`` does not divide their size.
     """
 
-    def __init__(self, num_views=2, noise_ratio=0.75, alien_ratio=0.30, alien_prob=0.5, align=16,
-                 max_block=0.3, border='family'):
+    def __init__(
+        self,
+        num_views=2,
+        noise_ratio=0.75,
+        alien_ratio=0.30,
+        alien_prob=0.5,
+        align=16,
+        max_block=0.3,
+        border='family',
+    ):
         super().__init__()
         _check_count('num_views', num_views)
         _check_fraction('noise_ratio', noise_ratio)
@@ -158,28 +168,41 @@ class GMMLMask(BaseTransform):
             found = f'{len(images)} of them' if isinstance(images, (list, tuple)) else 'one image'
             raise ValueError(
                 f"GMMLMask needs a list of at least num_views={self.num_views} images in 'img' "
-                f'but found {found}; put MultiView before it or lower num_views.')
+                f'but found {found}; put MultiView before it or lower num_views.'
+            )
         height, width = images[0].shape[:2]
-        for image in images[1:self.num_views]:
+        for image in images[1 : self.num_views]:
             if image.shape[:2] != (height, width):
                 raise ValueError(
                     f'GMMLMask needs views of one size but found {height}x{width} and '
                     f'{image.shape[0]}x{image.shape[1]}; crop the first {self.num_views} views '
-                    'to the same size.')
+                    'to the same size.'
+                )
         alien = np.random.random(self.num_views) < self.alien_prob
-        mask = np.stack([
-            sample_block_mask(height, width, self.alien_ratio if is_alien else self.noise_ratio,
-                              self.align, self.max_block, self.border) for is_alien in alien
-        ])
+        mask = np.stack(
+            [
+                sample_block_mask(
+                    height,
+                    width,
+                    self.alien_ratio if is_alien else self.noise_ratio,
+                    self.align,
+                    self.max_block,
+                    self.border,
+                )
+                for is_alien in alien
+            ]
+        )
         results['mask'] = mask
         results['alien'] = alien
         return results
 
     def __repr__(self):
-        return (f'{type(self).__name__}(num_views={self.num_views}, '
-                f'noise_ratio={self.noise_ratio}, alien_ratio={self.alien_ratio}, '
-                f'alien_prob={self.alien_prob}, align={self.align}, '
-                f'max_block={self.max_block}, border={self.border!r})')
+        return (
+            f'{type(self).__name__}(num_views={self.num_views}, '
+            f'noise_ratio={self.noise_ratio}, alien_ratio={self.alien_ratio}, '
+            f'alien_prob={self.alien_prob}, align={self.align}, '
+            f'max_block={self.max_block}, border={self.border!r})'
+        )
 
 
 def _check_count(name, value):
@@ -188,10 +211,14 @@ def _check_count(name, value):
 
 
 def _check_fraction(name, value, zero_allowed=False):
-    if (not isinstance(value, Real) or isinstance(value, bool)
-            or not (0 < value <= 1 or (zero_allowed and value == 0))):
-        raise ValueError(f"{name} must lie in {'[' if zero_allowed else '('}0, 1] "
-                         f'but is {value!r}.')
+    if (
+        not isinstance(value, Real)
+        or isinstance(value, bool)
+        or not (0 < value <= 1 or (zero_allowed and value == 0))
+    ):
+        raise ValueError(
+            f'{name} must lie in {"[" if zero_allowed else "("}0, 1] but is {value!r}.'
+        )
 
 
 def _check_rule(align, max_block, border):
@@ -207,4 +234,5 @@ def _check_size(height, width, align):
     if height % align or width % align:
         raise ValueError(
             f'The image size {height}x{width} is not a multiple of align={align}; resize the views '
-            'to a multiple of it, or set align to a divisor of both sides.')
+            'to a multiple of it, or set align to a divisor of both sides.'
+        )

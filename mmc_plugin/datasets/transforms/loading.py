@@ -122,7 +122,8 @@ def _open_with_pillow(data: bytes, max_pixels: int) -> Image.Image:
         raise
     except UnidentifiedImageError as error:
         raise UndecodableError(
-            'not an image in a known format, or its header is damaged') from error
+            'not an image in a known format, or its header is damaged'
+        ) from error
     except Image.DecompressionBombError as error:
         raise UndecodableError(f'larger than Pillow accepts ({error})') from error
     except Exception as error:

@@ -1,4 +1,5 @@
 """Clicks on masks, and their way to an evaluation."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -33,13 +34,15 @@ class DrawPrompts(BaseTransform):
         seed (int): Defaults to 0.
     """
 
-    def __init__(self, grid: int = 30, repeats: int = 5, how: str = 'random',
-                 seed: int = 0) -> None:
+    def __init__(
+        self, grid: int = 30, repeats: int = 5, how: str = 'random', seed: int = 0
+    ) -> None:
         if how not in ('random', 'centre'):
             raise ValueError(f"DrawPrompts: how must be 'random' or 'centre', got {how!r}.")
         if grid < 1 or repeats < 1:
-            raise ValueError('DrawPrompts: grid and repeats must be at least 1, got '
-                             f'{grid} and {repeats}.')
+            raise ValueError(
+                f'DrawPrompts: grid and repeats must be at least 1, got {grid} and {repeats}.'
+            )
         self.grid, self.repeats, self.how, self.seed = grid, repeats, how, seed
 
     def transform(self, results: dict) -> dict:
@@ -51,16 +54,23 @@ class DrawPrompts(BaseTransform):
         if self.how == 'centre':
             cells = centre_prompts(coverage)
         else:
-            uniforms = np.stack([
-                np.random.default_rng([self.seed, results['image_key'], key]).random(self.repeats)
-                for key in targets.keys])
+            uniforms = np.stack(
+                [
+                    np.random.default_rng([self.seed, results['image_key'], key]).random(
+                        self.repeats
+                    )
+                    for key in targets.keys
+                ]
+            )
             cells = draw_prompts(coverage, torch.from_numpy(uniforms))
         results['points'] = cell_centres(cells, self.grid, self.grid, height, width)
         return results
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(grid={self.grid}, repeats={self.repeats}, '
-                f'how={self.how!r}, seed={self.seed})')
+        return (
+            f'{type(self).__name__}(grid={self.grid}, repeats={self.repeats}, '
+            f'how={self.how!r}, seed={self.seed})'
+        )
 
 
 @TRANSFORMS.register_module()
@@ -85,8 +95,10 @@ class PackPrompts(BaseTransform):
         height, width = targets.masks.shape[1:]
         if abs(image.shape[0] * width - image.shape[1] * height) > max(*image.shape, height, width):
             raise UnreadableImageError(
-                results['img_path'], f'it has {image.shape[1]}×{image.shape[0]} pixels, its masks '
-                f'are for {width}×{height}')
+                results['img_path'],
+                f'it has {image.shape[1]}×{image.shape[0]} pixels, its masks '
+                f'are for {width}×{height}',
+            )
         sample = _sample(results, skipped=None, left_out=targets.left_out)
         sample.masks = torch.from_numpy(targets.masks)
         sample.ignore = torch.from_numpy(targets.ignore)
@@ -110,4 +122,5 @@ def pack_skipped(results: dict, reason: str) -> dict:
 
 def _sample(results: dict, **metainfo) -> BaseDataElement:
     return BaseDataElement(
-        metainfo=dict(img_path=results['img_path'], sample_idx=results['sample_idx'], **metainfo))
+        metainfo=dict(img_path=results['img_path'], sample_idx=results['sample_idx'], **metainfo)
+    )

@@ -1,4 +1,5 @@
 """The losses of a step in the log, without waiting for the device at each step."""
+
 from __future__ import annotations
 
 import torch

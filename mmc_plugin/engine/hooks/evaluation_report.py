@@ -1,4 +1,5 @@
 """What an evaluation leaves behind: a JSON file of its numbers, and pictures."""
+
 from __future__ import annotations
 
 import os
@@ -52,9 +53,13 @@ class EvaluationReportHook(Hook):
             if not isinstance(metric, ImageResults):
                 continue
             path = os.path.join(runner.log_dir, metric.name)
-            write_report(f'{path}.json', metric.protocol(), runner.cfg.filename,
-                         checkpoint_of(runner.cfg), metric.numbers | dict(
-                             settings=_settings(runner.cfg)))
+            write_report(
+                f'{path}.json',
+                metric.protocol(),
+                runner.cfg.filename,
+                checkpoint_of(runner.cfg),
+                metric.numbers | dict(settings=_settings(runner.cfg)),
+            )
             pictures = {}
             if isinstance(metric, PromptIoU):
                 pictures[''] = threshold_curves({'this model': metric.numbers})
@@ -71,13 +76,16 @@ class EvaluationReportHook(Hook):
         """The sheet of cases, whose images pass through the model once more."""
         threshold = metric.numbers['best']['threshold']
         chosen = choose_cases(metric.cases, self.cases)
-        drawn = {name: [self._case(runner, metric, threshold, case) for case in cases]
-                 for name, cases in chosen.items()}
+        drawn = {
+            name: [self._case(runner, metric, threshold, case) for case in cases]
+            for name, cases in chosen.items()
+        }
         return case_sheet(drawn, f'One click, cosine > {threshold:g}')
 
     @staticmethod
-    def _case(runner, metric: PromptIoU, threshold: float,
-              case: tuple[float, int, int, int]) -> Click:
+    def _case(
+        runner, metric: PromptIoU, threshold: float, case: tuple[float, int, int, int]
+    ) -> Click:
         iou, index, target, repeat = case
         data = pseudo_collate([runner.test_loop.dataloader.dataset[index]])
         sample = unwrap(runner.model).test_step(data)[0]
@@ -90,12 +98,19 @@ class EvaluationReportHook(Hook):
         if image.shape[:2] != similarity.shape:
             image = cv2.resize(image, similarity.shape[::-1], interpolation=cv2.INTER_AREA)
         name = metric.dataset_meta['categories'][int(sample.labels[target])]
-        return Click(image, point.cpu().numpy()[None], similarity, similarity > threshold,
-                     sample.masks[target].cpu().numpy(), caption=f'{name}, IoU {100 * iou:.0f} %')
+        return Click(
+            image,
+            point.cpu().numpy()[None],
+            similarity,
+            similarity > threshold,
+            sample.masks[target].cpu().numpy(),
+            caption=f'{name}, IoU {100 * iou:.0f} %',
+        )
 
 
-def choose_cases(cases: list[tuple[float, int, int, int]], number: int
-                 ) -> dict[str, list[tuple[float, int, int, int]]]:
+def choose_cases(
+    cases: list[tuple[float, int, int, int]], number: int
+) -> dict[str, list[tuple[float, int, int, int]]]:
     """The best, median and worst of some cases, each of another target.
 
     Args:

@@ -1,4 +1,5 @@
 """k-NN accuracy, spread and effective rank of the features while a training runs."""
+
 from __future__ import annotations
 
 import contextlib
@@ -26,14 +27,22 @@ from .model_access import normalise, undisturbed, unwrap
 class _Share:
     """This process' part of a list of images, decoded once and kept if it is small."""
 
-    def __init__(self, paths: Sequence[str], resize: int, crop: int, batch_size: int,
-                 num_workers: int, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        resize: int,
+        crop: int,
+        batch_size: int,
+        num_workers: int,
+        cache_bytes: int,
+    ) -> None:
         self.number = len(paths)
         rank, world = get_dist_info()
         # Equal parts, so that they can be gathered; the last images may appear twice and are cut.
         part = [i % self.number for i in range(rank, math.ceil(self.number / world) * world, world)]
         self.loader = DataLoader(
-            Subset(ImageFiles(paths, resize, crop), part), batch_size, num_workers=num_workers)
+            Subset(ImageFiles(paths, resize, crop), part), batch_size, num_workers=num_workers
+        )
         self.keep = len(part) * 3 * crop * crop <= cache_bytes
         self.cache: list[tuple[Tensor, Tensor]] = []
 
@@ -49,7 +58,7 @@ class _Share:
 
     def gather(self, part: Tensor) -> Tensor:
         """Rows of all processes' parts in the order of the list."""
-        return torch.stack(all_gather(part), dim=1).flatten(0, 1)[:self.number]
+        return torch.stack(all_gather(part), dim=1).flatten(0, 1)[: self.number]
 
 
 @HOOKS.register_module()
@@ -94,30 +103,35 @@ class FeatureMonitorHook(Hook):
             Defaults to None, the weights' type.
     """
 
-    def __init__(self,
-                 interval: int = 10,
-                 train_dir: str | None = None,
-                 val_dir: str | None = None,
-                 networks: Sequence[str] = ('teacher', 'student'),
-                 k: Sequence[int] = (10, 20),
-                 temperature: float = 0.07,
-                 resize: int = 256,
-                 crop: int = 224,
-                 max_images: int | None = None,
-                 unlabelled_images: int = 1024,
-                 at_start: bool = True,
-                 collapse_spread: float = 0.05,
-                 collapse_rank: float = 0.02,
-                 batch_size: int = 128,
-                 num_workers: int = 2,
-                 cache_bytes: int = 2**30,
-                 autocast: str | None = None) -> None:
+    def __init__(
+        self,
+        interval: int = 10,
+        train_dir: str | None = None,
+        val_dir: str | None = None,
+        networks: Sequence[str] = ('teacher', 'student'),
+        k: Sequence[int] = (10, 20),
+        temperature: float = 0.07,
+        resize: int = 256,
+        crop: int = 224,
+        max_images: int | None = None,
+        unlabelled_images: int = 1024,
+        at_start: bool = True,
+        collapse_spread: float = 0.05,
+        collapse_rank: float = 0.02,
+        batch_size: int = 128,
+        num_workers: int = 2,
+        cache_bytes: int = 2**30,
+        autocast: str | None = None,
+    ) -> None:
         if (train_dir is None) != (val_dir is None):
-            raise ValueError('FeatureMonitorHook needs both train_dir and val_dir for k-NN, '
-                             'or neither.')
+            raise ValueError(
+                'FeatureMonitorHook needs both train_dir and val_dir for k-NN, or neither.'
+            )
         if interval < 1 or not networks or not set(networks) <= {'teacher', 'student'}:
-            raise ValueError("FeatureMonitorHook needs interval >= 1 and networks of 'teacher' "
-                             f"and 'student', got {interval} and {networks}.")
+            raise ValueError(
+                "FeatureMonitorHook needs interval >= 1 and networks of 'teacher' "
+                f"and 'student', got {interval} and {networks}."
+            )
         self.interval = interval
         self.train_dir, self.val_dir = train_dir, val_dir
         self.networks, self.k, self.temperature = tuple(networks), tuple(k), temperature
@@ -126,7 +140,8 @@ class FeatureMonitorHook(Hook):
         self.at_start = at_start
         self.collapse_spread, self.collapse_rank = collapse_spread, collapse_rank
         self.loader_keys = dict(
-            batch_size=batch_size, num_workers=num_workers, cache_bytes=cache_bytes)
+            batch_size=batch_size, num_workers=num_workers, cache_bytes=cache_bytes
+        )
         self.autocast = getattr(torch, autocast) if autocast else None
         self._evaluated_at = -1
 
@@ -141,8 +156,10 @@ class FeatureMonitorHook(Hook):
             paths, labels, classes = scan_labelled(self.train_dir)
             index = _evenly(len(paths), self.max_images or len(paths))
             if max(self.k) > len(index):
-                raise ValueError(f'FeatureMonitorHook: k = {max(self.k)}, but only {len(index)} '
-                                 f'labelled images of {self.train_dir!r} are used.')
+                raise ValueError(
+                    f'FeatureMonitorHook: k = {max(self.k)}, but only {len(index)} '
+                    f'labelled images of {self.train_dir!r} are used.'
+                )
             shares['train'] = [paths[i] for i in index], [labels[i] for i in index]
             shares['val'] = scan_labelled(self.val_dir, classes)[:2]
         self._labels = {
@@ -181,16 +198,20 @@ class FeatureMonitorHook(Hook):
         seconds = time.time() - started
         self._report(runner, epoch, seconds, scalars, weak)
 
-    def _extract(self, runner, model, name: str, share: _Share
-                 ) -> tuple[dict[str, Tensor], Tensor | None]:
+    def _extract(
+        self, runner, model, name: str, share: _Share
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Features by name, each (N, D), and labels (N, ) of the readable images of all parts."""
         parts: dict[str, list[Tensor]] = {}
         readable = []
         for images, ok in share.batches():
             readable.append(ok.byte())  # gloo gathers no bool
             inputs = normalise(model, images)
-            context = torch.autocast(inputs.device.type, self.autocast) if self.autocast \
+            context = (
+                torch.autocast(inputs.device.type, self.autocast)
+                if self.autocast
                 else contextlib.nullcontext()
+            )
             for network in self.networks:
                 with context:
                     cls, patches = model.extract_feat(inputs, network)
@@ -201,18 +222,22 @@ class FeatureMonitorHook(Hook):
         if not readable.all():
             bad = (~readable).nonzero().flatten().tolist()
             paths = share.loader.dataset.dataset.paths
-            runner.logger.warning(f'Feature monitor: {len(bad)} of {share.number} images could '
-                                  f'not be read and were left out, the first is '
-                                  f'{paths[bad[0]]}.')
+            runner.logger.warning(
+                f'Feature monitor: {len(bad)} of {share.number} images could '
+                f'not be read and were left out, the first is '
+                f'{paths[bad[0]]}.'
+            )
             if len(bad) == share.number:
-                raise ValueError('FeatureMonitorHook could not read any image of '
-                                 f'{os.path.dirname(paths[0])!r}.')
+                raise ValueError(
+                    f'FeatureMonitorHook could not read any image of {os.path.dirname(paths[0])!r}.'
+                )
         labels = self._labels[name]
         feats = {key: each[readable.to(each.device)] for key, each in feats.items()}
         return feats, None if labels is None else labels[readable.cpu()]
 
-    def _measure(self, feats: dict[str, dict[str, Tensor]], labels: dict[str, Tensor | None]
-                 ) -> tuple[dict[str, float], list[str]]:
+    def _measure(
+        self, feats: dict[str, dict[str, Tensor]], labels: dict[str, Tensor | None]
+    ) -> tuple[dict[str, float], list[str]]:
         """Scalars by name, and in words what looks collapsed."""
         scalars, weak = {}, []
         for key, val in feats['val'].items():
@@ -220,8 +245,14 @@ class FeatureMonitorHook(Hook):
                 weak.append(f'{key} has values that are not finite')
                 continue
             if 'train' in feats:
-                accuracy = knn_accuracy(feats['train'][key], labels['train'], val, labels['val'],
-                                        self.k, self.temperature)
+                accuracy = knn_accuracy(
+                    feats['train'][key],
+                    labels['train'],
+                    val,
+                    labels['val'],
+                    self.k,
+                    self.temperature,
+                )
                 scalars.update({f'knn/{key}_k{k}': each for k, each in accuracy.items()})
             spread, rank = feature_spread(val), effective_rank(val)
             scalars[f'spread/{key}'] = spread
@@ -232,15 +263,20 @@ class FeatureMonitorHook(Hook):
                 weak.append(f'{key} has effective rank {rank:.1f} of {min(val.shape)}')
         return scalars, weak
 
-    def _report(self, runner, epoch: int, seconds: float, scalars: dict[str, float],
-                weak: list[str]) -> None:
+    def _report(
+        self, runner, epoch: int, seconds: float, scalars: dict[str, float], weak: list[str]
+    ) -> None:
         step = runner.iter
         for key, value in scalars.items():
             runner.message_hub.update_scalar(key, value)
         runner.visualizer.add_scalars(dict(scalars, epoch=epoch), step=step)
         entry = dict(
-            epoch=epoch, iter=step, time=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-            seconds=round(seconds, 2), **scalars)
+            epoch=epoch,
+            iter=step,
+            time=datetime.now(timezone.utc).isoformat(timespec='seconds'),
+            seconds=round(seconds, 2),
+            **scalars,
+        )
         with open(os.path.join(runner.work_dir, 'feature_monitor.jsonl'), 'a') as file:
             file.write(json.dumps(entry) + '\n')
         words = '  '.join(f'{key}: {value:.2f}' for key, value in scalars.items())
@@ -249,7 +285,8 @@ class FeatureMonitorHook(Hook):
         if weak and epoch > 0:
             runner.logger.warning(
                 f'The features look collapsed after epoch {epoch}: {"; ".join(weak)}. If this '
-                'stays so, lower the learning rate or check the teacher and the losses.')
+                'stays so, lower the learning rate or check the teacher and the losses.'
+            )
 
 
 def _evenly(number: int, wanted: int) -> list[int]:

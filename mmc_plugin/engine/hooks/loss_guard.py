@@ -1,4 +1,5 @@
 """Stops a run that cannot learn: too few images for a batch, or a loss that is not finite."""
+
 from __future__ import annotations
 
 import torch

@@ -1,4 +1,5 @@
 """What hooks that look at a model in the middle of its training share."""
+
 from __future__ import annotations
 
 import random
@@ -51,7 +52,8 @@ def normalise(model: nn.Module, images: Tensor) -> Tensor:
     inputs = dict(
         views=[images.flip(1)],  # the pipeline's order is BGR
         mask=torch.zeros(batch, 1, height, width, dtype=torch.bool),
-        alien=torch.zeros(batch, 1, dtype=torch.bool))
+        alien=torch.zeros(batch, 1, dtype=torch.bool),
+    )
     return model.data_preprocessor(dict(inputs=inputs), training=False)['inputs']['views'][0]
 
 

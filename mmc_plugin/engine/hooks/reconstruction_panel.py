@@ -1,4 +1,5 @@
 """Pictures of what the model makes of corrupted images while a training runs."""
+
 from __future__ import annotations
 
 import os
@@ -20,8 +21,9 @@ from mmc_plugin.visualization.panels import reconstruction_panel
 from .model_access import denormalise, normalise, undisturbed, unwrap
 
 
-def draw_corruption(ratios: Sequence[float], size: int, patch_size: int, seed: int
-                    ) -> tuple[Tensor, Tensor]:
+def draw_corruption(
+    ratios: Sequence[float], size: int, patch_size: int, seed: int
+) -> tuple[Tensor, Tensor]:
     """Draw masks and noise that are the same on every device.
 
     Args:
@@ -35,15 +37,16 @@ def draw_corruption(ratios: Sequence[float], size: int, patch_size: int, seed: i
         shape (B, 3, size, size).
     """
     rng = np.random.RandomState(seed)
-    masks = np.stack([sample_block_mask(size, size, ratio, patch_size, rng=rng)
-                      for ratio in ratios])
-    noise = torch.randn(len(masks), 3, size, size,
-                        generator=torch.Generator().manual_seed(seed))
+    masks = np.stack(
+        [sample_block_mask(size, size, ratio, patch_size, rng=rng) for ratio in ratios]
+    )
+    noise = torch.randn(len(masks), 3, size, size, generator=torch.Generator().manual_seed(seed))
     return torch.from_numpy(masks), noise
 
 
-def corrupt_and_reconstruct(model: nn.Module, images: Tensor, mask: Tensor, alien: Tensor,
-                            noise: Tensor) -> list[np.ndarray]:
+def corrupt_and_reconstruct(
+    model: nn.Module, images: Tensor, mask: Tensor, alien: Tensor, noise: Tensor
+) -> list[np.ndarray]:
     """What the student makes of corrupted images.
 
     Args:
@@ -59,10 +62,16 @@ def corrupt_and_reconstruct(model: nn.Module, images: Tensor, mask: Tensor, alie
     """
     with undisturbed(model):
         clean = normalise(model, images)
-        corrupted = corrupt(clean[None], mask[None].to(clean.device),
-                            alien[None].to(clean.device), noise=noise[None].to(clean))[0]
-        return [denormalise(model, each).permute(0, 2, 3, 1).numpy()
-                for each in (clean, corrupted, model.reconstruct(corrupted))]
+        corrupted = corrupt(
+            clean[None],
+            mask[None].to(clean.device),
+            alien[None].to(clean.device),
+            noise=noise[None].to(clean),
+        )[0]
+        return [
+            denormalise(model, each).permute(0, 2, 3, 1).numpy()
+            for each in (clean, corrupted, model.reconstruct(corrupted))
+        ]
 
 
 @HOOKS.register_module()
@@ -84,16 +93,20 @@ class ReconstructionPanelHook(Hook):
         seed (int): Seed of the corruption. Defaults to 0.
     """
 
-    def __init__(self,
-                 interval: int = 10,
-                 num_images: int = 4,
-                 images: Sequence[str] | None = None,
-                 noise_ratio: float = 0.75,
-                 alien_ratio: float = 0.30,
-                 seed: int = 0) -> None:
+    def __init__(
+        self,
+        interval: int = 10,
+        num_images: int = 4,
+        images: Sequence[str] | None = None,
+        noise_ratio: float = 0.75,
+        alien_ratio: float = 0.30,
+        seed: int = 0,
+    ) -> None:
         if interval < 1 or num_images < 1:
-            raise ValueError('ReconstructionPanelHook needs interval >= 1 and num_images >= 1, '
-                             f'got {interval} and {num_images}.')
+            raise ValueError(
+                'ReconstructionPanelHook needs interval >= 1 and num_images >= 1, '
+                f'got {interval} and {num_images}.'
+            )
         self.interval, self.num_images, self.images = interval, num_images, images
         self.noise_ratio, self.alien_ratio, self.seed = noise_ratio, alien_ratio, seed
         self._active = False
@@ -107,15 +120,20 @@ class ReconstructionPanelHook(Hook):
         model = unwrap(runner.model)
         self._active = getattr(model, 'rec_head', None) is not None
         if not self._active:
-            runner.logger.info('The model has no reconstruction head (loss weight 0), so '
-                               'ReconstructionPanelHook draws no pictures.')
+            runner.logger.info(
+                'The model has no reconstruction head (loss weight 0), so '
+                'ReconstructionPanelHook draws no pictures.'
+            )
             return
         size = min(model.backbone.img_size)
         self._clean = self._load(runner, size)
         self._alien = torch.arange(len(self._clean)) % 2 == 1
         self._mask, self._noise = draw_corruption(
-            [self.alien_ratio if alien else self.noise_ratio for alien in self._alien], size,
-            model.patch_size, self.seed)
+            [self.alien_ratio if alien else self.noise_ratio for alien in self._alien],
+            size,
+            model.patch_size,
+            self.seed,
+        )
 
     def _load(self, runner, size: int) -> Tensor:
         """uint8 RGB of shape (B, 3, size, size)."""
@@ -125,20 +143,28 @@ class ReconstructionPanelHook(Hook):
             number = min(self.num_images, len(dataset))
             # From each place on until one can be read.
             starts = [i * len(dataset) // number for i in range(number)]
-            paths = [[dataset.get_data_info(j)['img_path'] for j in
-                      range(start, min(start + 10, len(dataset)))] for start in starts]
+            paths = [
+                [
+                    dataset.get_data_info(j)['img_path']
+                    for j in range(start, min(start + 10, len(dataset)))
+                ]
+                for start in starts
+            ]
         else:
-            paths = [[path] for path in paths[:self.num_images]]
+            paths = [[path] for path in paths[: self.num_images]]
         found = []
         for candidates in paths:
             files = ImageFiles(candidates, size, size)
-            image = next((each for each, ok in map(files.__getitem__, range(len(files))) if ok),
-                         None)
+            image = next(
+                (each for each, ok in map(files.__getitem__, range(len(files))) if ok), None
+            )
             if image is not None:
                 found.append(image)
         if not found:
-            raise ValueError('ReconstructionPanelHook: none of its images can be read, the first '
-                             f'is {paths[0][0]!r}.')
+            raise ValueError(
+                'ReconstructionPanelHook: none of its images can be read, the first '
+                f'is {paths[0][0]!r}.'
+            )
         return torch.stack(found)
 
     def after_train_epoch(self, runner) -> None:
@@ -156,11 +182,13 @@ class ReconstructionPanelHook(Hook):
         if not self._active:
             return
         images = corrupt_and_reconstruct(
-            unwrap(runner.model), self._clean, self._mask, self._alien, self._noise)
+            unwrap(runner.model), self._clean, self._mask, self._alien, self._noise
+        )
         mask = self._mask.numpy()
         kinds = ['another image' if alien else 'noise' for alien in self._alien]
-        titles = [f'{kind}, {100 * each.mean():.0f} %' for kind, each in
-                  zip(kinds, mask, strict=True)]
+        titles = [
+            f'{kind}, {100 * each.mean():.0f} %' for kind, each in zip(kinds, mask, strict=True)
+        ]
         panel = reconstruction_panel(*images, mask, titles, f'Reconstruction after epoch {epoch}')
         path = os.path.join(runner.work_dir, 'vis', f'reconstruction_epoch_{epoch}.png')
         os.makedirs(os.path.dirname(path), exist_ok=True)

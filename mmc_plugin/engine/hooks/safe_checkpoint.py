@@ -1,4 +1,5 @@
 """Writes checkpoints so that a run killed at any instant leaves a whole one."""
+
 from __future__ import annotations
 
 import errno

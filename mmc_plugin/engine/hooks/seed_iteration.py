@@ -1,4 +1,5 @@
 """Makes what is drawn inside a training step a function of the seed and the iteration."""
+
 from __future__ import annotations
 
 import torch

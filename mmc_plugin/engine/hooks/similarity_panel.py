@@ -1,4 +1,5 @@
 """Similarity to a clicked patch, before and after a training."""
+
 from __future__ import annotations
 
 import os
@@ -19,10 +20,12 @@ from mmc_plugin.visualization.similarity_map import similarity_panel
 from .model_access import normalise, undisturbed, unwrap
 
 
-def similarity_maps(model: nn.Module,
-                    images: Tensor,
-                    points: Sequence[tuple[float, float]],
-                    network: str = 'teacher') -> np.ndarray:
+def similarity_maps(
+    model: nn.Module,
+    images: Tensor,
+    points: Sequence[tuple[float, float]],
+    network: str = 'teacher',
+) -> np.ndarray:
     """Cosine of all patches' features to that of a clicked one (paper, figure 1).
 
     Args:
@@ -58,15 +61,22 @@ class SimilarityPanelHook(Hook):
         network (str): ``'teacher'`` or ``'student'``. Defaults to ``'teacher'``.
     """
 
-    def __init__(self,
-                 images: Sequence[str],
-                 points: Sequence[tuple[float, float]],
-                 size: int,
-                 network: str = 'teacher') -> None:
-        if not images or len(images) != len(points) or \
-                not all(0 <= each < 1 for point in points for each in point):
-            raise ValueError('SimilarityPanelHook needs images and, for each, a point with '
-                             f'coordinates in [0, 1), got {len(images)} and {list(points)}.')
+    def __init__(
+        self,
+        images: Sequence[str],
+        points: Sequence[tuple[float, float]],
+        size: int,
+        network: str = 'teacher',
+    ) -> None:
+        if (
+            not images
+            or len(images) != len(points)
+            or not all(0 <= each < 1 for point in points for each in point)
+        ):
+            raise ValueError(
+                'SimilarityPanelHook needs images and, for each, a point with '
+                f'coordinates in [0, 1), got {len(images)} and {list(points)}.'
+            )
         self.images, self.points, self.size, self.network = images, points, size, network
 
     def before_train(self, runner) -> None:
@@ -94,8 +104,10 @@ class SimilarityPanelHook(Hook):
         maps['after training'] = self._maps(runner)
         panel = similarity_panel(
             self._pixels.permute(0, 2, 3, 1).numpy(),
-            [(x * self.size, y * self.size) for x, y in self.points], maps,
-            'Similarity of all patches to the clicked one')
+            [(x * self.size, y * self.size) for x, y in self.points],
+            maps,
+            'Similarity of all patches to the clicked one',
+        )
         path = os.path.join(runner.work_dir, 'vis', 'similarity.png')
         os.makedirs(os.path.dirname(path), exist_ok=True)
         cv2.imwrite(path, panel[..., ::-1])

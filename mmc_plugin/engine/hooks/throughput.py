@@ -1,4 +1,5 @@
 """Adds the rate in images per second to a run's log."""
+
 from __future__ import annotations
 
 from mmengine.dist import get_world_size

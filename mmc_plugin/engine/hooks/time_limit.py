@@ -1,4 +1,5 @@
 """Ends a training after a time."""
+
 from __future__ import annotations
 
 import time
@@ -38,5 +39,7 @@ class TimeLimitHook(Hook):
         broadcast_object_list(expected)
         if expected[0] > self.seconds and not self.is_last_train_epoch(runner):
             runner.train_loop.stop_training = True
-            runner.logger.info(f'Stopped after epoch {runner.epoch + 1}: another one would pass '
-                               f'the time limit of {self.seconds:g} s.')
+            runner.logger.info(
+                f'Stopped after epoch {runner.epoch + 1}: another one would pass '
+                f'the time limit of {self.seconds:g} s.'
+            )

@@ -38,7 +38,9 @@ class BFloat16OptimWrapper(OptimWrapper):
             super()._clip_grad()
             return
         params = [
-            param for group in self.optimizer.param_groups for param in group['params']
+            param
+            for group in self.optimizer.param_groups
+            for param in group['params']
             if param.requires_grad and param.grad is not None
         ]
         self._grad_norm = self.clip_func(params, **self.clip_grad_kwargs) if params else None

@@ -1,12 +1,14 @@
 """Views of patch tokens without labels: k-means (arXiv 2308.11448, figure 6) and PCA."""
+
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
 
-def kmeans(features: Tensor, clusters: int, iterations: int = 100, restarts: int = 4,
-           seed: int = 0) -> tuple[Tensor, Tensor, float]:
+def kmeans(
+    features: Tensor, clusters: int, iterations: int = 100, restarts: int = 4, seed: int = 0
+) -> tuple[Tensor, Tensor, float]:
     """Lloyd's algorithm from k-means++ starts (Arthur, Vassilvitskii 2007), best of several.
 
     Args:
@@ -24,8 +26,10 @@ def kmeans(features: Tensor, clusters: int, iterations: int = 100, restarts: int
         ValueError: If there are fewer features than clusters, or some are not finite.
     """
     if not 1 <= clusters <= len(features):
-        raise ValueError(f'k-means needs between 1 and {len(features)} clusters for so many '
-                         f'features, got {clusters}.')
+        raise ValueError(
+            f'k-means needs between 1 and {len(features)} clusters for so many '
+            f'features, got {clusters}.'
+        )
     if not features.isfinite().all():
         raise ValueError('k-means got features that are not finite.')
     features = features.float()
@@ -77,7 +81,7 @@ def _means(features: Tensor, labels: Tensor, distance: Tensor, clusters: int) ->
     return centres
 
 
-def pca_rgb(features: Tensor, quantile: float = .01) -> Tensor:
+def pca_rgb(features: Tensor, quantile: float = 0.01) -> Tensor:
     """The three directions of most variance as red, green and blue.
 
     Args:
@@ -98,7 +102,7 @@ def pca_rgb(features: Tensor, quantile: float = .01) -> Tensor:
     low, high = values.quantile(quantile, 0), values.quantile(1 - quantile, 0)
     colours = ((values - low) / (high - low)).clamp(0, 1)
     flat_scale = scale[:3] <= scale[0] * 1e-6
-    colours[:, flat_scale] = .5
-    out = colours.new_full((len(flat), 3), .5)
-    out[:, :colours.shape[1]] = colours.nan_to_num(.5)
+    colours[:, flat_scale] = 0.5
+    out = colours.new_full((len(flat), 3), 0.5)
+    out[:, : colours.shape[1]] = colours.nan_to_num(0.5)
     return out.view(*features.shape[:-1], 3)

@@ -1,4 +1,5 @@
 """Finer grids of tokens than the patches: passes over shifted images, averaged."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def shifted_features(encode: Callable[[Tensor], Tensor], images: Tensor, patch: int, stride: int
-                     ) -> Tensor:
+def shifted_features(
+    encode: Callable[[Tensor], Tensor], images: Tensor, patch: int, stride: int
+) -> Tensor:
     """Encode an image at every shift by multiples of a stride and average the tokens.
 
     Each pass moves the image down and right by less than a patch, with its first row and column
@@ -30,8 +32,10 @@ def shifted_features(encode: Callable[[Tensor], Tensor], images: Tensor, patch: 
     """
     if not 1 <= stride <= patch or patch % stride:
         divisors = [str(each) for each in range(1, patch + 1) if patch % each == 0]
-        raise ValueError(f'stride must divide the patch size {patch} (one of '
-                         f'{", ".join(divisors)}), got {stride}.')
+        raise ValueError(
+            f'stride must divide the patch size {patch} (one of '
+            f'{", ".join(divisors)}), got {stride}.'
+        )
     if stride == patch:
         return encode(images)
     side, step = images.shape[-1], patch // stride
@@ -45,6 +49,6 @@ def shifted_features(encode: Callable[[Tensor], Tensor], images: Tensor, patch: 
             if total is None:
                 total = fine.new_zeros(fine.shape)
                 count = fine.new_zeros(1, *fine.shape[1:3], 1)
-            total[:, :rows, :columns] += fine[:, down // stride:, right // stride:]
+            total[:, :rows, :columns] += fine[:, down // stride :, right // stride :]
             count[:, :rows, :columns] += 1
     return total / count

@@ -1,4 +1,5 @@
 """How an image lies on the canvas that a network sees, and the way back."""
+
 from __future__ import annotations
 
 import math
@@ -14,8 +15,10 @@ FITS = ('stretch', 'pad')
 def check_fit(fit: str) -> str:
     """Give ``fit`` back, or say what it may be."""
     if fit not in FITS:
-        raise ValueError(f"fit must be 'stretch' (resized to the square) or 'pad' (aspect kept, "
-                         f'right or bottom padded), got {fit!r}.')
+        raise ValueError(
+            f"fit must be 'stretch' (resized to the square) or 'pad' (aspect kept, "
+            f'right or bottom padded), got {fit!r}.'
+        )
     return fit
 
 
@@ -31,7 +34,7 @@ def canvas_size(size: int, patch: int) -> int:
     """
     if size < 1:
         raise ValueError(f'size must be a positive number of pixels, got {size}.')
-    return max(1, math.floor(size / patch + .5)) * patch
+    return max(1, math.floor(size / patch + 0.5)) * patch
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,13 @@ class ImageFrame:
         inside = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
         if not inside.all():
             wrong = tuple(points[~inside][0].tolist())
-            raise ValueError(f'The point {wrong} lies outside the image: x must be in 0 … '
-                             f'{self.width - 1} and y in 0 … {self.height - 1}.')
+            raise ValueError(
+                f'The point {wrong} lies outside the image: x must be in 0 … '
+                f'{self.width - 1} and y in 0 … {self.height - 1}.'
+            )
         below, right = self.content
-        column = (x + .5) * right / self.width * columns / self.canvas
-        row = (y + .5) * below / self.height * rows / self.canvas
+        column = (x + 0.5) * right / self.width * columns / self.canvas
+        row = (y + 0.5) * below / self.height * rows / self.canvas
         return row.long().clamp(max=rows - 1) * columns + column.long().clamp(max=columns - 1)
 
     def coverage(self, masks: Tensor, rows: int, columns: int) -> Tensor:
@@ -146,8 +151,14 @@ class ImageFrame:
         if (below, right) == (self.canvas, self.canvas):
             return F.interpolate(maps[None], size, mode='bilinear', align_corners=False)[0]
         y, x = (
-            (torch.arange(n, dtype=torch.float32, device=maps.device) + .5) * 2 * content
-            / (n * self.canvas) - 1 for n, content in zip(size, (below, right), strict=True))
+            (torch.arange(n, dtype=torch.float32, device=maps.device) + 0.5)
+            * 2
+            * content
+            / (n * self.canvas)
+            - 1
+            for n, content in zip(size, (below, right), strict=True)
+        )
         grid = torch.stack(torch.meshgrid(x, y, indexing='xy'), -1)[None]  # (1, H, W, 2)
         return F.grid_sample(
-            maps[None], grid, mode='bilinear', padding_mode='border', align_corners=False)[0]
+            maps[None], grid, mode='bilinear', padding_mode='border', align_corners=False
+        )[0]

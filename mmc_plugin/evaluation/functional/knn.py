@@ -4,6 +4,7 @@ The protocol is the one of the DINO release (arXiv 2104.14294, appendix F.1), wh
 (arXiv 2308.11448, tables 4, 6 and 11) follows: features are L2-normalised, the ``k`` training
 features of highest cosine ``s`` vote for their class with weight ``exp(s / temperature)``.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -16,29 +17,35 @@ from torch import Tensor
 _BLOCK_ELEMENTS = 2**26
 
 
-def _check(train_feats: Tensor, train_labels: Tensor, test_feats: Tensor,
-           k: Sequence[int]) -> None:
-    if train_feats.dim() != 2 or test_feats.dim() != 2 or \
-            train_feats.size(1) != test_feats.size(1):
-        raise ValueError('k-NN needs features of shape (N, D) and (M, D) of one width D, got '
-                         f'{tuple(train_feats.shape)} and {tuple(test_feats.shape)}.')
+def _check(train_feats: Tensor, train_labels: Tensor, test_feats: Tensor, k: Sequence[int]) -> None:
+    if train_feats.dim() != 2 or test_feats.dim() != 2 or train_feats.size(1) != test_feats.size(1):
+        raise ValueError(
+            'k-NN needs features of shape (N, D) and (M, D) of one width D, got '
+            f'{tuple(train_feats.shape)} and {tuple(test_feats.shape)}.'
+        )
     if train_labels.shape != train_feats.shape[:1]:
-        raise ValueError(f'k-NN needs one label for each of the {len(train_feats)} training '
-                         f'features, got labels of shape {tuple(train_labels.shape)}.')
+        raise ValueError(
+            f'k-NN needs one label for each of the {len(train_feats)} training '
+            f'features, got labels of shape {tuple(train_labels.shape)}.'
+        )
     if not k or min(k) < 1:
         raise ValueError(f'k must be one or more positive integers, got {tuple(k)}.')
     if max(k) > len(train_feats):
-        raise ValueError(f'k = {max(k)} neighbours were asked for, but there are only '
-                         f'{len(train_feats)} training features; choose a smaller k.')
+        raise ValueError(
+            f'k = {max(k)} neighbours were asked for, but there are only '
+            f'{len(train_feats)} training features; choose a smaller k.'
+        )
 
 
-def knn_predict(train_feats: Tensor,
-                train_labels: Tensor,
-                test_feats: Tensor,
-                k: Sequence[int] = (10, 20),
-                temperature: float = 0.07,
-                num_classes: int | None = None,
-                chunk: int | None = None) -> dict[int, Tensor]:
+def knn_predict(
+    train_feats: Tensor,
+    train_labels: Tensor,
+    test_feats: Tensor,
+    k: Sequence[int] = (10, 20),
+    temperature: float = 0.07,
+    num_classes: int | None = None,
+    chunk: int | None = None,
+) -> dict[int, Tensor]:
     """Predict the class of each test feature by a weighted vote of its nearest neighbours.
 
     The neighbours are searched once, for the largest ``k``.
@@ -81,14 +88,16 @@ def knn_predict(train_feats: Tensor,
     return {each: torch.cat(parts) if parts else empty for each, parts in predictions.items()}
 
 
-def knn_accuracy(train_feats: Tensor,
-                 train_labels: Tensor,
-                 test_feats: Tensor,
-                 test_labels: Tensor,
-                 k: Sequence[int] = (10, 20),
-                 temperature: float = 0.07,
-                 num_classes: int | None = None,
-                 chunk: int | None = None) -> dict[int, float]:
+def knn_accuracy(
+    train_feats: Tensor,
+    train_labels: Tensor,
+    test_feats: Tensor,
+    test_labels: Tensor,
+    k: Sequence[int] = (10, 20),
+    temperature: float = 0.07,
+    num_classes: int | None = None,
+    chunk: int | None = None,
+) -> dict[int, float]:
     """Accuracy of :func:`knn_predict`, whose arguments it takes.
 
     Args:
@@ -101,11 +110,14 @@ def knn_accuracy(train_feats: Tensor,
         ValueError: As :func:`knn_predict`, and if there is not one label for each test feature.
     """
     if test_labels.shape != test_feats.shape[:1] or len(test_labels) == 0:
-        raise ValueError(f'k-NN needs one label for each of the {len(test_feats)} test features '
-                         f'and at least one, got labels of shape {tuple(test_labels.shape)}.')
-    predictions = knn_predict(train_feats, train_labels, test_feats, k, temperature, num_classes,
-                              chunk)
+        raise ValueError(
+            f'k-NN needs one label for each of the {len(test_feats)} test features '
+            f'and at least one, got labels of shape {tuple(test_labels.shape)}.'
+        )
+    predictions = knn_predict(
+        train_feats, train_labels, test_feats, k, temperature, num_classes, chunk
+    )
     return {
-        each: 100. * (predicted == test_labels.to(predicted.device)).float().mean().item()
+        each: 100.0 * (predicted == test_labels.to(predicted.device)).float().mean().item()
         for each, predicted in predictions.items()
     }

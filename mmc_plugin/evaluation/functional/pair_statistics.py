@@ -1,4 +1,5 @@
 """Similarity of patches within and between objects (arXiv 2308.11448, table 5 and figure 5)."""
+
 from __future__ import annotations
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 PAIRS = 1 << 21
 
 
-def patch_labels(coverage: Tensor, minimum: float = .5) -> Tensor:
+def patch_labels(coverage: Tensor, minimum: float = 0.5) -> Tensor:
     """Label each patch with the category that covers most of it.
 
     Args:
@@ -23,8 +24,9 @@ def patch_labels(coverage: Tensor, minimum: float = .5) -> Tensor:
     return torch.where(most >= minimum, label + 1, 0)
 
 
-def pair_histograms(tokens: Tensor, labels: Tensor, bins: int = 200,
-                    include_background: bool = False) -> tuple[Tensor, Tensor]:
+def pair_histograms(
+    tokens: Tensor, labels: Tensor, bins: int = 200, include_background: bool = False
+) -> tuple[Tensor, Tensor]:
     """Histograms of the cosines of all pairs of patches of an image.
 
     Args:

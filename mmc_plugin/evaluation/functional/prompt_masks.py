@@ -2,6 +2,7 @@
 
 Legend: P prompts, M masks, T thresholds, h × w the grid of tokens, H × W pixels of the image.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -47,16 +48,17 @@ def otsu_threshold(maps: Tensor, bins: int = 256) -> Tensor:
     index = ((flat - low) / span * bins).long().clamp(max=bins - 1)
     index = index + bins * torch.arange(len(flat), device=flat.device)[:, None]
     counts = torch.bincount(index.flatten(), minlength=bins * len(flat)).view(-1, bins).double()
-    position = torch.arange(bins, device=flat.device).double() + .5
+    position = torch.arange(bins, device=flat.device).double() + 0.5
     below, total = counts.cumsum(1), counts.sum(1, keepdim=True)
     moment = (counts * position).cumsum(1)
     mean_below = moment / below
     mean_above = (moment[:, -1:] - moment) / (total - below).clamp(min=1)
     # A split after the last bin leaves nothing above.
-    between = (below * (total - below) * (mean_below - mean_above)**2)[:, :-1]
+    between = (below * (total - below) * (mean_below - mean_above) ** 2)[:, :-1]
     centre = position[between.argmax(1)] / bins
-    return torch.where(high[:, 0] > low[:, 0], low[:, 0] + centre.float() * (high - low)[:, 0],
-                       low[:, 0])
+    return torch.where(
+        high[:, 0] > low[:, 0], low[:, 0] + centre.float() * (high - low)[:, 0], low[:, 0]
+    )
 
 
 def prompt_chunks(number: int, pixels: int) -> Iterator[slice]:
@@ -80,8 +82,9 @@ def pixel_codes(masks: Tensor, ignore: Tensor | None) -> Tensor:
     return codes if ignore is None else codes.masked_fill_(ignore, 2)
 
 
-def threshold_counts(maps: Tensor, codes: Tensor, owner: Tensor, thresholds: Tensor,
-                     frame: ImageFrame) -> tuple[Tensor, Tensor]:
+def threshold_counts(
+    maps: Tensor, codes: Tensor, owner: Tensor, thresholds: Tensor, frame: ImageFrame
+) -> tuple[Tensor, Tensor]:
     """Count what each threshold predicts inside and outside the mask of each prompt.
 
     A pixel is predicted where its similarity is larger than the threshold. Each pixel is sorted

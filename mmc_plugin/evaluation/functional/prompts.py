@@ -1,11 +1,12 @@
 """Where to click: prompts drawn inside masks (arXiv 2308.11448, zero-shot segmentation)."""
+
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
 
-def draw_prompts(coverage: Tensor, uniforms: Tensor, minimum: float = .5) -> Tensor:
+def draw_prompts(coverage: Tensor, uniforms: Tensor, minimum: float = 0.5) -> Tensor:
     """Draw cells of a grid at random among those that a mask covers well.
 
     These are the cells of which the mask covers at least ``minimum``, or where there is none,
@@ -27,7 +28,7 @@ def draw_prompts(coverage: Tensor, uniforms: Tensor, minimum: float = .5) -> Ten
     return order.gather(1, choice)
 
 
-def centre_prompts(coverage: Tensor, minimum: float = .5) -> Tensor:
+def centre_prompts(coverage: Tensor, minimum: float = 0.5) -> Tensor:
     """The well-covered cell that is nearest to the centre of mass of each mask.
 
     Args:
@@ -40,7 +41,8 @@ def centre_prompts(coverage: Tensor, minimum: float = .5) -> Tensor:
     flat = coverage.flatten(1)  # (M, N)
     h, w = coverage.shape[1:]
     y, x = torch.meshgrid(
-        torch.arange(h, device=flat.device), torch.arange(w, device=flat.device), indexing='ij')
+        torch.arange(h, device=flat.device), torch.arange(w, device=flat.device), indexing='ij'
+    )
     places = torch.stack([y, x], -1).flatten(0, 1).to(flat)  # (N, 2)
     centre = flat @ places / flat.sum(1, keepdim=True)
     far = torch.cdist(centre, places)  # (M, N)
@@ -67,6 +69,6 @@ def cell_centres(cells: Tensor, rows: int, columns: int, height: int, width: int
         Tensor: float64 (…, 2) points (x, y).
     """
     row, column = cells // columns, cells % columns
-    x = (column.double() + .5) * width / columns
-    y = (row.double() + .5) * height / rows
+    x = (column.double() + 0.5) * width / columns
+    y = (row.double() + 0.5) * height / rows
     return torch.stack([x, y], -1)

@@ -1,4 +1,5 @@
 """Cosine similarity between the patch tokens of an image."""
+
 from __future__ import annotations
 
 import torch.nn.functional as F
@@ -23,9 +24,11 @@ def patch_similarity(tokens: Tensor, index: Tensor | int) -> Tensor:
         raise ValueError(f'Patch tokens must have shape (B, N, D), got {tuple(tokens.shape)}.')
     batch, number, _ = tokens.shape
     index = tokens.new_zeros(batch).long() + index
-    if index.shape != (batch, ) or (index < 0).any() or (index >= number).any():
-        raise ValueError(f'Patch indices must lie in 0 … {number - 1}, one for each of the '
-                         f'{batch} images, got {index.tolist()}.')
+    if index.shape != (batch,) or (index < 0).any() or (index >= number).any():
+        raise ValueError(
+            f'Patch indices must lie in 0 … {number - 1}, one for each of the '
+            f'{batch} images, got {index.tolist()}.'
+        )
     unit = F.normalize(tokens, dim=-1)
     chosen = unit.take_along_dim(index[:, None, None], dim=1)  # (B, 1, D)
     return (unit * chosen).sum(dim=-1)

@@ -1,4 +1,5 @@
 """How much of the feature space a set of features fills: the two signs of collapse."""
+
 from __future__ import annotations
 
 import torch
@@ -26,7 +27,7 @@ def feature_spread(feats: Tensor) -> float:
     """
     _check(feats)
     unit = F.normalize(feats.double(), dim=1)
-    return (unit.std(dim=0, unbiased=False).mean() * feats.size(1)**0.5).item()
+    return (unit.std(dim=0, unbiased=False).mean() * feats.size(1) ** 0.5).item()
 
 
 def effective_rank(feats: Tensor) -> float:
@@ -52,6 +53,6 @@ def effective_rank(feats: Tensor) -> float:
     singular = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     total = singular.sum()
     if total == 0:
-        return 0.
+        return 0.0
     share = singular / total
     return torch.special.entr(share).sum().exp().item()

@@ -1,4 +1,5 @@
 """What metrics over images that may be unusable share."""
+
 from __future__ import annotations
 
 import logging
@@ -54,13 +55,16 @@ class ImageResults(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Measure the images of a batch."""
         for sample in data_samples:
-            result = dict(sample_idx=sample['sample_idx'], img_path=sample['img_path'],
-                          skipped=sample['skipped'], left_out=sample['left_out'])
+            result = dict(
+                sample_idx=sample['sample_idx'],
+                img_path=sample['img_path'],
+                skipped=sample['skipped'],
+                left_out=sample['left_out'],
+            )
             if result['skipped'] is None and not sample['tokens'].isfinite().all():
                 result['skipped'] = sample['img_path'], 'its features are not finite'
             if result['skipped'] is None:
-                frame = ImageFrame(
-                    *sample['masks'].shape[1:], sample['canvas'], sample['fit'])
+                frame = ImageFrame(*sample['masks'].shape[1:], sample['canvas'], sample['fit'])
                 with torch.no_grad():
                     result.update(self.measure(sample, frame))
             self.results.append(result)
@@ -72,21 +76,30 @@ class ImageResults(BaseMetric):
             RuntimeError: If no image could be used.
         """
         # Samplers repeat images to give each process as many.
-        once = sorted({each['sample_idx']: each for each in results}.values(),
-                      key=lambda each: each['sample_idx'])
+        once = sorted(
+            {each['sample_idx']: each for each in results}.values(),
+            key=lambda each: each['sample_idx'],
+        )
         skipped = [each['skipped'] for each in once if each['skipped'] is not None]
         used = [each for each in once if each['skipped'] is None]
         left_out = [(each['img_path'], words) for each in used for words in each['left_out']]
         for what, found in (('images', skipped), ('targets', left_out)):
             if found:
                 path, words = found[0]
-                print_log(f'{len(found)} {what} were left out, the first: {path}: {words}',
-                          logger='current', level=logging.WARNING)
+                print_log(
+                    f'{len(found)} {what} were left out, the first: {path}: {words}',
+                    logger='current',
+                    level=logging.WARNING,
+                )
         if not used:
             path, words = skipped[0]
-            raise RuntimeError(f'None of the {len(once)} images could be used; the first is '
-                               f'{path!r}: {words}.')
+            raise RuntimeError(
+                f'None of the {len(once)} images could be used; the first is {path!r}: {words}.'
+            )
         self.numbers = dict(
-            images=len(used), skipped_images=[list(each) for each in skipped],
-            left_out_targets=[list(each) for each in left_out], **self.summarise(used))
+            images=len(used),
+            skipped_images=[list(each) for each in skipped],
+            left_out_targets=[list(each) for each in left_out],
+            **self.summarise(used),
+        )
         return self.scalars()

@@ -1,4 +1,5 @@
 """Zero-shot segmentation by one click (arXiv 2308.11448, table 1)."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from .image_results import ImageResults
 SIZES = dict(small=32**2, medium=96**2, large=float('inf'))
 
 
-def sweep(low: float = -.2, high: float = .9, step: float = .05) -> list[float]:
+def sweep(low: float = -0.2, high: float = 0.9, step: float = 0.05) -> list[float]:
     """Thresholds from ``low`` to ``high``, without the noise of adding up steps."""
     return [round(low + step * i, 6) for i in range(round((high - low) / step) + 1)]
 
@@ -46,19 +47,25 @@ class PromptIoU(ImageResults):
     name = 'prompt_iou'
     default_prefix = 'one_click'
 
-    def __init__(self, thresholds: Sequence[float] | None = None,
-                 report: Sequence[float] = (.1, .2, .3, .4), collect_device: str = 'cpu') -> None:
+    def __init__(
+        self,
+        thresholds: Sequence[float] | None = None,
+        report: Sequence[float] = (0.1, 0.2, 0.3, 0.4),
+        collect_device: str = 'cpu',
+    ) -> None:
         super().__init__(collect_device=collect_device)
         self.thresholds = sweep() if thresholds is None else list(thresholds)
         # Written so that NaN is refused, too.
         ascending = all(a < b for a, b in zip(self.thresholds, self.thresholds[1:], strict=False))
         if not self.thresholds or not ascending or not np.isfinite(self.thresholds).all():
-            raise ValueError('PromptIoU: thresholds must be ascending numbers, got '
-                             f'{self.thresholds}.')
+            raise ValueError(
+                f'PromptIoU: thresholds must be ascending numbers, got {self.thresholds}.'
+            )
         missing = [each for each in report if not np.isclose(self.thresholds, each).any()]
         if missing:
-            raise ValueError(f'PromptIoU: the reported thresholds {missing} are not among '
-                             f'{self.thresholds}.')
+            raise ValueError(
+                f'PromptIoU: the reported thresholds {missing} are not among {self.thresholds}.'
+            )
         self.reported = [int(np.abs(np.array(self.thresholds) - each).argmin()) for each in report]
 
     def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:
@@ -71,7 +78,8 @@ class PromptIoU(ImageResults):
         owner = torch.arange(number, device=codes.device).repeat_interleave(repeats)
         size = (codes == 1).sum((1, 2))
         inside, outside = threshold_counts(
-            maps, codes, owner, torch.tensor(self.thresholds, device=maps.device), frame)
+            maps, codes, owner, torch.tensor(self.thresholds, device=maps.device), frame
+        )
         iou = iou_from_counts(inside, outside, size[owner])
         counted = (codes[0] != 2).sum()
         return dict(
@@ -95,9 +103,12 @@ class PromptIoU(ImageResults):
         def part(chosen: np.ndarray) -> dict[str, Any]:
             if not chosen.any():
                 return dict(targets=0)
-            return dict(targets=int(chosen.sum()), everything=everything[chosen].mean(),
-                        miou=self._reported(iou[chosen].mean((0, 1))),
-                        best=iou[chosen, :, best].mean())
+            return dict(
+                targets=int(chosen.sum()),
+                everything=everything[chosen].mean(),
+                miou=self._reported(iou[chosen].mean((0, 1))),
+                best=iou[chosen, :, best].mean(),
+            )
 
         bounds = [0, *SIZES.values()]
         names = (self.dataset_meta or {}).get('categories')
@@ -105,18 +116,28 @@ class PromptIoU(ImageResults):
             names = [str(number) for number in range(label.max() + 1)]
         self.cases = self._cases(results, best)
         return dict(
-            targets=len(iou), repeats=iou.shape[1], prompts=iou.shape[0] * iou.shape[1],
-            thresholds=self.thresholds, curve=curve, deviation=deviation,
-            miou=self._reported(curve), miou_deviation=self._reported(deviation),
-            best=dict(threshold=self.thresholds[best], miou=curve[best],
-                      deviation=deviation[best]),
+            targets=len(iou),
+            repeats=iou.shape[1],
+            prompts=iou.shape[0] * iou.shape[1],
+            thresholds=self.thresholds,
+            curve=curve,
+            deviation=deviation,
+            miou=self._reported(curve),
+            miou_deviation=self._reported(deviation),
+            best=dict(threshold=self.thresholds[best], miou=curve[best], deviation=deviation[best]),
             everything=everything.mean(),
-            sizes={name: part((size > low) & (size <= high)) for name, low, high in zip(
-                SIZES, bounds, bounds[1:], strict=False)},
-            categories={name: part(label == number) for number, name in enumerate(names)
-                        if (label == number).any()},
+            sizes={
+                name: part((size > low) & (size <= high))
+                for name, low, high in zip(SIZES, bounds, bounds[1:], strict=False)
+            },
+            categories={
+                name: part(label == number)
+                for number, name in enumerate(names)
+                if (label == number).any()
+            },
             absent_categories=[
-                name for number, name in enumerate(names) if not (label == number).any()],
+                name for number, name in enumerate(names) if not (label == number).any()
+            ],
         )
 
     def _reported(self, values: np.ndarray) -> dict[str, float]:
@@ -125,8 +146,11 @@ class PromptIoU(ImageResults):
     @staticmethod
     def _cases(results: Sequence[dict], threshold: int) -> list[tuple[float, int, int, int]]:
         """All prompts by falling IoU at a threshold: IoU, image, target, repeat."""
-        found = [(float(value), each['sample_idx'], target, repeat) for each in results
-                 for (target, repeat), value in np.ndenumerate(each['iou'][..., threshold])]
+        found = [
+            (float(value), each['sample_idx'], target, repeat)
+            for each in results
+            for (target, repeat), value in np.ndenumerate(each['iou'][..., threshold])
+        ]
         return sorted(found, key=lambda case: (-case[0], *case[1:]))
 
     def scalars(self) -> dict[str, float]:
@@ -141,7 +165,9 @@ class PromptIoU(ImageResults):
 
     def protocol(self) -> str:
         """What is measured, in words."""
-        return ('Zero-shot segmentation by one click (arXiv 2308.11448, table 1): a pixel is '
-                'predicted where the cosine of its token to the clicked one, upsampled bilinearly '
-                'to the size of the masks, is larger than the threshold; mIoU is the mean over '
-                'all prompts of all targets; ignored pixels do not count. Numbers are fractions.')
+        return (
+            'Zero-shot segmentation by one click (arXiv 2308.11448, table 1): a pixel is '
+            'predicted where the cosine of its token to the clicked one, upsampled bilinearly '
+            'to the size of the masks, is larger than the threshold; mIoU is the mean over '
+            'all prompts of all targets; ignored pixels do not count. Numbers are fractions.'
+        )

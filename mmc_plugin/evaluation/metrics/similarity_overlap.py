@@ -1,4 +1,5 @@
 """How well similarity tells objects apart (arXiv 2308.11448, table 5 and figure 5)."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -32,8 +33,13 @@ class SimilarityOverlap(ImageResults):
     name = 'similarity_overlap'
     default_prefix = 'similarity'
 
-    def __init__(self, bins: int = 200, include_background: bool = False, minimum: float = .5,
-                 collect_device: str = 'cpu') -> None:
+    def __init__(
+        self,
+        bins: int = 200,
+        include_background: bool = False,
+        minimum: float = 0.5,
+        collect_device: str = 'cpu',
+    ) -> None:
         super().__init__(collect_device=collect_device)
         if bins < 2:
             raise ValueError(f'SimilarityOverlap: bins must be at least 2, got {bins}.')
@@ -50,7 +56,8 @@ class SimilarityOverlap(ImageResults):
         ignored |= frame.coverage(image, *grid)[0] < self.minimum
         labels = labels.masked_fill(ignored, -1)
         histograms, sums = pair_histograms(
-            tokens.flatten(0, 1), labels.flatten(), self.bins, self.include_background)
+            tokens.flatten(0, 1), labels.flatten(), self.bins, self.include_background
+        )
         return dict(histograms=histograms.cpu().numpy(), sums=sums.cpu().numpy())
 
     def summarise(self, results: Sequence[dict]) -> dict[str, Any]:
@@ -62,11 +69,14 @@ class SimilarityOverlap(ImageResults):
             intra, inter = sums / pairs
             shares = histograms / pairs[:, None]
         return dict(
-            overlap=histogram_overlap(torch.from_numpy(histograms)).item(), intra=intra,
-            inter=inter, pairs=dict(intra=pairs[0], inter=pairs[1]),
+            overlap=histogram_overlap(torch.from_numpy(histograms)).item(),
+            intra=intra,
+            inter=inter,
+            pairs=dict(intra=pairs[0], inter=pairs[1]),
             images_with_inter_pairs=sum(bool(each['histograms'][1].any()) for each in results),
             edges=np.linspace(-1, 1, self.bins + 1),
-            histograms=dict(intra=shares[0], inter=shares[1]))
+            histograms=dict(intra=shares[0], inter=shares[1]),
+        )
 
     def scalars(self) -> dict[str, float]:
         """Overlap and the two means."""
@@ -75,7 +85,9 @@ class SimilarityOverlap(ImageResults):
     def protocol(self) -> str:
         """What is measured, in words."""
         background = 'is one more category' if self.include_background else 'is left out'
-        return ('Cosine of all pairs of patches of an image (arXiv 2308.11448, table 5): intra in '
-                'the same target, inter in different ones, where a patch belongs to the target '
-                f'that covers at least {self.minimum:g} of it; background {background}; overlap '
-                f'is the common area of the two histograms of {self.bins} bins on [-1, 1].')
+        return (
+            'Cosine of all pairs of patches of an image (arXiv 2308.11448, table 5): intra in '
+            'the same target, inter in different ones, where a patch belongs to the target '
+            f'that covers at least {self.minimum:g} of it; background {background}; overlap '
+            f'is the common area of the two histograms of {self.bins} bins on [-1, 1].'
+        )

@@ -1,4 +1,5 @@
 """Colours as features: what a learnt feature has to beat."""
+
 from __future__ import annotations
 
 import torch
@@ -32,4 +33,4 @@ class PatchColour(BaseModule):
             its N patches row by row.
         """
         patches = F.avg_pool2d(images, self.patch_size).flatten(2).transpose(1, 2)
-        return (torch.cat([patches.mean(1, keepdim=True), patches], 1), )
+        return (torch.cat([patches.mean(1, keepdim=True), patches], 1),)

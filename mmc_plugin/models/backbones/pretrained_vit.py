@@ -1,4 +1,5 @@
 """A vision transformer with weights from a checkpoint of any known format."""
+
 from __future__ import annotations
 
 import logging
@@ -213,7 +214,7 @@ class PretrainedViT(VisionTransformer):
             if index in self.out_indices:
                 tokens = x
                 if num_registers:
-                    tokens = torch.cat([x[:, :1], x[:, 1 + num_registers:]], dim=1)  # (B,1+N,D)
+                    tokens = torch.cat([x[:, :1], x[:, 1 + num_registers :]], dim=1)  # (B,1+N,D)
                 outputs.append(self._format_output(tokens, grid))
         return tuple(outputs)
 
@@ -248,9 +249,7 @@ def resize_positions(
     if tuple(grid) == tuple(new_grid):
         return positions
     patches = positions[:, 1:].unflatten(1, tuple(grid)).permute(0, 3, 1, 2)  # (1,D,h,w)
-    resized = F.interpolate(
-        patches.float(), size=tuple(new_grid), mode=mode, antialias=antialias
-    )
+    resized = F.interpolate(patches.float(), size=tuple(new_grid), mode=mode, antialias=antialias)
     resized = resized.flatten(2).transpose(1, 2).to(positions.dtype)  # (1,M,D)
     return torch.cat([positions[:, :1], resized], dim=1)
 

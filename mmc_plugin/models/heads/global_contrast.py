@@ -39,7 +39,7 @@ class GlobalContrastHead(ProjectionMLP):
         all_keys = gather_with_grad(keys)
         key_images = torch.arange(all_keys.shape[0], device=keys.device)
         first = get_rank() * num_images
-        query_images = key_images[first:first + num_images].expand(queries.shape[:-1])
+        query_images = key_images[first : first + num_images].expand(queries.shape[:-1])
         return info_nce(
             queries.flatten(0, -2),
             keys.expand_as(queries).flatten(0, -2),

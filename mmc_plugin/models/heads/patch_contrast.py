@@ -39,9 +39,7 @@ class PatchContrastHead(ProjectionMLP):
         self.queries = queries
         self.gather_keys = gather_keys
 
-    def loss(
-        self, queries: torch.Tensor, keys: torch.Tensor, masked: torch.Tensor
-    ) -> torch.Tensor:
+    def loss(self, queries: torch.Tensor, keys: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
         """InfoNCE of each patch against the same patch of the teacher.
 
         Args:

@@ -56,9 +56,7 @@ class PixelReconstructionHead(BaseModule):
         """Put predicted pixels (B, N, 3*p*p) together to images (B, 3, height, width)."""
         return unpatchify(pixels, self.patch_size, height, width)
 
-    def loss(
-        self, pixels: torch.Tensor, images: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
+    def loss(self, pixels: torch.Tensor, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """L1 over the corrupted pixels: Σ m |x − x̃| / Σ m (paper, §3).
 
         Args:

@@ -55,9 +55,7 @@ class MMC(BaseSelfSupervisor):
 
     def _followed(self) -> dict[str, nn.Module]:
         """The modules of the student that the teacher follows."""
-        modules = dict(
-            backbone=self.backbone, patch_head=self.patch_head, cls_head=self.cls_head
-        )
+        modules = dict(backbone=self.backbone, patch_head=self.patch_head, cls_head=self.cls_head)
         return {name: module for name, module in modules.items() if module is not None}
 
     def init_weights(self) -> None:
@@ -120,8 +118,7 @@ class MMC(BaseSelfSupervisor):
             queries = _each(self.patch_head, student_patch)  # (V,B,N,C)
             keys = _each(self.teacher.patch_head, teacher_patch)
             losses['loss_patch'] = _mean(
-                self.patch_head.loss(q, k, m)
-                for q, k, m in zip(queries, keys, masked, strict=True)
+                self.patch_head.loss(q, k, m) for q, k, m in zip(queries, keys, masked, strict=True)
             )
 
         if self.cls_head is not None:
@@ -133,7 +130,7 @@ class MMC(BaseSelfSupervisor):
             else:
                 local = queries[:0]
             losses['loss_cls'] = _mean(
-                self.cls_head.loss(torch.cat([queries[:v], queries[v + 1:], local]), keys[v])
+                self.cls_head.loss(torch.cat([queries[:v], queries[v + 1 :], local]), keys[v])
                 for v in range(len(views))  # crossed views: the student's others, the teacher's v
             )
 
@@ -190,9 +187,7 @@ def _check_weights(weights: dict | None) -> dict[str, float]:
     if unknown:
         raise ValueError(f'loss_weights knows {", ".join(HEADS)}, not {", ".join(unknown)}.')
     if min(weights.values()) < 0 or max(weights.values()) <= 0:
-        raise ValueError(
-            f'loss_weights must not be negative and not all 0, got {weights}.'
-        )
+        raise ValueError(f'loss_weights must not be negative and not all 0, got {weights}.')
     return weights
 
 

@@ -1,4 +1,5 @@
 """Filling of corrupted regions on the batch, and corruption per patch."""
+
 import math
 
 import torch
@@ -37,8 +38,7 @@ def corrupt(views, mask, alien, noise=None, generator=None):
     _check_fit(views, mask, alien, noise)
     if noise is None:
         # By shape and not like `views`: values must not depend on its memory layout.
-        out = torch.randn(
-            views.shape, dtype=views.dtype, device=views.device, generator=generator)
+        out = torch.randn(views.shape, dtype=views.dtype, device=views.device, generator=generator)
     else:
         out = noise.clone()
     # The noise's memory becomes the fill, then the result: no other tensor of this size is made.
@@ -68,12 +68,16 @@ def patch_mask(mask, patch_size, min_cover=0.5):
             ``min_cover`` is out of range.
     """
     if mask.dtype != torch.bool or mask.dim() < 2:
-        raise ValueError('mask must be a bool tensor of shape (..., H, W) '
-                         f'but is {mask.dtype} of shape {tuple(mask.shape)}.')
+        raise ValueError(
+            'mask must be a bool tensor of shape (..., H, W) '
+            f'but is {mask.dtype} of shape {tuple(mask.shape)}.'
+        )
     height, width = mask.shape[-2:]
     if patch_size < 1 or height % patch_size or width % patch_size:
-        raise ValueError(f'The mask size {height}x{width} is not a multiple of '
-                         f'patch_size={patch_size}; use the patch size of the backbone.')
+        raise ValueError(
+            f'The mask size {height}x{width} is not a multiple of '
+            f'patch_size={patch_size}; use the patch size of the backbone.'
+        )
     if not 0 < min_cover <= 1:
         raise ValueError(f'min_cover must lie in (0, 1] but is {min_cover!r}.')
     # A whole number of pixels, so that the comparison is exact; rounding first keeps products
@@ -88,15 +92,22 @@ def patch_mask(mask, patch_size, min_cover=0.5):
 def _check_fit(views, mask, alien, noise):
     """Refuse shapes and dtypes that do not fit; looks at no value, so it never waits on a GPU."""
     if views.dim() != 5 or not views.is_floating_point():
-        raise ValueError('views must be a floating point tensor of shape (V, B, C, H, W) '
-                         f'but is {views.dtype} of shape {tuple(views.shape)}.')
+        raise ValueError(
+            'views must be a floating point tensor of shape (V, B, C, H, W) '
+            f'but is {views.dtype} of shape {tuple(views.shape)}.'
+        )
     num_views, batch, _, height, width = views.shape
-    for name, tensor, shape in (('mask', mask, (num_views, batch, height, width)),
-                                ('alien', alien, (num_views, batch))):
+    for name, tensor, shape in (
+        ('mask', mask, (num_views, batch, height, width)),
+        ('alien', alien, (num_views, batch)),
+    ):
         if tensor.dtype != torch.bool or tensor.shape != shape:
             raise ValueError(
                 f'{name} must be a bool tensor of shape {shape} to fit views of shape '
-                f'{tuple(views.shape)} but is {tensor.dtype} of shape {tuple(tensor.shape)}.')
+                f'{tuple(views.shape)} but is {tensor.dtype} of shape {tuple(tensor.shape)}.'
+            )
     if noise is not None and (noise.shape != views.shape or noise.dtype != views.dtype):
-        raise ValueError(f'noise must be like views, {views.dtype} of shape {tuple(views.shape)}, '
-                         f'but is {noise.dtype} of shape {tuple(noise.shape)}.')
+        raise ValueError(
+            f'noise must be like views, {views.dtype} of shape {tuple(views.shape)}, '
+            f'but is {noise.dtype} of shape {tuple(noise.shape)}.'
+        )

@@ -1,4 +1,5 @@
 """Small models with random weights, and the code of a model card run as a user runs it."""
+
 import re
 
 import pytest

@@ -1,4 +1,5 @@
 """Every format, loaded by the library it is for with the code on its card."""
+
 import re
 
 import pytest

@@ -1,4 +1,5 @@
 """GMML masks against the method's coverage figures and a slow, obvious sampler."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,10 +49,12 @@ def draws():
         key = (coverage, align, border)
         if key not in masks:
             rng = np.random.RandomState(0)
-            masks[key] = np.stack([
-                sample_block_mask(224, 224, coverage, align, border=border, rng=rng)
-                for _ in range(1200)
-            ])
+            masks[key] = np.stack(
+                [
+                    sample_block_mask(224, 224, coverage, align, border=border, rng=rng)
+                    for _ in range(1200)
+                ]
+            )
         return masks[key]
 
     return get
@@ -62,12 +65,15 @@ def patch_cover(masks):
 
 
 # The releases' sampler at 224 x 224. Tolerances are some four standard errors of 1,200 draws.
-@pytest.mark.parametrize('coverage, align, mean, lowest, highest, touched, filled, regions', [
-    (NOISE, 16, .637, .505, .806, .637, .637, 2.3),
-    (ALIEN, 16, .315, .301, .378, .315, .315, 4.8),
-    (NOISE, 1, .635, .501, .782, .864, .353, 5.2),
-    (ALIEN, 1, .314, .300, .372, .547, .130, 9.3),
-])
+@pytest.mark.parametrize(
+    'coverage, align, mean, lowest, highest, touched, filled, regions',
+    [
+        (NOISE, 16, 0.637, 0.505, 0.806, 0.637, 0.637, 2.3),
+        (ALIEN, 16, 0.315, 0.301, 0.378, 0.315, 0.315, 4.8),
+        (NOISE, 1, 0.635, 0.501, 0.782, 0.864, 0.353, 5.2),
+        (ALIEN, 1, 0.314, 0.300, 0.372, 0.547, 0.130, 9.3),
+    ],
+)
 def test_coverage_figures(draws, coverage, align, mean, lowest, highest, touched, filled, regions):
     masks = draws(coverage, align)
     cover = masks.mean((1, 2))
@@ -87,8 +93,8 @@ def test_coverage_figures(draws, coverage, align, mean, lowest, highest, touched
 def test_family_rule_avoids_the_top_left_patch(draws):
     per_patch = patch_cover(draws(NOISE, 16)).mean(0)
     # 20,000 draws give .180 and .73; the standard error here is .011 for a single patch.
-    assert per_patch[0, 0] == pytest.approx(.17, abs=0.05)
-    assert per_patch[5:9, 5:9].mean() == pytest.approx(.73, abs=0.03)
+    assert per_patch[0, 0] == pytest.approx(0.17, abs=0.05)
+    assert per_patch[5:9, 5:9].mean() == pytest.approx(0.73, abs=0.03)
     assert per_patch.min() == per_patch[0, 0]
 
 
@@ -96,7 +102,7 @@ def test_family_rule_avoids_the_top_left_patch(draws):
 @pytest.mark.parametrize('coverage', [NOISE, ALIEN])
 def test_uniform_rule_is_even(draws, coverage, align):
     masks = draws(coverage, align, 'uniform')
-    target = .635 if coverage == NOISE else .315
+    target = 0.635 if coverage == NOISE else 0.315
     assert masks.mean() == pytest.approx(target, abs=0.009)
     # A pixel is covered in a share p of the draws, give or take .014: five of these.
     assert np.abs(masks.mean(0) - masks.mean()).max() < 0.07
@@ -109,31 +115,49 @@ def test_uniform_rule_is_even(draws, coverage, align):
 
 
 @pytest.mark.parametrize('border', ['family', 'uniform'])
-@pytest.mark.parametrize('height, width, align, max_block', [
-    (32, 48, 8, 0.5),
-    (40, 24, 1, 0.3),
-    (64, 64, 8, 0.3),
-    (48, 48, 16, 0.3),  # no block longer than one cell
-    (16, 64, 16, 0.9),  # one row of cells
-    (30, 60, 6, 1.0),
-])
+@pytest.mark.parametrize(
+    'height, width, align, max_block',
+    [
+        (32, 48, 8, 0.5),
+        (40, 24, 1, 0.3),
+        (64, 64, 8, 0.3),
+        (48, 48, 16, 0.3),  # no block longer than one cell
+        (16, 64, 16, 0.9),  # one row of cells
+        (30, 60, 6, 1.0),
+    ],
+)
 def test_equals_the_slow_sampler(height, width, align, max_block, border):
     for seed in range(8):
         for coverage in (NOISE, ALIEN):
-            fast = sample_block_mask(height, width, coverage, align, max_block, border,
-                                     rng=np.random.RandomState(seed))
-            slow = slow_mask(height, width, coverage, align, max_block, border,
-                             np.random.RandomState(seed))
+            fast = sample_block_mask(
+                height, width, coverage, align, max_block, border, rng=np.random.RandomState(seed)
+            )
+            slow = slow_mask(
+                height, width, coverage, align, max_block, border, np.random.RandomState(seed)
+            )
             np.testing.assert_array_equal(fast, slow)
 
 
 @settings(max_examples=150, deadline=None)
-@given(rows=st.integers(1, 12), cols=st.integers(1, 12), align=st.sampled_from([1, 3, 8, 16]),
-       coverage=st.floats(0.01, 0.95), max_block=st.floats(0.01, 1),
-       border=st.sampled_from(['family', 'uniform']), seed=st.integers(0, 2**32 - 1))
+@given(
+    rows=st.integers(1, 12),
+    cols=st.integers(1, 12),
+    align=st.sampled_from([1, 3, 8, 16]),
+    coverage=st.floats(0.01, 0.95),
+    max_block=st.floats(0.01, 1),
+    border=st.sampled_from(['family', 'uniform']),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_any_size(rows, cols, align, coverage, max_block, border, seed):
-    mask = sample_block_mask(rows * align, cols * align, coverage, align, max_block, border,
-                             rng=np.random.default_rng(seed))
+    mask = sample_block_mask(
+        rows * align,
+        cols * align,
+        coverage,
+        align,
+        max_block,
+        border,
+        rng=np.random.default_rng(seed),
+    )
     assert mask.shape == (rows * align, cols * align) and mask.dtype == np.bool_
     assert mask.any()
     assert mask.mean() >= min(0.5, coverage) - 1e-9
@@ -154,7 +178,7 @@ def test_transform_follows_numpys_seed():
         outcomes.append(transform(views()))
     first, again, other = outcomes
     assert first['mask'].shape == (2, 224, 224) and first['mask'].dtype == np.bool_
-    assert first['alien'].shape == (2, ) and first['alien'].dtype == np.bool_
+    assert first['alien'].shape == (2,) and first['alien'].dtype == np.bool_
     np.testing.assert_array_equal(first['mask'], again['mask'])
     np.testing.assert_array_equal(first['alien'], again['alien'])
     assert (first['mask'] != other['mask']).any()
@@ -173,13 +197,20 @@ def test_transform_draws_each_view_apart():
     np.testing.assert_allclose(pairs, 0.25, atol=0.06)
     cover = mask.mean((2, 3))
     assert cover[alien].min() >= 0.3 and cover[alien].mean() < 0.4
-    assert cover[~alien].min() >= 0.5 and cover[~alien].mean() == pytest.approx(.64, abs=0.02)
+    assert cover[~alien].min() >= 0.5 and cover[~alien].mean() == pytest.approx(0.64, abs=0.02)
 
 
 @pytest.mark.parametrize('prob', [0, 1])
 def test_coin_and_ratios_are_keys(prob):
-    transform = GMMLMask(num_views=1, alien_prob=prob, noise_ratio=0.2, alien_ratio=0.4, align=4,
-                         max_block=0.1, border='uniform')
+    transform = GMMLMask(
+        num_views=1,
+        alien_prob=prob,
+        noise_ratio=0.2,
+        alien_ratio=0.4,
+        align=4,
+        max_block=0.1,
+        border='uniform',
+    )
     np.random.seed(0)
     results = [transform(views(3, 80, 80)) for _ in range(50)]  # two local crops stay as they are
     assert {bool(r['alien'][0]) for r in results} == {bool(prob)}
@@ -189,18 +220,21 @@ def test_coin_and_ratios_are_keys(prob):
     assert "border='uniform'" in repr(transform)
 
 
-@pytest.mark.parametrize('key, value, sentence', [
-    ('num_views', 0, 'num_views must be a whole number of at least 1 but is 0'),
-    ('noise_ratio', 0, r'noise_ratio must lie in \(0, 1\] but is 0'),
-    ('noise_ratio', 75, r'noise_ratio must lie in \(0, 1\] but is 75'),
-    ('alien_ratio', 1.5, r'alien_ratio must lie in \(0, 1\] but is 1.5'),
-    ('alien_ratio', float('nan'), r'alien_ratio must lie in \(0, 1\] but is nan'),
-    ('alien_prob', -0.1, r'alien_prob must lie in \[0, 1\] but is -0.1'),
-    ('align', 2.5, 'align must be a whole number of at least 1 but is 2.5'),
-    ('align', True, 'align must be a whole number of at least 1 but is True'),
-    ('max_block', '0.3', r"max_block must lie in \(0, 1\] but is '0.3'"),
-    ('border', 'torus', "border must be 'family' or 'uniform' but is 'torus'"),
-])
+@pytest.mark.parametrize(
+    'key, value, sentence',
+    [
+        ('num_views', 0, 'num_views must be a whole number of at least 1 but is 0'),
+        ('noise_ratio', 0, r'noise_ratio must lie in \(0, 1\] but is 0'),
+        ('noise_ratio', 75, r'noise_ratio must lie in \(0, 1\] but is 75'),
+        ('alien_ratio', 1.5, r'alien_ratio must lie in \(0, 1\] but is 1.5'),
+        ('alien_ratio', float('nan'), r'alien_ratio must lie in \(0, 1\] but is nan'),
+        ('alien_prob', -0.1, r'alien_prob must lie in \[0, 1\] but is -0.1'),
+        ('align', 2.5, 'align must be a whole number of at least 1 but is 2.5'),
+        ('align', True, 'align must be a whole number of at least 1 but is True'),
+        ('max_block', '0.3', r"max_block must lie in \(0, 1\] but is '0.3'"),
+        ('border', 'torus', "border must be 'family' or 'uniform' but is 'torus'"),
+    ],
+)
 def test_arguments_are_refused_in_a_sentence(key, value, sentence):
     with pytest.raises(ValueError, match=sentence):
         GMMLMask(**{key: value})

@@ -9,14 +9,15 @@ from mmc_plugin.datasets.transforms.prompts import DrawPrompts, PackPrompts, pac
 
 def targets(height=60, width=90):
     rng = np.random.default_rng(0)
-    coarse = rng.random((3, 6, 9)) < .5
+    coarse = rng.random((3, 6, 9)) < 0.5
     masks = np.kron(coarse, np.ones((1, height // 6, width // 9))).astype(bool)
     return Targets(masks, np.zeros((height, width), bool), [4, 1, 1], [7, 2, 3], ['a reason'])
 
 
 def draw(image_key=5, found=None, **keys):
     return DrawPrompts(**dict(dict(grid=30, repeats=4), **keys))(
-        dict(targets=found or targets(), image_key=image_key))['points']
+        dict(targets=found or targets(), image_key=image_key)
+    )['points']
 
 
 def test_points_lie_in_patches_that_are_half_inside():
@@ -26,8 +27,8 @@ def test_points_lie_in_patches_that_are_half_inside():
     for mask, each in zip(masks, points, strict=True):
         for x, y in each.tolist():
             row, column = int(y / 60 * 30), int(x / 90 * 30)
-            cell = mask[2 * row:2 * row + 2, 3 * column:3 * column + 3]
-            assert cell.mean() >= .5
+            cell = mask[2 * row : 2 * row + 2, 3 * column : 3 * column + 3]
+            assert cell.mean() >= 0.5
             assert (x, y) == (3 * column + 1.5, 2 * row + 1)  # its centre
 
 
@@ -65,8 +66,9 @@ def test_wrong_keys_are_refused():
 
 def packed(shape):
     image = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    results = dict(img=image, img_path='a.jpg', sample_idx=3, targets=targets(),
-                   points=torch.zeros(3, 4, 2))
+    results = dict(
+        img=image, img_path='a.jpg', sample_idx=3, targets=targets(), points=torch.zeros(3, 4, 2)
+    )
     return image, PackPrompts()(results)
 
 

@@ -1,4 +1,5 @@
 """The same log as with mmengine's own hook, and the device is not waited for in between."""
+
 import json
 import os.path as osp
 
@@ -47,12 +48,19 @@ def train(images, work_dir, hook: str, wrapper: str, accumulate: int = 1) -> lis
     torch.set_num_threads(1)
     cfg = Config.fromfile(CONFIG)
     cfg.work_dir = str(work_dir)
-    cfg.merge_from_dict({
-        'train_dataloader.dataset.data_root': images, 'train_dataloader.num_workers': 0,
-        'train_dataloader.persistent_workers': False, 'train_cfg.max_epochs': EPOCHS,
-        'default_hooks.runtime_info.type': hook, 'default_hooks.logger.interval': INTERVAL,
-        'log_processor.window_size': INTERVAL, 'optim_wrapper.type': wrapper,
-        'optim_wrapper.accumulative_counts': accumulate})
+    cfg.merge_from_dict(
+        {
+            'train_dataloader.dataset.data_root': images,
+            'train_dataloader.num_workers': 0,
+            'train_dataloader.persistent_workers': False,
+            'train_cfg.max_epochs': EPOCHS,
+            'default_hooks.runtime_info.type': hook,
+            'default_hooks.logger.interval': INTERVAL,
+            'log_processor.window_size': INTERVAL,
+            'optim_wrapper.type': wrapper,
+            'optim_wrapper.accumulative_counts': accumulate,
+        }
+    )
     cfg.custom_hooks.append(dict(type='StepReadsHook'))
     StepReadsHook.log = []
     Runner.from_cfg(cfg).train()
@@ -62,8 +70,10 @@ def train(images, work_dir, hook: str, wrapper: str, accumulate: int = 1) -> lis
     return [{k: v for k, v in row.items() if k not in timings} for row in rows]
 
 
-@pytest.mark.parametrize('wrapper, accumulate', [
-    ('BFloat16OptimWrapper', 1), ('BFloat16OptimWrapper', 2), ('OptimWrapper', 1)])
+@pytest.mark.parametrize(
+    'wrapper, accumulate',
+    [('BFloat16OptimWrapper', 1), ('BFloat16OptimWrapper', 2), ('OptimWrapper', 1)],
+)
 def test_same_log_as_the_host(images, tmp_path, wrapper, accumulate):
     host = train(images, tmp_path / 'host', 'RuntimeInfoHook', wrapper, accumulate)
     ours = train(images, tmp_path / 'ours', 'DeferredRuntimeInfoHook', wrapper, accumulate)
@@ -77,6 +87,7 @@ def test_reads_nothing_between_two_logs(images, tmp_path, monkeypatch):
         def counted(tensor, *args, **kwargs):
             StepReadsHook.now += tensor.dtype.is_floating_point
             return read(tensor, *args, **kwargs)
+
         return counted
 
     for name in READERS:

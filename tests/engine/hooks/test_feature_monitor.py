@@ -23,16 +23,18 @@ class ToyModel(BaseModel):
 
     def __init__(self):
         super().__init__(
-            ViewDataPreprocessor(mean=[110., 120, 130], std=[50., 60, 70], to_rgb=True))
+            ViewDataPreprocessor(mean=[110.0, 120, 130], std=[50.0, 60, 70], to_rgb=True)
+        )
         self.student = nn.Sequential(
-            nn.Conv2d(3, 6, 8, stride=8), nn.BatchNorm2d(6), nn.Dropout(.5))
+            nn.Conv2d(3, 6, 8, stride=8), nn.BatchNorm2d(6), nn.Dropout(0.5)
+        )
         self.teacher = nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.BatchNorm2d(6))
         self.teacher[1].eval()
         self.calls = []
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         views = inputs['views'][0]
-        views = views + .1 * torch.randn_like(views) * random.random() * np.random.rand()
+        views = views + 0.1 * torch.randn_like(views) * random.random() * np.random.rand()
         return dict(loss=self.student(views).square().mean())
 
     def extract_feat(self, images, network='teacher'):
@@ -72,8 +74,10 @@ def make_folder(root, classes, each, seed):
 @pytest.fixture
 def folders(tmp_path):
     names = ['a', 'b', 'c']
-    return (make_folder(tmp_path / 'train', names, 5, 0),
-            make_folder(tmp_path / 'val', names, 3, 1))
+    return (
+        make_folder(tmp_path / 'train', names, 5, 0),
+        make_folder(tmp_path / 'val', names, 3, 1),
+    )
 
 
 def run(folders, work_dir, hooks, epochs=3, **keys):
@@ -82,16 +86,25 @@ def run(folders, work_dir, hooks, epochs=3, **keys):
     np.random.seed(0)
     losses = []
     runner = Runner(
-        ToyModel(), str(work_dir),
+        ToyModel(),
+        str(work_dir),
         train_dataloader=dict(
-            batch_size=5, num_workers=0, dataset=Files(folders[0]),
+            batch_size=5,
+            num_workers=0,
+            dataset=Files(folders[0]),
             sampler=dict(type='DefaultSampler', shuffle=True),
-            collate_fn=dict(type='default_collate')),
+            collate_fn=dict(type='default_collate'),
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.1)),
-        randomness=dict(seed=3), custom_hooks=list(hooks), log_level='WARNING',
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        randomness=dict(seed=3),
+        custom_hooks=list(hooks),
+        log_level='WARNING',
         visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
-        default_scope='mmpretrain', experiment_name=str(work_dir).replace('/', '_'), **keys)
+        default_scope='mmpretrain',
+        experiment_name=str(work_dir).replace('/', '_'),
+        **keys,
+    )
     original = runner.model.train_step
 
     def train_step(*args, **kwargs):
@@ -110,9 +123,21 @@ def entries(work_dir):
 
 
 def hook(folders, **keys):
-    return FeatureMonitorHook(**dict(
-        dict(interval=2, train_dir=str(folders[0]), val_dir=str(folders[1]), k=(1, 3), resize=16,
-             crop=16, batch_size=4, num_workers=0), **keys))
+    return FeatureMonitorHook(
+        **dict(
+            dict(
+                interval=2,
+                train_dir=str(folders[0]),
+                val_dir=str(folders[1]),
+                k=(1, 3),
+                resize=16,
+                crop=16,
+                batch_size=4,
+                num_workers=0,
+            ),
+            **keys,
+        )
+    )
 
 
 def test_does_not_touch_the_training(folders, tmp_path):
@@ -122,8 +147,9 @@ def test_does_not_touch_the_training(folders, tmp_path):
         assert losses == plain_losses and len(losses) == 9
         for key, value in plain.model.state_dict().items():
             assert torch.equal(value, watched.model.state_dict()[key]), key
-        assert {n: m.training for n, m in watched.model.named_modules()} == \
-            {n: m.training for n, m in plain.model.named_modules()}
+        assert {n: m.training for n, m in watched.model.named_modules()} == {
+            n: m.training for n, m in plain.model.named_modules()
+        }
         assert len(entries(tmp_path / name)) == 4
 
 
@@ -138,39 +164,58 @@ def test_reports_the_numbers_of_the_pure_functions(folders, tmp_path):
     for part, root in zip(('train', 'val'), folders, strict=True):
         paths = sorted(root.rglob('*.png'))
         images = torch.stack([torch.from_numpy(np.array(Image.open(p))) for p in paths])
-        images = (images.float() - torch.tensor([110., 120, 130])) / torch.tensor([50., 60, 70])
+        images = (images.float() - torch.tensor([110.0, 120, 130])) / torch.tensor([50.0, 60, 70])
         with torch.no_grad():
             cls, patches = model.extract_feat(images.permute(0, 3, 1, 2), 'student')
         feats[part] = dict(cls=cls, pat=patches.mean(1))
         labels[part] = torch.tensor(['abc'.index(p.parts[-3]) for p in paths])
     for kind in ('cls', 'pat'):
-        expected = knn_accuracy(feats['train'][kind], labels['train'], feats['val'][kind],
-                                labels['val'], (1, 3))
+        expected = knn_accuracy(
+            feats['train'][kind], labels['train'], feats['val'][kind], labels['val'], (1, 3)
+        )
         for k in (1, 3):
             assert found[-1][f'knn/student_{kind}_k{k}'] == pytest.approx(expected[k])
-        assert found[-1][f'spread/student_{kind}'] == \
-            pytest.approx(feature_spread(feats['val'][kind]), rel=1e-4)
-        assert found[-1][f'effective_rank/student_{kind}'] == \
-            pytest.approx(effective_rank(feats['val'][kind]), rel=1e-4)
+        assert found[-1][f'spread/student_{kind}'] == pytest.approx(
+            feature_spread(feats['val'][kind]), rel=1e-4
+        )
+        assert found[-1][f'effective_rank/student_{kind}'] == pytest.approx(
+            effective_rank(feats['val'][kind]), rel=1e-4
+        )
         assert f'knn/teacher_{kind}_k1' in found[-1]
 
-    scalars = [json.loads(line) for line in
-               next((tmp_path / 'run').rglob('scalars.json')).read_text().splitlines()]
+    scalars = [
+        json.loads(line)
+        for line in next((tmp_path / 'run').rglob('scalars.json')).read_text().splitlines()
+    ]
     scalars = [each for each in scalars if 'knn/teacher_cls_k3' in each]
     assert [(each['epoch'], each['step']) for each in scalars] == [(0, 0), (2, 6), (3, 9)]
     assert scalars[-1]['knn/teacher_cls_k3'] == found[-1]['knn/teacher_cls_k3']
-    assert runner.message_hub.get_scalar('spread/teacher_cls').current() == \
-        found[-1]['spread/teacher_cls']
+    assert (
+        runner.message_hub.get_scalar('spread/teacher_cls').current()
+        == found[-1]['spread/teacher_cls']
+    )
 
 
 def test_without_labels_only_spread_and_rank_of_training_images(folders, tmp_path):
-    run(folders, tmp_path / 'run', [hook(folders, train_dir=None, val_dir=None, at_start=False,
-                                         networks=['teacher'], unlabelled_images=7)])
+    run(
+        folders,
+        tmp_path / 'run',
+        [
+            hook(
+                folders,
+                train_dir=None,
+                val_dir=None,
+                at_start=False,
+                networks=['teacher'],
+                unlabelled_images=7,
+            )
+        ],
+    )
     found = entries(tmp_path / 'run')
     assert [each['epoch'] for each in found] == [2, 3]
     assert set(found[0]) == {'epoch', 'iter', 'time', 'seconds'} | {
-        f'{what}/teacher_{kind}' for what in ('spread', 'effective_rank')
-        for kind in ('cls', 'pat')}
+        f'{what}/teacher_{kind}' for what in ('spread', 'effective_rank') for kind in ('cls', 'pat')
+    }
 
 
 def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog):
@@ -182,11 +227,28 @@ def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog):
             runner.logger.addHandler(caplog.handler)
             super().before_train(runner)
 
-    run(folders, tmp_path / 'run', [Collapse(
-        interval=1, train_dir=str(folders[0]), val_dir=str(folders[1]), k=(1, ), resize=16,
-        crop=16, num_workers=0, collapse_rank=.25)], epochs=2)
-    words = [record.getMessage() for record in caplog.records
-             if record.levelno == logging.WARNING and 'collapsed' in record.getMessage()]
+    run(
+        folders,
+        tmp_path / 'run',
+        [
+            Collapse(
+                interval=1,
+                train_dir=str(folders[0]),
+                val_dir=str(folders[1]),
+                k=(1,),
+                resize=16,
+                crop=16,
+                num_workers=0,
+                collapse_rank=0.25,
+            )
+        ],
+        epochs=2,
+    )
+    words = [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == logging.WARNING and 'collapsed' in record.getMessage()
+    ]
     assert len(words) == 2  # after epochs 1 and 2, not before the first
     assert 'teacher_cls has spread 0.000' in words[0]
     assert 'teacher_pat has effective rank 1.0 of 6' in words[0]
@@ -194,7 +256,7 @@ def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog):
 
 
 def test_values_that_are_not_finite_are_said_and_left_out():
-    feats = dict(val=dict(a=torch.tensor([[1., float('nan')]]), b=torch.eye(2)))
+    feats = dict(val=dict(a=torch.tensor([[1.0, float('nan')]]), b=torch.eye(2)))
     scalars, weak = FeatureMonitorHook()._measure(feats, dict(val=None))
     assert weak == ['a has values that are not finite']
     assert set(scalars) == {'spread/b', 'effective_rank/b'}
@@ -206,8 +268,7 @@ def test_broken_image_is_left_out_and_said(folders, tmp_path, caplog):
     broken.write_bytes(b'\xff\xd8 no image')
     watched = hook(folders)
     inner = watched.before_train
-    watched.before_train = lambda runner: (runner.logger.addHandler(caplog.handler),
-                                           inner(runner))
+    watched.before_train = lambda runner: (runner.logger.addHandler(caplog.handler), inner(runner))
     run(folders, tmp_path / 'run', [watched], epochs=1)
     words = [r.getMessage() for r in caplog.records if 'could not be read' in r.getMessage()]
     assert words and '1 of 10 images' in words[0] and str(broken) in words[0]
@@ -222,7 +283,7 @@ def test_evaluates_a_run_that_was_stopped_early(folders, tmp_path):
             super().after_train_epoch(runner)
             runner.train_loop.stop_training = True
 
-    stop = Stop(5, str(folders[0]), str(folders[1]), k=(1, ), resize=16, crop=16, num_workers=0)
+    stop = Stop(5, str(folders[0]), str(folders[1]), k=(1,), resize=16, crop=16, num_workers=0)
     run(folders, tmp_path / 'run', [stop])
     assert [each['epoch'] for each in entries(tmp_path / 'run')] == [0, 1]
 
@@ -234,7 +295,7 @@ def test_refuses_in_a_sentence(folders, tmp_path):
         FeatureMonitorHook(networks=['pupil'])
     for keys, error, words in [
         (dict(train_dir=str(tmp_path / 'none')), FileNotFoundError, 'There is no folder'),
-        (dict(k=(99, )), ValueError, 'k = 99, but only 15 labelled images'),
+        (dict(k=(99,)), ValueError, 'k = 99, but only 15 labelled images'),
         (dict(max_images=2), ValueError, 'k = 3, but only 2 labelled images'),
     ]:
         with pytest.raises(error, match=words):
@@ -243,7 +304,8 @@ def test_refuses_in_a_sentence(folders, tmp_path):
 
 def _extract_in_process(rank, world, folders, result):
     torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{result}.store', rank=rank, world_size=world)
+        'gloo', init_method=f'file://{result}.store', rank=rank, world_size=world
+    )
     torch.set_num_threads(1)
     feats = extract(folders)
     if rank == 1:
@@ -257,7 +319,8 @@ def extract(folders):
     monitor = hook(folders)
     dataset = Files(folders[0])
     runner = types.SimpleNamespace(
-        iter=1, epoch=0, train_dataloader=types.SimpleNamespace(dataset=dataset))
+        iter=1, epoch=0, train_dataloader=types.SimpleNamespace(dataset=dataset)
+    )
     monitor.before_train(runner)
     with torch.no_grad():
         feats, labels = monitor._extract(runner, model, 'train', monitor._shares['train'])
@@ -266,8 +329,7 @@ def extract(folders):
 
 def test_two_processes_gather_what_one_extracts(folders, tmp_path):
     result = str(tmp_path / 'result.pth')
-    mp.start_processes(
-        _extract_in_process, (2, folders, result), nprocs=2, start_method='fork')
+    mp.start_processes(_extract_in_process, (2, folders, result), nprocs=2, start_method='fork')
     feats, labels = torch.load(result)
     expected, expected_labels = extract(folders)  # 15 images: the parts are 8 and 7 + 1
     assert torch.equal(labels, expected_labels)

@@ -31,7 +31,7 @@ def test_modes_and_random_states_are_as_before():
 @pytest.mark.parametrize('to_rgb', [True, False])
 def test_normalise_and_back(to_rgb):
     model = nn.Module()
-    mean, std = [120., 110, 100], [50., 60, 70]
+    mean, std = [120.0, 110, 100], [50.0, 60, 70]
     model.data_preprocessor = ViewDataPreprocessor(mean=mean, std=std, to_rgb=to_rgb)
     images = torch.randint(0, 256, (2, 3, 4, 5), dtype=torch.uint8)
     found = normalise(model, images)

@@ -1,4 +1,5 @@
 """Both hooks that draw, on a real run of the tiny model."""
+
 from pathlib import Path
 
 import cv2
@@ -18,12 +19,20 @@ TINY = Path(__file__).parents[2] / 'configs' / 'tiny_mmc.py'
 
 def run(photo_folder, work_dir, hooks, **options):
     cfg = Config.fromfile(TINY)
-    cfg.merge_from_dict({
-        'work_dir': str(work_dir), 'train_dataloader.dataset.data_root': str(photo_folder),
-        'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False,
-        'train_cfg.max_epochs': 3, 'default_hooks.checkpoint.max_keep_ckpts': 1,
-        'experiment_name': str(work_dir).replace('/', '_'), 'log_level': 'WARNING',
-        'optim_wrapper.type': 'OptimWrapper', **options})
+    cfg.merge_from_dict(
+        {
+            'work_dir': str(work_dir),
+            'train_dataloader.dataset.data_root': str(photo_folder),
+            'train_dataloader.num_workers': 0,
+            'train_dataloader.persistent_workers': False,
+            'train_cfg.max_epochs': 3,
+            'default_hooks.checkpoint.max_keep_ckpts': 1,
+            'experiment_name': str(work_dir).replace('/', '_'),
+            'log_level': 'WARNING',
+            'optim_wrapper.type': 'OptimWrapper',
+            **options,
+        }
+    )
     cfg.param_scheduler = []
     cfg.custom_hooks += hooks
     runner = Runner.from_cfg(cfg)
@@ -35,8 +44,10 @@ def run(photo_folder, work_dir, hooks, **options):
 def drawn(monkeypatch):
     """What the hooks hand to the functions that draw."""
     calls = []
-    for module, name in [(reconstruction_panel, 'reconstruction_panel'),
-                         (similarity_panel, 'similarity_panel')]:
+    for module, name in [
+        (reconstruction_panel, 'reconstruction_panel'),
+        (similarity_panel, 'similarity_panel'),
+    ]:
         original = getattr(module, name)
 
         def record(*args, original=original):
@@ -49,8 +60,11 @@ def drawn(monkeypatch):
 
 def test_reconstruction(photo_folder, tmp_path, drawn):
     plain = run(photo_folder, tmp_path / 'plain', [])
-    runner = run(photo_folder, tmp_path / 'run', [
-        dict(type='ReconstructionPanelHook', interval=2, num_images=3)])
+    runner = run(
+        photo_folder,
+        tmp_path / 'run',
+        [dict(type='ReconstructionPanelHook', interval=2, num_images=3)],
+    )
     for key, value in plain.model.state_dict().items():
         assert torch.equal(value, runner.model.state_dict()[key]), key
 
@@ -77,8 +91,12 @@ def test_reconstruction(photo_folder, tmp_path, drawn):
 
 
 def test_no_reconstruction_head_no_panel(photo_folder, tmp_path, drawn):
-    run(photo_folder, tmp_path, [dict(type='ReconstructionPanelHook', interval=1)],
-        **{'model.loss_weights.rec': 0., 'train_cfg.max_epochs': 1})
+    run(
+        photo_folder,
+        tmp_path,
+        [dict(type='ReconstructionPanelHook', interval=1)],
+        **{'model.loss_weights.rec': 0.0, 'train_cfg.max_epochs': 1},
+    )
     assert not drawn and not (tmp_path / 'vis').exists()
 
 
@@ -97,7 +115,7 @@ def test_named_images_and_broken_ones(photo_folder, tmp_path):
 
 def test_similarity_before_and_after_also_when_resumed(photo_folder, tmp_path, drawn):
     paths = [str(path) for path in sorted(photo_folder.iterdir())][:2]
-    hook = dict(type='SimilarityPanelHook', images=paths, points=[(.1, .9), (.99, 0.)], size=48)
+    hook = dict(type='SimilarityPanelHook', images=paths, points=[(0.1, 0.9), (0.99, 0.0)], size=48)
     plain = run(photo_folder, tmp_path / 'plain', [], **{'train_cfg.max_epochs': 1})
     first = run(photo_folder, tmp_path / 'run', [hook], **{'train_cfg.max_epochs': 1})
     for key, value in plain.model.state_dict().items():
@@ -115,10 +133,14 @@ def test_similarity_before_and_after_also_when_resumed(photo_folder, tmp_path, d
 
 
 def test_similarity_refuses_in_a_sentence(photo_folder, tmp_path):
-    for images, points in [([], []), (['a'], []), (['a'], [(0, 1.)])]:
+    for images, points in [([], []), (['a'], []), (['a'], [(0, 1.0)])]:
         with pytest.raises(ValueError, match=r'coordinates in \[0, 1\)'):
             SimilarityPanelHook(images, points, 32)
-    hook = dict(type='SimilarityPanelHook', images=[str(tmp_path / 'none.jpg')],
-                points=[(.5, .5)], size=32)
+    hook = dict(
+        type='SimilarityPanelHook',
+        images=[str(tmp_path / 'none.jpg')],
+        points=[(0.5, 0.5)],
+        size=32,
+    )
     with pytest.raises(ValueError, match='cannot read the image'):
         run(photo_folder, tmp_path, [hook])

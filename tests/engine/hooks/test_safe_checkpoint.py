@@ -55,7 +55,8 @@ def make_runner(work_dir, resume=False, hooks=(), **arguments) -> Runner:
         model=Line(),
         work_dir=str(work_dir),
         train_dataloader=dict(
-            dataset=Points(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=4),
+            dataset=Points(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=4
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=EPOCHS),
         optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.01)),
         default_hooks=dict(checkpoint=SafeCheckpointHook(**dict(dict(interval=1), **arguments))),
@@ -63,7 +64,8 @@ def make_runner(work_dir, resume=False, hooks=(), **arguments) -> Runner:
         resume=resume,
         log_level='WARNING',
         experiment_name=f'run {next(number)}',
-        env_cfg=dict(dist_cfg=dict(backend='gloo')))
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+    )
 
 
 def names(folder) -> set[str]:
@@ -211,7 +213,8 @@ def test_write_that_fails_leaves_what_was_there(tmp_path):
         runner.train()
     message = str(caught.value)
     assert message.startswith(
-        f'The checkpoint epoch_3.pth cannot be written to {tmp_path}: File too large (about 0.')
+        f'The checkpoint epoch_3.pth cannot be written to {tmp_path}: File too large (about 0.'
+    )
     assert message.endswith('then go on with --resume.') and '\n' not in message
     assert names(tmp_path) == {'epoch_2.pth', 'last_checkpoint'}
     assert inspect_checkpoint((tmp_path / 'last_checkpoint').read_text())['epoch'] == 2
@@ -248,7 +251,8 @@ def test_known_lack_of_space_is_said_before_writing(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError) as caught:
         runner.train()
     assert str(caught.value).startswith(
-        f'Checkpoints cannot be written to {tmp_path}: No space left on device (0.0 MB are free)')
+        f'Checkpoints cannot be written to {tmp_path}: No space left on device (0.0 MB are free)'
+    )
     assert runner.iter == 0 and puts == []
 
 
@@ -275,8 +279,12 @@ def test_another_backend_is_the_hosts_business(tmp_path):
 def fail_on_main(rank: int, port: int, folder: str) -> None:
     """Two processes of which the main one cannot write; exits with 3 if both are told."""
     os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port))
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE='2',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+    )
     torch.set_num_threads(1)
     torch.distributed.init_process_group('gloo', rank=rank, world_size=2)
     hook = SafeCheckpointHook(interval=1)
@@ -300,7 +308,8 @@ def test_all_processes_are_told(tmp_path):
         port = free.getsockname()[1]
     context = multiprocessing.get_context('fork')
     both = [
-        context.Process(target=fail_on_main, args=(rank, port, str(tmp_path))) for rank in range(2)]
+        context.Process(target=fail_on_main, args=(rank, port, str(tmp_path))) for rank in range(2)
+    ]
     for process in both:
         process.start()
     for process in both:

@@ -44,8 +44,8 @@ def test_edges_are_drawn_more_finely():
     images[..., 9:] = 1  # half way through the second patch
     coarse = shifted_features(patch_means, images, PATCH, 6)[0, 1, :, 0]
     fine = shifted_features(patch_means, images, PATCH, 1)[0, 12, :, 0]
-    assert coarse.tolist() == [0, .5, 1, 1]
-    assert (fine.diff() >= -1e-6).all() and fine[8] < .5 < fine[9]
+    assert coarse.tolist() == [0, 0.5, 1, 1]
+    assert (fine.diff() >= -1e-6).all() and fine[8] < 0.5 < fine[9]
 
 
 @pytest.mark.parametrize('stride', [0, 4, 12])

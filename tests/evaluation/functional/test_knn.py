@@ -24,13 +24,13 @@ def slow(train, train_labels, test, k, temperature):
             found.append((float(row @ other / np.linalg.norm(other)), label))
         votes = {}
         for similarity, label in sorted(found, reverse=True)[:k]:
-            votes[label] = votes.get(label, 0.) + np.exp(similarity / temperature)
+            votes[label] = votes.get(label, 0.0) + np.exp(similarity / temperature)
         out.append(max(votes, key=votes.get))
     return out
 
 
 @pytest.mark.parametrize('chunk', [None, 1, 5, 100])
-@pytest.mark.parametrize('temperature', [0.07, 1.])
+@pytest.mark.parametrize('temperature', [0.07, 1.0])
 def test_equals_a_slow_loop(chunk, temperature):
     train, train_labels, test, _ = data()
     predicted = knn_predict(train, train_labels, test, (1, 4, 10, 60), temperature, chunk=chunk)
@@ -43,32 +43,35 @@ def test_equals_a_slow_loop(chunk, temperature):
 def test_equals_scikit_learn(k):
     train, train_labels, test, test_labels = data(num_train=200, num_test=80, seed=1)
     reference = KNeighborsClassifier(
-        k, weights=lambda distance: np.exp((1 - distance) / .07), metric='cosine')
+        k, weights=lambda distance: np.exp((1 - distance) / 0.07), metric='cosine'
+    )
     reference.fit(train.numpy(), train_labels.numpy())
-    predicted = knn_predict(train, train_labels, test, (k, ))[k]
+    predicted = knn_predict(train, train_labels, test, (k,))[k]
     assert predicted.tolist() == reference.predict(test.numpy()).tolist()
-    accuracy = knn_accuracy(train, train_labels, test, test_labels, (k, ))[k]
+    accuracy = knn_accuracy(train, train_labels, test, test_labels, (k,))[k]
     assert accuracy == pytest.approx(
-        100 * reference.score(test.numpy(), test_labels.numpy()), abs=1e-4)
+        100 * reference.score(test.numpy(), test_labels.numpy()), abs=1e-4
+    )
 
 
 def test_nearer_neighbour_outweighs_two_far_ones():
-    train = torch.tensor([[1., 0.], [.6, .8], [.6, -.8]])
-    labels, test = torch.tensor([0, 1, 1]), torch.tensor([[2., 0.]])
-    assert knn_predict(train, labels, test, (3, ), temperature=.07)[3].item() == 0
-    assert knn_predict(train, labels, test, (3, ), temperature=1e3)[3].item() == 1
+    train = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.6, -0.8]])
+    labels, test = torch.tensor([0, 1, 1]), torch.tensor([[2.0, 0.0]])
+    assert knn_predict(train, labels, test, (3,), temperature=0.07)[3].item() == 0
+    assert knn_predict(train, labels, test, (3,), temperature=1e3)[3].item() == 1
 
 
 def test_small_temperature_does_not_overflow():
     train, train_labels, test, _ = data()
     predicted = knn_predict(train.float(), train_labels, test.float(), (1, 10), temperature=1e-3)
-    assert predicted[10].tolist() == slow(train, train_labels, test, 1, .07)
+    assert predicted[10].tolist() == slow(train, train_labels, test, 1, 0.07)
 
 
 def test_classes_that_do_not_occur_change_nothing():
     train, train_labels, test, test_labels = data()
-    assert knn_accuracy(train, train_labels, test, test_labels, num_classes=50) == \
-        knn_accuracy(train, train_labels, test, test_labels)
+    assert knn_accuracy(train, train_labels, test, test_labels, num_classes=50) == knn_accuracy(
+        train, train_labels, test, test_labels
+    )
 
 
 def test_refuses_in_a_sentence():

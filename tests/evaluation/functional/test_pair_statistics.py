@@ -21,7 +21,8 @@ def pairs(tokens, labels, include_background):
             low = 0 if include_background else 1
             if labels[i] >= low and labels[j] >= low:
                 found[int(labels[i] != labels[j])].append(
-                    1 - cosine(tokens[i].double(), tokens[j].double()))
+                    1 - cosine(tokens[i].double(), tokens[j].double())
+                )
     return found
 
 
@@ -31,7 +32,7 @@ def test_histograms_and_sums_equal_a_loop_over_pairs(include_background, at_once
     monkeypatch.setattr(module, 'PAIRS', at_once)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randn(40, 6, generator=generator)
-    labels = torch.randint(-1, 3, (40, ), generator=generator)
+    labels = torch.randint(-1, 3, (40,), generator=generator)
     histograms, sums = pair_histograms(tokens, labels, 200, include_background)
     expected = pairs(tokens, labels.tolist(), include_background)
     counted = np.stack([np.histogram(each, 200, (-1, 1))[0] for each in expected])
@@ -40,15 +41,15 @@ def test_histograms_and_sums_equal_a_loop_over_pairs(include_background, at_once
     assert histograms.sum(1).tolist() == [len(each) for each in expected]
     np.testing.assert_allclose(sums, [sum(each) for each in expected], atol=1e-4)
     overlap = np.minimum(*[each / each.sum() for each in counted]).sum()
-    assert histogram_overlap(histograms).item() == pytest.approx(overlap, abs=.01)
+    assert histogram_overlap(histograms).item() == pytest.approx(overlap, abs=0.01)
 
 
 def test_overlap_approaches_that_of_the_densities():
     rng = np.random.default_rng(0)
-    samples = rng.normal(-.1, .15, 200_000), rng.normal(.2, .15, 200_000)
+    samples = rng.normal(-0.1, 0.15, 200_000), rng.normal(0.2, 0.15, 200_000)
     counts = np.stack([np.histogram(each, 200, (-1, 1))[0] for each in samples])
-    expected = 2 * norm.cdf(-.15 / .15)  # equal widths: the densities cross half way
-    assert histogram_overlap(torch.from_numpy(counts)).item() == pytest.approx(expected, abs=.01)
+    expected = 2 * norm.cdf(-0.15 / 0.15)  # equal widths: the densities cross half way
+    assert histogram_overlap(torch.from_numpy(counts)).item() == pytest.approx(expected, abs=0.01)
 
 
 def test_one_hot_features_do_not_overlap_and_identical_ones_do_wholly():
@@ -67,5 +68,5 @@ def test_an_image_without_pairs_adds_nothing():
 
 
 def test_patches_belong_to_what_covers_them_most():
-    coverage = torch.tensor([[[.6, .5, .1]], [[.7, .4, .45]]])
+    coverage = torch.tensor([[[0.6, 0.5, 0.1]], [[0.7, 0.4, 0.45]]])
     assert patch_labels(coverage).tolist() == [[2, 1, 0]]

@@ -14,15 +14,15 @@ from mmc_plugin.evaluation.functional.prompt_masks import (
     threshold_counts,
 )
 
-THRESHOLDS = torch.arange(-4, 19) * .05
+THRESHOLDS = torch.arange(-4, 19) * 0.05
 
 
 def case(seed=0, prompts=5, masks=3, height=33, width=47, grid=(6, 7)):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.rand(prompts, *grid, generator=generator) * 2 - 1
-    target = torch.rand(masks, height, width, generator=generator) < .4
-    ignore = torch.rand(height, width, generator=generator) < .2
-    owner = torch.randint(masks, (prompts, ), generator=generator)
+    target = torch.rand(masks, height, width, generator=generator) < 0.4
+    ignore = torch.rand(height, width, generator=generator) < 0.2
+    owner = torch.randint(masks, (prompts,), generator=generator)
     return maps, target, ignore, owner
 
 
@@ -58,10 +58,14 @@ def test_all_thresholds_equal_a_naive_loop(with_ignore, pixels, monkeypatch):
 
 
 def test_a_threshold_itself_is_not_predicted():
-    maps = torch.full((1, 2, 2), .25)
+    maps = torch.full((1, 2, 2), 0.25)
     counts = threshold_counts(
-        maps, torch.ones(1, 4, 4, dtype=torch.int32), torch.tensor([0]),
-        torch.tensor([.2, .25, .3]), ImageFrame(4, 4, 4))
+        maps,
+        torch.ones(1, 4, 4, dtype=torch.int32),
+        torch.tensor([0]),
+        torch.tensor([0.2, 0.25, 0.3]),
+        ImageFrame(4, 4, 4),
+    )
     assert counts[0].tolist() == [[16, 0, 0]] and counts[1].tolist() == [[0, 0, 0]]
 
 
@@ -75,7 +79,8 @@ def test_working_memory_does_not_grow_with_prompts(monkeypatch):
     shapes = []
     real = ImageFrame.upsample
     monkeypatch.setattr(
-        ImageFrame, 'upsample', lambda self, maps: shapes.append(len(maps)) or real(self, maps))
+        ImageFrame, 'upsample', lambda self, maps: shapes.append(len(maps)) or real(self, maps)
+    )
     monkeypatch.setattr(prompt_masks, 'PIXELS', 3 * 33 * 47)
     fast(*case(prompts=50), THRESHOLDS)
     assert max(shapes) == 3 and sum(shapes) == 50
@@ -98,12 +103,13 @@ def test_one_hot_features_give_the_object_and_identical_ones_everything():
     maps = prompt_similarity(F.one_hot(label).float(), cells)
     exact = fast(maps, target[:, ::8, ::8], None, owner, THRESHOLDS, coarse)
     assert (exact[:, 4:] == 1).all()
-    assert (fast(maps, target, None, owner, THRESHOLDS, frame)[:, 14] > .75).all()  # tau = .5
+    assert (fast(maps, target, None, owner, THRESHOLDS, frame)[:, 14] > 0.75).all()  # tau = .5
 
     same = prompt_similarity(torch.ones(3, 4, 8), cells)
     everything = target.float().mean((1, 2)).double()
     torch.testing.assert_close(
-        fast(same, target, None, owner, THRESHOLDS, frame), everything[:, None].expand(3, 23))
+        fast(same, target, None, owner, THRESHOLDS, frame), everything[:, None].expand(3, 23)
+    )
 
 
 def test_otsu_equals_skimage():
@@ -111,10 +117,10 @@ def test_otsu_equals_skimage():
     maps = torch.randn(4, 30, 30, generator=generator)
     maps[1, :10] += 4
     maps[2] = maps[2].abs() * 1e-3
-    maps[3] = .7
+    maps[3] = 0.7
     found = otsu_threshold(maps)
     for k in range(3):
         values = maps[k].numpy().astype(np.float64)
         width = (values.max() - values.min()) / 256
         assert abs(found[k].item() - threshold_otsu(values)) < 1.01 * width
-    assert found[3].item() == pytest.approx(.7)
+    assert found[3].item() == pytest.approx(0.7)

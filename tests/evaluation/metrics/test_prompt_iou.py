@@ -12,9 +12,12 @@ from mmc_plugin.datasets.coco_prompts import CocoPrompts
 from mmc_plugin.evaluation.metrics.prompt_iou import PromptIoU, sweep
 from mmc_plugin.models.frozen_features import FrozenFeatures
 
-PIPELINE = [dict(type='LoadImage'), dict(type='DrawPrompts', grid=6, repeats=3),
-            dict(type='PackPrompts')]
-PURE = dict(mean=(0., 0., 0.), std=(1., 1., 1.))  # red, green and blue are one-hot then
+PIPELINE = [
+    dict(type='LoadImage'),
+    dict(type='DrawPrompts', grid=6, repeats=3),
+    dict(type='PackPrompts'),
+]
+PURE = dict(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # red, green and blue are one-hot then
 
 
 def box(left, top, right, bottom):
@@ -28,22 +31,38 @@ def write(root, images, annotations):
     for key, pixels in images.items():
         cv2.imwrite(str(root / 'val2017' / f'{key}.png'), pixels[..., ::-1])
     content = dict(
-        images=[dict(id=key, file_name=f'{key}.png', height=pixels.shape[0], width=pixels.shape[1])
-                for key, pixels in images.items()],
+        images=[
+            dict(id=key, file_name=f'{key}.png', height=pixels.shape[0], width=pixels.shape[1])
+            for key, pixels in images.items()
+        ],
         categories=[dict(id=k, name=name) for k, name in ((3, 'cat'), (5, 'dog'), (9, 'owl'))],
-        annotations=[dict(id=n, image_id=i, category_id=c, segmentation=s, iscrowd=crowd)
-                     for n, (i, c, s, crowd) in enumerate(annotations, 1)])
+        annotations=[
+            dict(id=n, image_id=i, category_id=c, segmentation=s, iscrowd=crowd)
+            for n, (i, c, s, crowd) in enumerate(annotations, 1)
+        ],
+    )
     (root / 'annotations' / 'instances_val2017.json').write_text(json.dumps(content))
 
 
 def noisy(root):
     rng = np.random.default_rng(0)
-    images = {key: cv2.resize(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8), size)
-              for key, size in ((1, (50, 40)), (2, (33, 61)), (4, (48, 48)))}
-    write(root, images, [
-        (1, 3, box(3, 3, 20, 30), 0), (1, 3, box(30, 10, 45, 20), 0),
-        (1, 5, box(15, 15, 35, 39), 0), (2, 9, box(0, 0, 33, 30), 0),
-        (2, 3, box(10, 20, 30, 60), 1), (4, 5, box(8, 8, 9, 9), 0), (4, 3, box(2, 2, 46, 46), 0)])
+    images = {
+        key: cv2.resize(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8), size)
+        for key, size in ((1, (50, 40)), (2, (33, 61)), (4, (48, 48)))
+    }
+    write(
+        root,
+        images,
+        [
+            (1, 3, box(3, 3, 20, 30), 0),
+            (1, 3, box(30, 10, 45, 20), 0),
+            (1, 5, box(15, 15, 35, 39), 0),
+            (2, 9, box(0, 0, 33, 30), 0),
+            (2, 3, box(10, 20, 30, 60), 1),
+            (4, 5, box(8, 8, 9, 9), 0),
+            (4, 3, box(2, 2, 46, 46), 0),
+        ],
+    )
 
 
 def evaluate(dataset, model, metric, batch=2):
@@ -70,23 +89,30 @@ def naive(root, dataset, model, thresholds):
         for each in found:
             if each['iscrowd']:
                 crowd |= coco.annToMask(each).astype(bool)
-        for target, category in enumerate(sorted({
-                each['category_id'] for each in found if not each['iscrowd']})):
+        for target, category in enumerate(
+            sorted({each['category_id'] for each in found if not each['iscrowd']})
+        ):
             mask = np.zeros((height, width), bool)
             for each in found:
                 if each['category_id'] == category and not each['iscrowd']:
                     mask |= coco.annToMask(each).astype(bool)
             for x, y in data['data_samples'].points[target].tolist():
-                row = int((int(y) + .5) / height * tokens.shape[0])
-                column = int((int(x) + .5) / width * tokens.shape[1])
+                row = int((int(y) + 0.5) / height * tokens.shape[0])
+                column = int((int(x) + 0.5) / width * tokens.shape[1])
                 cosine = torch.from_numpy(unit @ unit[row, column])
                 full = F.interpolate(cosine[None, None], (height, width), mode='bilinear')
                 full = full[0, 0].numpy()
                 for t, threshold in enumerate(np.float32(thresholds)):
                     predicted, true = (full > threshold)[~crowd], mask[~crowd]
-                    rows.append((category, mask[~crowd].sum(), t,
-                                 (predicted & true).sum() / (predicted | true).sum(),
-                                 true.mean()))
+                    rows.append(
+                        (
+                            category,
+                            mask[~crowd].sum(),
+                            t,
+                            (predicted & true).sum() / (predicted | true).sum(),
+                            true.mean(),
+                        )
+                    )
     return np.array(rows)
 
 
@@ -94,7 +120,7 @@ def test_every_number_equals_a_naive_loop(tmp_path):
     noisy(tmp_path)
     dataset = CocoPrompts(str(tmp_path), PIPELINE)
     model = FrozenFeatures(dict(type='PatchColour', patch_size=8), 48)
-    metric = PromptIoU(report=(.3, .9))
+    metric = PromptIoU(report=(0.3, 0.9))
     scalars = evaluate(dataset, model, metric)
     numbers = metric.numbers
     rows = naive(tmp_path, dataset, model, sweep())
@@ -106,7 +132,7 @@ def test_every_number_equals_a_naive_loop(tmp_path):
     by_repeat = iou.reshape(-1, 3, 23).mean(0)
     np.testing.assert_allclose(numbers['deviation'], by_repeat.std(0, ddof=1), atol=1e-3)
     assert numbers['everything'] == pytest.approx(everything.mean(), abs=1e-6)
-    assert scalars['one_click/mIoU@0.9'] == pytest.approx(100 * curve[-1], abs=.1)
+    assert scalars['one_click/mIoU@0.9'] == pytest.approx(100 * curve[-1], abs=0.1)
     assert scalars['one_click/mIoU_everything'] == pytest.approx(100 * everything.mean())
     assert (numbers['targets'], numbers['repeats'], numbers['prompts']) == (5, 3, 15)
     for key, name in ((3, 'cat'), (5, 'dog'), (9, 'owl')):
@@ -114,7 +140,8 @@ def test_every_number_equals_a_naive_loop(tmp_path):
         assert part['targets'] == (category == key).sum() / 3 / 23
         for k, threshold in ((10, '0.3'), (22, '0.9')):
             assert part['miou'][threshold] == pytest.approx(
-                iou[(category == key) & (t == k)].mean(), abs=2e-3)
+                iou[(category == key) & (t == k)].mean(), abs=2e-3
+            )
         assert part['best'] == pytest.approx(iou[(category == key) & (t == best)].mean(), abs=2e-3)
     small = size <= 32**2
     part = numbers['sizes']['small']
@@ -141,13 +168,19 @@ def test_one_hot_features_find_their_objects_up_to_the_grid(tmp_path):
         model = FrozenFeatures(dict(type='PatchColour', patch_size=patch), 48, **PURE)
         evaluate(dataset, model, metric)
         found.append(metric.numbers['miou']['0.4'])
-    assert found[0] > .85 and found[1] > .9 and found[2] == 1
+    assert found[0] > 0.85 and found[1] > 0.9 and found[2] == 1
 
 
 def test_identical_features_predict_everything(tmp_path):
-    write(tmp_path, {1: np.full((40, 60, 3), 90, np.uint8)},
-          [(1, 3, box(0, 0, 30, 10), 0), (1, 5, box(30, 20, 60, 40), 0),
-           (1, 9, box(0, 30, 20, 40), 1)])
+    write(
+        tmp_path,
+        {1: np.full((40, 60, 3), 90, np.uint8)},
+        [
+            (1, 3, box(0, 0, 30, 10), 0),
+            (1, 5, box(30, 20, 60, 40), 0),
+            (1, 9, box(0, 30, 20, 40), 1),
+        ],
+    )
     metric = PromptIoU()
     model = FrozenFeatures(dict(type='PatchColour', patch_size=8), 48, **PURE)
     evaluate(CocoPrompts(str(tmp_path), PIPELINE), model, metric)
@@ -161,10 +194,11 @@ def test_padding_gives_about_what_stretching_gives(tmp_path):
     results = []
     for fit in ('stretch', 'pad'):
         metric = PromptIoU()
-        evaluate(dataset, FrozenFeatures(dict(type='PatchColour', patch_size=8), 48, fit, **PURE),
-                 metric)
+        evaluate(
+            dataset, FrozenFeatures(dict(type='PatchColour', patch_size=8), 48, fit, **PURE), metric
+        )
         results.append(metric.numbers['curve'])
-    np.testing.assert_allclose(*results, atol=.02)  # the image is square
+    np.testing.assert_allclose(*results, atol=0.02)  # the image is square
 
 
 def test_unusable_images_are_counted_and_the_rest_is_measured(tmp_path):
@@ -175,7 +209,7 @@ def test_unusable_images_are_counted_and_the_rest_is_measured(tmp_path):
     metric = PromptIoU()
     scalars = evaluate(dataset, model, metric)
     assert metric.numbers['images'] == 2 and scalars['one_click/skipped_images'] == 1
-    (path, reason), = metric.numbers['skipped_images']
+    ((path, reason),) = metric.numbers['skipped_images']
     assert path.endswith('2.png') and 'not an image' in reason
     assert metric.numbers['absent_categories'] == ['owl']
 
@@ -188,7 +222,9 @@ def test_unusable_images_are_counted_and_the_rest_is_measured(tmp_path):
     metric = PromptIoU()
     evaluate(dataset, Broken(dict(type='PatchColour', patch_size=8), 48), metric, batch=3)
     assert [reason for _, reason in metric.numbers['skipped_images']] == [
-        'its features are not finite', metric.numbers['skipped_images'][1][1]]
+        'its features are not finite',
+        metric.numbers['skipped_images'][1][1],
+    ]
     for name in ('1', '4'):
         (tmp_path / 'val2017' / f'{name}.png').write_bytes(b'broken')
     with pytest.raises(RuntimeError, match='None of the 3 images could be used; .*1.png'):
@@ -208,15 +244,19 @@ def test_an_image_that_a_sampler_repeats_counts_once(tmp_path):
     assert np.array_equal(one.numbers['curve'], two.numbers['curve'])
 
 
-@pytest.mark.parametrize('keys, words', [
-    (dict(thresholds=[.1, float('nan')], report=()), 'ascending numbers'),
-    (dict(thresholds=[.2, .1], report=()), 'ascending numbers'),
-    (dict(thresholds=[], report=()), 'ascending numbers'),
-    (dict(report=[.33]), r'\[0.33\] are not among')])
+@pytest.mark.parametrize(
+    'keys, words',
+    [
+        (dict(thresholds=[0.1, float('nan')], report=()), 'ascending numbers'),
+        (dict(thresholds=[0.2, 0.1], report=()), 'ascending numbers'),
+        (dict(thresholds=[], report=()), 'ascending numbers'),
+        (dict(report=[0.33]), r'\[0.33\] are not among'),
+    ],
+)
 def test_wrong_thresholds_are_refused(keys, words):
     with pytest.raises(ValueError, match=words):
         PromptIoU(**keys)
 
 
 def test_the_sweep_is_that_of_the_method():
-    assert sweep()[0] == -.2 and sweep()[-1] == .9 and len(sweep()) == 23 and sweep()[6] == .1
+    assert sweep()[0] == -0.2 and sweep()[-1] == 0.9 and len(sweep()) == 23 and sweep()[6] == 0.1

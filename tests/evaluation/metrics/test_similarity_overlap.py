@@ -7,8 +7,18 @@ from mmc_plugin.evaluation.metrics.similarity_overlap import SimilarityOverlap
 
 def sample(index, tokens, masks, ignore=None, canvas=32, fit='stretch'):
     ignore = torch.zeros(masks.shape[1:], dtype=torch.bool) if ignore is None else ignore
-    return dict(sample_idx=index, img_path=f'{index}.jpg', skipped=None, left_out=[], tokens=tokens,
-                masks=masks, ignore=ignore, labels=torch.arange(len(masks)), canvas=canvas, fit=fit)
+    return dict(
+        sample_idx=index,
+        img_path=f'{index}.jpg',
+        skipped=None,
+        left_out=[],
+        tokens=tokens,
+        masks=masks,
+        ignore=ignore,
+        labels=torch.arange(len(masks)),
+        canvas=canvas,
+        fit=fit,
+    )
 
 
 def halves():
@@ -41,7 +51,7 @@ def test_two_images_equal_their_pairs_pooled():
     assert found['pairs'] == dict(intra=len(pairs[0]), inter=len(pairs[1]))
     assert found['intra'] == pytest.approx(np.mean(pairs[0]), abs=1e-6)
     assert found['inter'] == pytest.approx(np.mean(pairs[1]), abs=1e-6)
-    assert found['overlap'] == pytest.approx(np.minimum(*histograms).sum(), abs=.02)
+    assert found['overlap'] == pytest.approx(np.minimum(*histograms).sum(), abs=0.02)
     assert scalars['similarity/overlap'] == found['overlap']
 
 

@@ -40,9 +40,15 @@ def images(height=32, width=32):
 @pytest.mark.parametrize('size', [(32, 32), (40, 24), (64, 80)])
 @pytest.mark.parametrize('out_type', ['raw', 'cls_token', 'featmap'])
 def test_equals_the_backbone_of_mmpretrain(original, checkpoint, out_type, size):
-    model = MODELS.build(dict(
-        type='PretrainedViT', checkpoint=checkpoint, num_heads=2, out_type=out_type,
-        out_indices=(0, -2, -1)))
+    model = MODELS.build(
+        dict(
+            type='PretrainedViT',
+            checkpoint=checkpoint,
+            num_heads=2,
+            out_type=out_type,
+            out_indices=(0, -2, -1),
+        )
+    )
     original.out_type = out_type
     found, expected = model(images(*size)), original(images(*size))
     assert len(found) == len(expected) == 3
@@ -100,7 +106,8 @@ def test_resizing_keeps_a_plane_and_the_class_token():
     resized = resize_positions(positions, (8, 6), (16, 12), antialias=True)
     assert resized[0, 0, 0] == 7
     new_rows, new_columns = torch.meshgrid(
-        torch.arange(16) / 2 - 0.25, torch.arange(12) / 2 - 0.25, indexing='ij')
+        torch.arange(16) / 2 - 0.25, torch.arange(12) / 2 - 0.25, indexing='ij'
+    )
     expected = (2 * new_rows - 3 * new_columns)[4:-4, 4:-4]
     torch.testing.assert_close(resized[0, 1:, 0].view(16, 12)[4:-4, 4:-4], expected)
     plain = resize_positions(positions, (8, 6), (16, 12))[0, 1:, 0].view(16, 12)
@@ -161,8 +168,7 @@ def test_registers_influence_and_leave():
     assert tokens.shape == others.shape == (2, 17, 64)
     assert (tokens - others).abs().max() > 1e-3
     model.out_type = 'featmap'
-    torch.testing.assert_close(
-        model(images())[0].flatten(2).transpose(1, 2), tokens[:, 1:])
+    torch.testing.assert_close(model(images())[0].flatten(2).transpose(1, 2), tokens[:, 1:])
 
 
 def test_layers_after_the_last_asked_for_do_not_run(checkpoint):

@@ -74,12 +74,9 @@ def test_losses_against_the_formulas(crops):
         tokens_t = [model.teacher.backbone(view)[-1] for view in views]
         patches = tokens_s[0].shape[1] - 1
 
-        images = [
-            model.rec_head.to_image(model.rec_head(t[:, 1:]), SIZE, SIZE) for t in tokens_s
-        ]
+        images = [model.rec_head.to_image(model.rec_head(t[:, 1:]), SIZE, SIZE) for t in tokens_s]
         error = sum(
-            ((image - view).abs() * m[:, None]).sum()
-            for image, view, m in zip(images, views, mask)
+            ((image - view).abs() * m[:, None]).sum() for image, view, m in zip(images, views, mask)
         )
         assert float(losses['loss_rec']) == pytest.approx(float(error / (3 * mask.sum())), rel=1e-5)
 

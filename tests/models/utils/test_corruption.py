@@ -1,4 +1,5 @@
 """Corruption fill and patch masks against image-by-image and patch-by-patch oracles."""
+
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from mmc_plugin.models.utils.corruption import corrupt, patch_mask
 
 DEVICES = [
     'cpu',
-    pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU'))
+    pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')),
 ]
 
 
@@ -76,8 +77,9 @@ def test_noise_is_standard_normal(batch, alien):
 
 def test_noise_follows_the_generator_and_the_global_seed():
     views, mask, alien = make()
-    outs = [corrupt(views, mask, alien, generator=torch.Generator().manual_seed(s))
-            for s in (7, 7, 8)]
+    outs = [
+        corrupt(views, mask, alien, generator=torch.Generator().manual_seed(s)) for s in (7, 7, 8)
+    ]
     assert torch.equal(outs[0], outs[1]) and not torch.equal(outs[0], outs[2])
     torch.manual_seed(7)
     assert torch.equal(corrupt(views, mask, alien), outs[0])
@@ -87,8 +89,10 @@ def test_memory_layout_does_not_matter():
     views, mask, alien = make()
     by_image = [x.transpose(0, 1).contiguous().transpose(0, 1) for x in (views, mask, alien)]
     assert not by_image[0].is_contiguous()
-    outs = [corrupt(*args, generator=torch.Generator().manual_seed(0))
-            for args in ((views, mask, alien), by_image)]
+    outs = [
+        corrupt(*args, generator=torch.Generator().manual_seed(0))
+        for args in ((views, mask, alien), by_image)
+    ]
     assert torch.equal(*outs)
 
 
@@ -123,9 +127,14 @@ def test_does_not_wait_for_the_gpu():
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=st.integers(1, 5), cols=st.integers(1, 5), patch=st.sampled_from([1, 4, 7, 10]),
-       min_cover=st.sampled_from([0.01, 0.07, 0.25, 0.3, 0.5, 0.9, 1.0]),
-       density=st.floats(0, 1), seed=st.integers(0, 1000))
+@given(
+    rows=st.integers(1, 5),
+    cols=st.integers(1, 5),
+    patch=st.sampled_from([1, 4, 7, 10]),
+    min_cover=st.sampled_from([0.01, 0.07, 0.25, 0.3, 0.5, 0.9, 1.0]),
+    density=st.floats(0, 1),
+    seed=st.integers(0, 1000),
+)
 def test_patch_mask_counts_pixels(rows, cols, patch, min_cover, density, seed):
     rng = torch.Generator().manual_seed(seed)
     mask = torch.rand(2, 3, rows * patch, cols * patch, generator=rng) < density
@@ -136,7 +145,7 @@ def test_patch_mask_counts_pixels(rows, cols, patch, min_cover, density, seed):
         for b in range(3):
             for n in range(rows * cols):
                 top, left = n // cols * patch, n % cols * patch
-                count = int(mask[v, b, top:top + patch, left:left + patch].sum())
+                count = int(mask[v, b, top : top + patch, left : left + patch].sum())
                 assert bool(out[v, b, n]) == (100 * count >= percent * patch**2)
 
 

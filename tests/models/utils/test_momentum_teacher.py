@@ -28,7 +28,7 @@ def test_update_is_the_closed_form_over_a_schedule():
     # θ_T = Π m_t θ_0 + Σ_t (1 - m_t) Π_{s>t} m_s θ_t
     expected = start * torch.tensor(momenta, dtype=torch.float64).prod()
     for t, weight in enumerate(seen):
-        later = torch.tensor(momenta[t + 1:], dtype=torch.float64).prod()
+        later = torch.tensor(momenta[t + 1 :], dtype=torch.float64).prod()
         expected = expected + (1 - momenta[t]) * later * weight
     torch.testing.assert_close(teacher.net.weight, expected, rtol=1e-12, atol=1e-12)
 

@@ -9,7 +9,7 @@ def test_patchify_cuts_row_major_channel_first():
     rows = patchify(images, 4)
     assert rows.shape == (2, 6, 48)
     for n, (top, left) in enumerate([(0, 0), (0, 4), (0, 8), (4, 0), (4, 4), (4, 8)]):
-        expected = images[:, :, top:top + 4, left:left + 4].reshape(2, -1)
+        expected = images[:, :, top : top + 4, left : left + 4].reshape(2, -1)
         assert torch.equal(rows[:, n], expected)
 
 
