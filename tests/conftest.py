@@ -48,6 +48,12 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope='session')
+def photographs() -> list[Path]:
+    """Ten colour photographs on every machine."""
+    return PHOTOGRAPHS
+
+
+@pytest.fixture(scope='session')
 def photo_folder(tmp_path_factory) -> Path:
     """Folder with ten photographs as JPEGs, short side at most 256 pixels. Do not write to it."""
     folder = tmp_path_factory.mktemp('photographs')
