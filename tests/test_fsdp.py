@@ -41,7 +41,8 @@ model = dict(
         img_size=size, patch_size=patch),
     rec_head=dict(patch_size=patch, **head),
     patch_head=dict(out_channels=16, **head),
-    cls_head=dict(out_channels=16, **head))
+    cls_head=dict(out_channels=16, **head),
+    momentum=0.5)
 view = [dict(type='ViewCrop', size=size, scale=(0.2, 1.0)), dict(type='ViewFlip', prob=0.5)]
 train_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False,
@@ -53,10 +54,6 @@ train_dataloader = dict(
 auto_scale_lr = dict(base_batch_size=2)
 train_cfg = dict(max_epochs={epochs})
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
-custom_hooks = [
-    dict(type='SeedEachIteration'),
-    dict(type='MomentumTeacherHook', momentum=0.5, end_momentum=1.0),
-    dict(type='LossGuardHook'), dict(type='ThroughputHook'), dict(type='SkippedImagesHook')]
 default_hooks = dict(logger=dict(interval=1))
 log_processor = dict(window_size=1)
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])

@@ -38,9 +38,9 @@ def train(folder: Path) -> dict[str, list]:
     config.write_text(
         f'_base_ = [{str(ROOT / "tests" / "configs" / "tiny_mmc.py")!r}]\n'
         f'train_dataloader = dict(dataset=dict(data_root={str(folder / "train")!r}))\n'
-        "custom_hooks = [*_base_.custom_hooks, dict(type='FeatureMonitorHook', interval=1,\n"
+        "default_hooks = dict(features=dict(type='FeatureMonitorHook', interval=1,\n"
         f'    train_dir={str(folder / "train")!r}, val_dir={str(folder / "val")!r},\n'
-        '    k=[1, 5], resize=32, crop=32, num_workers=0)]\n'
+        '    k=[1, 5], resize=32, crop=32, num_workers=0))\n'
     )
     sys.argv = ['train.py', str(config), '--work-dir', str(folder / 'run'), '--cfg-options',
                 'optim_wrapper.type=OptimWrapper', 'optim_wrapper.optimizer.lr=0.03',

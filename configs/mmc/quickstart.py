@@ -4,12 +4,13 @@ _base_ = [
     '../_base_/models/mmc_vitt.py',
     '../_base_/datasets/views_224.py',
     '../_base_/schedules/mmc_adamw.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretrain_runtime.py',
 ]
 size, patch = 64, 8
 model = dict(
     backbone=dict(img_size=size, patch_size=patch, arch=dict(num_layers=4)),
     rec_head=dict(patch_size=patch),
+    momentum=0.99,
 )
 
 crop = dict(type='ViewCrop', size=size, scale=(0.2, 1.0))
@@ -41,13 +42,8 @@ param_scheduler = [
 default_hooks = dict(
     logger=dict(interval=5),
     checkpoint=dict(interval=5, max_keep_ckpts=1),
+    features=dict(
+        type='FeatureMonitorHook', interval=5, unlabelled_images=128, resize=size, crop=size
+    ),
+    reconstruction=dict(interval=10),
 )
-custom_hooks = [
-    dict(type='SeedEachIteration'),
-    dict(type='MomentumTeacherHook', momentum=0.99, end_momentum=1.0),
-    dict(type='LossGuardHook'),
-    dict(type='ThroughputHook'),
-    dict(type='SkippedImagesHook'),
-    dict(type='FeatureMonitorHook', interval=5, unlabelled_images=128, resize=size, crop=size),
-    dict(type='ReconstructionPanelHook', interval=10),
-]

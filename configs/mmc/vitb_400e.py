@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/models/mmc_vitb16.py',
     '../_base_/datasets/views_224.py',
     '../_base_/schedules/mmc_adamw.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretrain_runtime.py',
 ]
 train_dataloader = dict(dataset=dict(data_root='{{$IMAGENET_ROOT:data/imagenet}}/train'))
 train_cfg = dict(max_epochs=400)  # paper §4

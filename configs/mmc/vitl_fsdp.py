@@ -35,11 +35,3 @@ strategy = dict(
 optim_wrapper = dict(
     type='ShardedBFloat16OptimWrapper', constructor='ShardedOptimWrapperConstructor'
 )
-# No hook may call the model in one process alone, as those that draw or measure do.
-custom_hooks = [
-    dict(type='SeedEachIteration'),
-    dict(type='MomentumTeacherHook', momentum=0.996, end_momentum=1.0),
-    dict(type='LossGuardHook'),
-    dict(type='ThroughputHook'),
-    dict(type='SkippedImagesHook'),
-]

@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/models/mmc_vits16.py',
     '../_base_/datasets/views_224.py',
     '../_base_/schedules/mmc_adamw.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretrain_runtime.py',
 ]
 train_dataloader = dict(
     batch_size=96,  # our choice: fits into 24 GB; smaller cards: 48

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/models/mmc_vits16.py',
     '../_base_/datasets/views_224.py',
     '../_base_/schedules/mmc_adamw.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretrain_runtime.py',
 ]
 imagenet100 = '{{$IMAGENET100_ROOT:data/imagenet100}}'
 train_dataloader = dict(dataset=dict(data_root=imagenet100 + '/train'))

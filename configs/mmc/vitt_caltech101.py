@@ -7,11 +7,12 @@ _base_ = [
     '../_base_/models/mmc_vitt.py',
     '../_base_/datasets/views_48.py',
     '../_base_/schedules/mmc_adamw.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretrain_runtime.py',
 ]
 model = dict(
     backbone=dict(img_size=48, patch_size=12),
     rec_head=dict(patch_size=12),
+    momentum=0.99,  # a hundred epochs of 53 steps are too few for the paper's .996
 )
 caltech = '{{$CALTECH101_ROOT:data/caltech101}}'
 train_dataloader = dict(dataset=dict(data_root=caltech + '/train'))
@@ -23,15 +24,9 @@ param_scheduler = [
         type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True, begin=3, convert_to_iter_based=True
     ),
 ]
-default_hooks = dict(logger=dict(interval=10))
-custom_hooks = [
-    dict(type='SeedEachIteration'),
-    # A hundred epochs of 53 steps are too few for the paper's .996.
-    dict(type='MomentumTeacherHook', momentum=0.99, end_momentum=1.0),
-    dict(type='LossGuardHook'),
-    dict(type='ThroughputHook'),
-    dict(type='SkippedImagesHook'),
-    dict(
+default_hooks = dict(
+    logger=dict(interval=10),
+    features=dict(
         type='FeatureMonitorHook',
         interval=5,
         train_dir=caltech + '/train',
@@ -39,5 +34,4 @@ custom_hooks = [
         resize=48,
         crop=48,
     ),
-    dict(type='ReconstructionPanelHook', interval=20),
-]
+)

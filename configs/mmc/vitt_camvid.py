@@ -22,12 +22,8 @@ train_dataloader = dict(
     ),
 )
 train_cfg = dict(max_epochs=20)
-custom_hooks = [
-    dict(type='SeedEachIteration'),
-    dict(type='MomentumTeacherHook', momentum=0.99, end_momentum=1.0),
-    dict(type='LossGuardHook'),
-    dict(type='ThroughputHook'),
-    dict(type='SkippedImagesHook'),
-    dict(type='FeatureMonitorHook', interval=5, unlabelled_images=256, resize=48, crop=48),
-    dict(type='ReconstructionPanelHook', interval=10),
-]
+default_hooks = dict(
+    # No labels: spread and rank only.
+    features=dict(train_dir=None, val_dir=None, unlabelled_images=256),
+    reconstruction=dict(interval=10),
+)

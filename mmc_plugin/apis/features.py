@@ -19,7 +19,7 @@ from ..datasets.transforms.loading import (
     decode_image,
     pillow_to_bgr,
 )
-from ..models.frozen_features import FrozenFeatures
+from ..models.features import FrozenFeatures
 from .load_backbone import load_backbone
 
 # A photograph: a file, the bytes of one, a PIL image, or RGB pixels.

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..evaluation.functional.frame import ImageFrame
 from ..evaluation.functional.prompt_masks import otsu_threshold, prompt_similarity
+from ..structures.image_frame import ImageFrame
 from .features import Photograph, extract_features, frozen_features, to_pixels
 
 

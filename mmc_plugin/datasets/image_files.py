@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 
@@ -9,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms import functional as TF
 
+from ..structures.image_frame import centre_crop
 from .image_tree import IMAGE_EXTENSIONS, scan_tree
 from .transforms.loading import LoadImage, UnreadableImageError
 
@@ -33,6 +34,14 @@ class ImageFiles(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
+    def fingerprint(self) -> str:
+        """SHA-256 of what the pixels follow from: the files (path, size, time) and the cut."""
+        digest = hashlib.sha256(f'{self.resize} {self.crop}'.encode())
+        for path in self.paths:
+            status = os.stat(path)
+            digest.update(f'\0{path}\0{status.st_size} {status.st_mtime_ns}'.encode())
+        return digest.hexdigest()
+
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         """One image.
 
@@ -44,10 +53,8 @@ class ImageFiles(Dataset):
             pixels = self._load(dict(img_path=self.paths[index]))['img']
         except UnreadableImageError:
             return torch.zeros(3, self.crop, self.crop, dtype=torch.uint8), False
-        # Pillow's bicubic filter, as the release's: OpenCV's aliases when it makes images smaller.
         image = Image.fromarray(pixels[..., ::-1].copy())
-        image = TF.resize(image, self.resize, TF.InterpolationMode.BICUBIC)
-        return TF.pil_to_tensor(TF.center_crop(image, [self.crop, self.crop])), True
+        return centre_crop(image, self.resize, self.crop), True
 
 
 def scan_labelled(

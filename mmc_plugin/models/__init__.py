@@ -1,6 +1,6 @@
 from .backbones import PretrainedViT
 from .backbones.patch_colour import PatchColour
-from .frozen_features import FrozenFeatures
+from .features import FrozenFeatures
 from .heads import GlobalContrastHead, PatchContrastHead, PixelReconstructionHead
 from .selfsup import MMC
 from .utils import ViewDataPreprocessor

@@ -13,6 +13,7 @@ from mmseg.models import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..models.features import weights_digest
 from ..version import __version__
 
 
@@ -75,9 +76,7 @@ class CachedEncoderDecoder(EncoderDecoder):
         state = self.backbone.state_dict()
         changes = sum(value._version for value in state.values())  # loading weights counts up
         if self._identity is None or self._identity[0] != changes:
-            digest = hashlib.sha256(self._settings.encode())
-            for name, value in state.items():
-                digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+            digest = hashlib.sha256((self._settings + weights_digest(self.backbone)).encode())
             self._identity = changes, digest.digest()
             self._seen.clear()
         pixels = inputs.detach().float().cpu().numpy()

@@ -1,5 +1,5 @@
 from .curves import training_curves
-from .layers import layer_panel, layer_reconstructions
+from .layers import layer_panel
 from .page import write_page
 from .panels import reconstruction_panel
 from .patch_pictures import cluster_picture, patch_panel
@@ -20,7 +20,6 @@ __all__ = [
     'click_panel',
     'cluster_picture',
     'layer_panel',
-    'layer_reconstructions',
     'patch_panel',
     'read_scalars',
     'reconstruction_panel',

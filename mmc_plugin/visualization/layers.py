@@ -1,66 +1,14 @@
-"""Reconstructions from several layers of the encoder (arXiv 2308.11448, figure 9)."""
+"""Pictures of reconstructions from several layers (arXiv 2308.11448, figure 9)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from .figures import figure_to_array, grid_axes, new_figure, show_image
 
 _CELL = 1.75  # inches
-
-
-def layer_reconstructions(model: nn.Module, images: Tensor, layers: Sequence[int]) -> Tensor:
-    """Apply the reconstruction head to the output of each of some layers, in one forward.
-
-    Each layer's tokens pass through the norm that follows the last layer, because the head has
-    only seen normed tokens; the last layer's reconstruction is that of ``model.reconstruct``.
-
-    Args:
-        model (nn.Module): An :class:`MMC` with a reconstruction head.
-        images (Tensor): (B, 3, H, W) corrupted images, normalised.
-        layers (Sequence[int]): L layers, counted from 1.
-
-    Returns:
-        Tensor: (L, B, 3, H, W) in normalised space, in the order of ``layers``.
-
-    Raises:
-        ValueError: If the model has no reconstruction head or not these layers.
-    """
-    if getattr(model, 'rec_head', None) is None:
-        raise ValueError(
-            'The model has no reconstruction head: its config sets loss_weights.rec to 0.'
-        )
-    backbone = model.backbone
-    depth = len(backbone.layers)
-    wrong = [str(layer) for layer in layers if not 1 <= layer <= depth]
-    if wrong or not layers:
-        raise ValueError(
-            f'Layers are counted from 1 to {depth} in this model, got {", ".join(wrong) or "none"}.'
-        )
-
-    tokens: dict[int, Tensor] = {}
-
-    def keep(layer: int):
-        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            tokens[layer] = output
-
-        return hook
-
-    with ExitStack() as handles:
-        for layer in set(layers):
-            handles.enter_context(backbone.layers[layer - 1].register_forward_hook(keep(layer)))
-        backbone(images)
-    pictures = []
-    for layer in layers:
-        normed = backbone.ln1(tokens[layer]) if backbone.final_norm else tokens[layer]
-        pixels = model.rec_head(normed[:, backbone.num_extra_tokens :])
-        pictures.append(model.rec_head.to_image(pixels, *images.shape[-2:]))
-    return torch.stack(pictures)
 
 
 def amplification(differences: np.ndarray, quantile: float = 0.99) -> float:

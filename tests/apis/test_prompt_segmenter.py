@@ -9,7 +9,7 @@ from skimage.filters import threshold_otsu
 
 from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
 from mmc_plugin.datasets.transforms.loading import UnreadableImageError
-from mmc_plugin.models.frozen_features import FrozenFeatures
+from mmc_plugin.models.features import FrozenFeatures
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
 VIT = dict(type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw')

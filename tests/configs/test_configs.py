@@ -39,7 +39,7 @@ def test_model_pipeline_hooks_and_optimiser_build(name):
         TRANSFORMS.build(transform)
     for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         HOOKS.build(hook)
-    hooks = [hook.type for hook in cfg.custom_hooks]
+    hooks = [hook.type for hook in cfg.default_hooks.values()]
     assert {'SeedEachIteration', 'MomentumTeacherHook', 'LossGuardHook'} <= set(hooks)
     size, patch = model.backbone.img_size[0], model.patch_size
     assert size % patch == 0

@@ -40,13 +40,10 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=1, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=1, convert_to_iter_based=True),
 ]
-custom_hooks = [
-    dict(type='SeedEachIteration'),
-    dict(type='MomentumTeacherHook'),
-    dict(type='LossGuardHook'),
-    dict(type='ThroughputHook'),
-    dict(type='SkippedImagesHook'),
-]
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, max_keep_ckpts=2))
+default_hooks = dict(
+    logger=dict(interval=1),
+    checkpoint=dict(interval=1, max_keep_ckpts=2),
+    reconstruction=dict(interval=0),
+)
 log_processor = dict(window_size=1)  # losses of each iteration, in full, in scalars.json
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])

@@ -11,8 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from mmc_plugin.engine.hooks.model_access import denormalise
-from mmc_plugin.visualization.layers import amplification, layer_panel, layer_reconstructions
+from mmc_plugin.visualization.layers import amplification, layer_panel
 from mmc_plugin.visualization.samples import sample_sheet
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'visualization'
@@ -162,32 +161,6 @@ train_dataloader = dict(dataset=dict(pipeline=[
 # Figure 9
 
 
-def test_each_layer_is_what_a_model_that_ends_there_reconstructs(config):
-    model = build(config).eval()
-    images = torch.randn(2, 3, 32, 32)
-    layers = [7, 3, 8]
-    with torch.no_grad():
-        got = layer_reconstructions(model, images, layers)
-        assert torch.equal(got[2], model.reconstruct(images))
-        for layer, picture in zip(layers, got, strict=True):
-            shallow = build(config).eval()
-            shallow.backbone.layers = shallow.backbone.layers[:layer]
-            shallow.backbone.out_indices = [layer - 1]
-            torch.testing.assert_close(picture, shallow.reconstruct(images))
-    assert not any(block._forward_hooks for block in model.backbone.layers)
-
-
-def test_wrong_layers_and_missing_head_are_named(config, photo_folder, tmp_path):
-    images = torch.randn(1, 3, 32, 32)
-    with pytest.raises(ValueError, match='from 1 to 8 in this model, got 0, 9'):
-        layer_reconstructions(build(config), images, [0, 4, 9])
-    extra = 'model = dict(loss_weights=dict(rec=0.0))\n'
-    child = tmp_path / 'child.py'
-    child.write_text(f"_base_ = [r'{config}']\n{extra}")
-    with pytest.raises(ValueError, match='no reconstruction head'):
-        layer_reconstructions(build(str(child)), images, [1])
-
-
 @pytest.mark.parametrize(
     'size, factor', [(1.0, 1), (0.4, 2), (0.15, 5), (0.03, 20), (0.0099, 100), (0.5, 2)]
 )
@@ -236,7 +209,7 @@ def test_layers_tool_draws_the_last_six(config, checkpoint, photo_folder, tmp_pa
     model = build(config)
     with torch.no_grad():
         expected = model.eval().reconstruct(_normalised(model, corrupted))
-    expected = denormalise(model, expected).permute(0, 2, 3, 1).numpy().astype(int)
+    expected = model.data_preprocessor.denormalise(expected).permute(0, 2, 3, 1).numpy().astype(int)
     assert np.corrcoef(expected.ravel(), made[-1].astype(int).ravel())[0, 1] > 0.5
     touched = (clean != corrupted).any(-1)
     assert 0.3 < touched.mean() < 0.95
@@ -265,6 +238,8 @@ def test_layers_tool_says_what_does_not_fit(config, checkpoint, photo_folder, tm
     wide = 'model.backbone.arch.feedforward_channels=64'
     message = sentence(capsys, config, checkpoint, photo_folder, '--cfg-options', wide)
     assert 'have another shape' in message and 'is (48, 24), not (64, 24)' in message
+    message = sentence(capsys, config, checkpoint, photo_folder, '--layers', '0', '4', '9')
+    assert 'from 1 to 8 in this model, got 0, 9' in message
     message = sentence(capsys, config, tmp_path / 'no.pth')
     assert 'no.pth does not exist' in message
     message = sentence(capsys, config, checkpoint, tmp_path / 'no.jpg')

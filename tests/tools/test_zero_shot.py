@@ -17,7 +17,7 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS
 
 import mmc_plugin  # noqa: F401  registers
 from mmc_plugin.engine.hooks.evaluation_report import checkpoint_of, choose_cases
-from mmc_plugin.models.frozen_features import FrozenFeatures
+from mmc_plugin.models.features import FrozenFeatures
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / 'configs' / 'zero_shot').glob('*.py'))

@@ -12,7 +12,7 @@ import torch
 
 import mmc_plugin  # noqa: F401  registers
 from mmc_plugin.evaluation.report import write_report
-from mmc_plugin.models.frozen_features import FrozenFeatures
+from mmc_plugin.models.features import FrozenFeatures
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,7 +23,7 @@ from mmpretrain.registry import DATASETS, METRICS
 from mmc_plugin.apis.features import frozen_features
 from mmc_plugin.engine import cli
 from mmc_plugin.evaluation.report import write_report
-from mmc_plugin.models.frozen_features import FrozenFeatures
+from mmc_plugin.models.features import FrozenFeatures
 
 
 def parse_args(argv=None):

@@ -11,7 +11,6 @@ of this seed; its noise is another.
 import argparse
 import copy
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,7 +22,6 @@ from mmpretrain.registry import MODELS
 
 from mmc_plugin.datasets.transforms.loading import LoadImage
 from mmc_plugin.engine import cli
-from mmc_plugin.engine.hooks.model_access import denormalise
 from mmc_plugin.models.utils import corrupt
 from mmc_plugin.visualization.samples import Sample, sample_sheet
 
@@ -73,19 +71,19 @@ def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> li
         )
 
     # As the model MMC completes its settings.
-    preprocessor = dict(type='ViewDataPreprocessor') | dict(cfg.model.get('data_preprocessor', {}))
-    holder = SimpleNamespace(data_preprocessor=MODELS.build(preprocessor))
-    inputs = holder.data_preprocessor(data, training=True)['inputs']
+    settings = dict(type='ViewDataPreprocessor') | dict(cfg.model.get('data_preprocessor', {}))
+    preprocessor = MODELS.build(settings)
+    inputs = preprocessor(data, training=True)['inputs']
     generator = torch.Generator().manual_seed(seed)
     corrupted = corrupt(inputs['views'], inputs['mask'], inputs['alien'], generator=generator)
 
     def pictures(images: torch.Tensor) -> np.ndarray:
         """(K, B, 3, H, W), normalised → uint8 (B, K, H, W, 3)."""
-        pixels = denormalise(holder, images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        pixels = preprocessor.denormalise(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         return pixels.permute(1, 0, 3, 4, 2).numpy()
 
     clean, corrupted = pictures(inputs['views']), pictures(corrupted)
-    crops = pictures(inputs['crops']) if 'crops' in inputs else None
+    crops = [pictures(each) for each in inputs.get('crops', [])]  # one for each resolution
     load = LoadImage()
     samples = []
     for i, sample in enumerate(data['data_samples']):
@@ -97,7 +95,7 @@ def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> li
                 corrupted=corrupted[i],
                 mask=inputs['mask'][:, i].numpy(),
                 alien=inputs['alien'][:, i].numpy(),
-                crops=() if crops is None else list(crops[i]),
+                crops=[crop for each in crops for crop in each[i]],
                 original=load(dict(img_path=path))['img'][..., ::-1] if show_original else None,
             )
         )

@@ -22,11 +22,9 @@ from torch import nn
 from mmc_plugin.checkpoints import read_checkpoint
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.image_tree import IMAGE_EXTENSIONS, scan_tree
-from mmc_plugin.datasets.transforms.gmml import sample_block_mask
 from mmc_plugin.engine import cli
-from mmc_plugin.engine.hooks.model_access import denormalise, normalise
-from mmc_plugin.models.utils import corrupt
-from mmc_plugin.visualization.layers import amplification, layer_panel, layer_reconstructions
+from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
+from mmc_plugin.visualization.layers import amplification, layer_panel
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -142,34 +140,24 @@ def main(argv: list[str] | None = None) -> None:
         data_root = cfg.get('train_dataloader', {}).get('dataset', {}).get('data_root', '')
         paths = find_images(args.images, data_root, args.number)
         size = min(model.backbone.img_size)
-        clean = normalise(model, read_images(paths, size))
         coverage = args.coverage or (0.30 if args.alien else 0.75)  # paper, §3
-        rng = np.random.RandomState(args.seed)
-        mask = np.stack(
-            [sample_block_mask(size, size, coverage, model.patch_size, rng=rng) for _ in paths]
-        )
-        # Drawn on the CPU: the same on every device.
-        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(args.seed))
-        corrupted = corrupt(
-            clean[None], torch.from_numpy(mask)[None].to(clean.device),
-            torch.full((1, len(paths)), args.alien, device=clean.device),
-            noise=noise[None].to(clean),
-        )[0]  # fmt: skip
+        mask, noise = draw_corruption([coverage] * len(paths), size, model.patch_size, args.seed)
         depth = len(model.backbone.layers)
         layers = args.layers or list(range(max(depth - 5, 1), depth + 1))
-        with torch.no_grad():
-            made = layer_reconstructions(model, corrupted, layers)
-
-        pictures = [
-            denormalise(model, images).permute(0, 2, 3, 1).numpy()
-            for images in (clean, corrupted, *made)
-        ]
-        shown = np.stack(pictures[2:])
+        wrong = [str(layer) for layer in layers if not 1 <= layer <= depth]
+        if wrong:
+            raise ValueError(
+                f'--layers are counted from 1 to {depth} in this model, got {", ".join(wrong)}'
+            )
+        clean, corrupted, shown = corrupt_and_reconstruct(
+            model, read_images(paths, size), mask, torch.full((len(paths),), args.alien), noise,
+            [layer - 1 for layer in layers],
+        )  # fmt: skip
         # Of what is shown: what lies outside the range of pixels cannot be seen to change.
         differences = np.diff(shown.astype(np.float32) / 255, axis=0)
         factor = amplification(differences)
         panel = layer_panel(
-            pictures[0], pictures[1], shown, differences, layers, factor,
+            clean, corrupted, shown, differences, layers, factor,
             [Path(path).name for path in paths],
             f'Reconstruction from the output of layers: {Path(args.checkpoint).name}',
         )  # fmt: skip

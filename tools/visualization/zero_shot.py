@@ -27,7 +27,7 @@ from mmc_plugin.apis.features import frozen_features, to_pixels
 from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
 from mmc_plugin.engine import cli
 from mmc_plugin.evaluation.functional.clustering import kmeans, pca_rgb
-from mmc_plugin.evaluation.functional.frame import ImageFrame
+from mmc_plugin.structures.image_frame import ImageFrame
 from mmc_plugin.visualization.patch_pictures import patch_panel
 from mmc_plugin.visualization.zero_shot import (
     Click,

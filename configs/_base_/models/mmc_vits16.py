@@ -42,5 +42,7 @@ model = dict(
         out_channels=256,  # MC-SSL release
         temperature=0.2,  # paper §4
     ),
+    momentum=0.996,  # of the teacher, to 1 along a half cosine; SiT release
+    end_momentum=1.0,
     loss_weights=dict(rec=1.0, patch=1.0, cls=1.0),  # our choice; the paper gives none
 )

@@ -37,12 +37,3 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-
-custom_hooks = [
-    dict(type='SeedEachIteration'),
-    dict(type='MomentumTeacherHook', momentum=0.996, end_momentum=1.0),  # SiT release
-    dict(type='LossGuardHook'),
-    dict(type='ThroughputHook'),
-    dict(type='SkippedImagesHook'),
-    dict(type='ReconstructionPanelHook', interval=20),
-]

@@ -8,8 +8,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
 from mmpretrain.registry import TRANSFORMS
 
-from ...evaluation.functional.frame import ImageFrame
-from ...evaluation.functional.prompts import cell_centres, centre_prompts, draw_prompts
+from ...structures.grid_points import cell_centres, centre_prompts, draw_prompts
+from ...structures.image_frame import ImageFrame
 from .loading import UnreadableImageError
 
 

@@ -12,12 +12,12 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 
-from ...evaluation.functional.frame import ImageFrame
 from ...evaluation.functional.prompt_masks import prompt_similarity
 from ...evaluation.metrics.image_results import ImageResults
 from ...evaluation.metrics.prompt_iou import PromptIoU
 from ...evaluation.metrics.similarity_overlap import SimilarityOverlap
 from ...evaluation.report import write_report
+from ...structures.image_frame import ImageFrame
 from ...visualization.zero_shot import (
     Click,
     case_sheet,

@@ -2,63 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
 import os
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import partial
+from itertools import product
 
 import torch
-from mmengine.dist import all_gather, get_dist_info
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
 from mmc_plugin.datasets.image_files import ImageFiles, scan_labelled
+from mmc_plugin.evaluation.feature_bank import Encoder, FeatureBank, ImageBatches, extract
 from mmc_plugin.evaluation.functional.knn import knn_accuracy
 from mmc_plugin.evaluation.functional.spread import effective_rank, feature_spread
+from mmc_plugin.models.selfsup import PretrainingMethod
 
-from .model_access import normalise, undisturbed, unwrap
+from .model_access import undisturbed, unwrap
 
-
-class _Share:
-    """This process' part of a list of images, decoded once and kept if it is small."""
-
-    def __init__(
-        self,
-        paths: Sequence[str],
-        resize: int,
-        crop: int,
-        batch_size: int,
-        num_workers: int,
-        cache_bytes: int,
-    ) -> None:
-        self.number = len(paths)
-        rank, world = get_dist_info()
-        # Equal parts, so that they can be gathered; the last images may appear twice and are cut.
-        part = [i % self.number for i in range(rank, math.ceil(self.number / world) * world, world)]
-        self.loader = DataLoader(
-            Subset(ImageFiles(paths, resize, crop), part), batch_size, num_workers=num_workers
-        )
-        self.keep = len(part) * 3 * crop * crop <= cache_bytes
-        self.cache: list[tuple[Tensor, Tensor]] = []
-
-    def batches(self):
-        """Pairs of images uint8 (B, 3, crop, crop) and whether they could be read (B, )."""
-        if self.cache:
-            yield from self.cache
-            return
-        for batch in self.loader:
-            if self.keep:
-                self.cache.append(batch)
-            yield batch
-
-    def gather(self, part: Tensor) -> Tensor:
-        """Rows of all processes' parts in the order of the list."""
-        return torch.stack(all_gather(part), dim=1).flatten(0, 1)[: self.number]
+# What looks like a collapse: a spread (1 isotropic, 0 collapsed) below this, an effective rank
+# below this fraction of the highest possible.
+COLLAPSED_SPREAD = 0.05
+COLLAPSED_RANK = 0.02
 
 
 @HOOKS.register_module()
@@ -83,24 +52,14 @@ class FeatureMonitorHook(Hook):
         val_dir (str, optional): Folder of labelled images that are classified.
         networks (Sequence[str]): ``'teacher'``, ``'student'`` or both. Defaults to both.
         k (Sequence[int]): Numbers of neighbours. Defaults to (10, 20).
-        temperature (float): Temperature of the vote. Defaults to 0.07 [DINO release].
         resize (int): Short side in pixels after bicubic resizing. Defaults to 256 [DINO release].
         crop (int): Side in pixels of the centre crop. Defaults to 224 [DINO release].
         max_images (int, optional): At most so many images of ``train_dir``, evenly drawn.
             Defaults to None, all.
         unlabelled_images (int): Images of the training set that are used where no folder is
             given, evenly drawn. Defaults to 1024.
-        at_start (bool): Whether to evaluate before the first epoch. Defaults to True.
-        collapse_spread (float): Warn if the spread (1 isotropic, 0 collapsed) is lower. Defaults
-            to 0.05.
-        collapse_rank (float): Warn if the effective rank is lower than this fraction of the
-            highest possible. Defaults to 0.02.
         batch_size (int): Images in one forward and process. Defaults to 128.
         num_workers (int): Processes that decode. Defaults to 2.
-        cache_bytes (int): Decoded images are kept if a process' part of a folder is not larger.
-            Defaults to 1 GiB.
-        autocast (str, optional): Type for automatic mixed precision, such as ``'bfloat16'``.
-            Defaults to None, the weights' type.
     """
 
     def __init__(
@@ -110,18 +69,12 @@ class FeatureMonitorHook(Hook):
         val_dir: str | None = None,
         networks: Sequence[str] = ('teacher', 'student'),
         k: Sequence[int] = (10, 20),
-        temperature: float = 0.07,
         resize: int = 256,
         crop: int = 224,
         max_images: int | None = None,
         unlabelled_images: int = 1024,
-        at_start: bool = True,
-        collapse_spread: float = 0.05,
-        collapse_rank: float = 0.02,
         batch_size: int = 128,
         num_workers: int = 2,
-        cache_bytes: int = 2**30,
-        autocast: str | None = None,
     ) -> None:
         if (train_dir is None) != (val_dir is None):
             raise ValueError(
@@ -134,24 +87,20 @@ class FeatureMonitorHook(Hook):
             )
         self.interval = interval
         self.train_dir, self.val_dir = train_dir, val_dir
-        self.networks, self.k, self.temperature = tuple(networks), tuple(k), temperature
+        self.networks, self.k = tuple(networks), tuple(k)
         self.resize, self.crop = resize, crop
         self.max_images, self.unlabelled_images = max_images, unlabelled_images
-        self.at_start = at_start
-        self.collapse_spread, self.collapse_rank = collapse_spread, collapse_rank
-        self.loader_keys = dict(
-            batch_size=batch_size, num_workers=num_workers, cache_bytes=cache_bytes
-        )
-        self.autocast = getattr(torch, autocast) if autocast else None
+        self.batch_size, self.num_workers = batch_size, num_workers
         self._evaluated_at = -1
 
     def before_train(self, runner) -> None:
         """Look at the folders, which may be wrong, before hours of training; evaluate."""
-        shares = {}
+        self._images: dict[str, ImageBatches] = {}
+        self._labels: dict[str, Tensor | None] = {}
         if self.train_dir is None:
             dataset = runner.train_dataloader.dataset
             index = _evenly(len(dataset), self.unlabelled_images)
-            shares['val'] = [dataset.get_data_info(i)['img_path'] for i in index], None
+            self._add('val', [dataset.get_data_info(i)['img_path'] for i in index])
         else:
             paths, labels, classes = scan_labelled(self.train_dir)
             index = _evenly(len(paths), self.max_images or len(paths))
@@ -160,19 +109,16 @@ class FeatureMonitorHook(Hook):
                     f'FeatureMonitorHook: k = {max(self.k)}, but only {len(index)} '
                     f'labelled images of {self.train_dir!r} are used.'
                 )
-            shares['train'] = [paths[i] for i in index], [labels[i] for i in index]
-            shares['val'] = scan_labelled(self.val_dir, classes)[:2]
-        self._labels = {
-            name: None if labels is None else torch.tensor(labels)
-            for name, (_, labels) in shares.items()
-        }
-        self._shares = {
-            name: _Share(paths, self.resize, self.crop, **self.loader_keys)
-            for name, (paths, _) in shares.items()
-        }
+            self._add('train', [paths[i] for i in index], [labels[i] for i in index])
+            self._add('val', *scan_labelled(self.val_dir, classes)[:2])
         self._evaluated_at = runner.iter  # a resumed run has done so
-        if self.at_start and runner.iter == 0:
+        if runner.iter == 0:
             self._evaluate(runner, runner.epoch)
+
+    def _add(self, name: str, paths: list[str], labels: list[int] | None = None) -> None:
+        files = ImageFiles(paths, self.resize, self.crop)
+        self._images[name] = ImageBatches(files, self.batch_size, self.num_workers)
+        self._labels[name] = None if labels is None else torch.tensor(labels)
 
     def after_train_epoch(self, runner) -> None:
         """Evaluate every ``interval`` epochs and after the last."""
@@ -189,79 +135,58 @@ class FeatureMonitorHook(Hook):
         self._evaluated_at = runner.iter
         model = unwrap(runner.model)
         with undisturbed(model):
-            feats, labels = {}, {}
-            for name, share in self._shares.items():
-                feats[name], labels[name] = self._extract(runner, model, name, share)
-            if get_dist_info()[0] != 0:
+            banks = {
+                name: extract(self._encoders(model), images, self._labels[name])
+                for name, images in self._images.items()
+            }
+            if not is_main_process():
                 return
-            scalars, weak = self._measure(feats, labels)
-        seconds = time.time() - started
-        self._report(runner, epoch, seconds, scalars, weak)
+            scalars, weak = self._measure(banks)
+        for name, images in self._images.items():
+            self._say_unreadable(runner, next(iter(banks[name].values())), images)
+        self._report(runner, epoch, time.time() - started, scalars, weak)
 
-    def _extract(
-        self, runner, model, name: str, share: _Share
-    ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Features by name, each (N, D), and labels (N, ) of the readable images of all parts."""
-        parts: dict[str, list[Tensor]] = {}
-        readable = []
-        for images, ok in share.batches():
-            readable.append(ok.byte())  # gloo gathers no bool
-            inputs = normalise(model, images)
-            context = (
-                torch.autocast(inputs.device.type, self.autocast)
-                if self.autocast
-                else contextlib.nullcontext()
-            )
-            for network in self.networks:
-                with context:
-                    cls, patches = model.extract_feat(inputs, network)
-                parts.setdefault(f'{network}_cls', []).append(cls.float())
-                parts.setdefault(f'{network}_pat', []).append(patches.float().mean(1))
-        readable = share.gather(torch.cat(readable)).bool()
-        feats = {key: share.gather(torch.cat(part)) for key, part in parts.items()}
-        if not readable.all():
-            bad = (~readable).nonzero().flatten().tolist()
-            paths = share.loader.dataset.dataset.paths
-            runner.logger.warning(
-                f'Feature monitor: {len(bad)} of {share.number} images could '
-                f'not be read and were left out, the first is '
-                f'{paths[bad[0]]}.'
-            )
-            if len(bad) == share.number:
-                raise ValueError(
-                    f'FeatureMonitorHook could not read any image of {os.path.dirname(paths[0])!r}.'
-                )
-        labels = self._labels[name]
-        feats = {key: each[readable.to(each.device)] for key, each in feats.items()}
-        return feats, None if labels is None else labels[readable.cpu()]
+    def _encoders(self, model: PretrainingMethod) -> dict[str, Encoder]:
+        def encode(images: Tensor, network: str) -> tuple[list[Tensor], list[Tensor]]:
+            images = model.data_preprocessor.normalise(images)
+            cls, patches = model.extract_feat(images, network)
+            return [cls], [patches]
+
+        return {network: partial(encode, network=network) for network in self.networks}
 
     def _measure(
-        self, feats: dict[str, dict[str, Tensor]], labels: dict[str, Tensor | None]
+        self, banks: dict[str, dict[str, FeatureBank]]
     ) -> tuple[dict[str, float], list[str]]:
         """Scalars by name, and in words what looks collapsed."""
         scalars, weak = {}, []
-        for key, val in feats['val'].items():
-            if not all(each[key].isfinite().all() for each in feats.values()):
+        for network, kind in product(self.networks, ('cls', 'pat')):
+            key = f'{network}_{kind}'
+            feats = {name: each[network].features(kind) for name, each in banks.items()}
+            if not all(each.isfinite().all() for each in feats.values()):
                 weak.append(f'{key} has values that are not finite')
                 continue
-            if 'train' in feats:
+            if 'train' in banks:
+                labels = {name: each[network].labels for name, each in banks.items()}
                 accuracy = knn_accuracy(
-                    feats['train'][key],
-                    labels['train'],
-                    val,
-                    labels['val'],
-                    self.k,
-                    self.temperature,
+                    feats['train'], labels['train'], feats['val'], labels['val'], self.k
                 )
                 scalars.update({f'knn/{key}_k{k}': each for k, each in accuracy.items()})
-            spread, rank = feature_spread(val), effective_rank(val)
+            spread, rank = feature_spread(feats['val']), effective_rank(feats['val'])
             scalars[f'spread/{key}'] = spread
             scalars[f'effective_rank/{key}'] = rank
-            if spread < self.collapse_spread:
+            if spread < COLLAPSED_SPREAD:
                 weak.append(f'{key} has spread {spread:.3f}')
-            if rank < self.collapse_rank * min(val.shape):
-                weak.append(f'{key} has effective rank {rank:.1f} of {min(val.shape)}')
+            if rank < COLLAPSED_RANK * min(feats['val'].shape):
+                weak.append(f'{key} has effective rank {rank:.1f} of {min(feats["val"].shape)}')
         return scalars, weak
+
+    @staticmethod
+    def _say_unreadable(runner, bank: FeatureBank, images: ImageBatches) -> None:
+        if bank.unreadable:
+            runner.logger.warning(
+                f'Feature monitor: {len(bank.unreadable)} of {len(images.files)} images could '
+                f'not be read and were left out, the first is {bank.unreadable[0]}.'
+            )
 
     def _report(
         self, runner, epoch: int, seconds: float, scalars: dict[str, float], weak: list[str]

@@ -9,12 +9,18 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from mmengine.model import is_model_wrapper
-from torch import Tensor, nn
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The model inside a distributed wrapper, or the model itself."""
     return model.module if is_model_wrapper(model) else model
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether each process holds a part of the model, so that one alone cannot run it."""
+    return isinstance(model, FullyShardedDataParallel)
 
 
 @contextmanager
@@ -36,43 +42,3 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                 module.training = mode
             random.setstate(python_state)
             np.random.set_state(numpy_state)
-
-
-def normalise(model: nn.Module, images: Tensor) -> Tensor:
-    """Normalise clean images as the training does, on the model's device.
-
-    Args:
-        model (nn.Module): A model whose data preprocessor takes the batches of ``PackViews``.
-        images (Tensor): uint8 RGB of shape (B, 3, H, W).
-
-    Returns:
-        Tensor: float of shape (B, 3, H, W).
-    """
-    batch, _, height, width = images.shape
-    inputs = dict(
-        views=[images.flip(1)],  # the pipeline's order is BGR
-        mask=torch.zeros(batch, 1, height, width, dtype=torch.bool),
-        alien=torch.zeros(batch, 1, dtype=torch.bool),
-    )
-    return model.data_preprocessor(dict(inputs=inputs), training=False)['inputs']['views'][0]
-
-
-def denormalise(model: nn.Module, images: Tensor) -> Tensor:
-    """Undo :func:`normalise`.
-
-    Args:
-        model (nn.Module): The model whose data preprocessor was used.
-        images (Tensor): float of shape (B, 3, H, W).
-
-    Returns:
-        Tensor: uint8 RGB of shape (B, 3, H, W) on the CPU.
-    """
-    # The preprocessor is affine: what it makes of black and of white gives it away, whatever its
-    # keys for mean, std and channel order are.
-    black = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
-    low, high = normalise(model, black), normalise(model, black + 255)
-    pixels = (images.float() - low) / (high - low) * 255
-    pixels = pixels.round().clamp(0, 255).to(torch.uint8).cpu()
-    rgb = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)
-    red = ((normalise(model, rgb) - low) / (high - low)).flatten()
-    return pixels if red[0] > red[2] else pixels.flip(1)

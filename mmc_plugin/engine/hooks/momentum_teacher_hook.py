@@ -1,10 +1,11 @@
 """Moves the teacher after each optimiser step."""
 
-import math
+from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmpretrain.registry import HOOKS
+
+from .model_access import unwrap
 
 
 @HOOKS.register_module()
@@ -12,28 +13,12 @@ class MomentumTeacherHook(Hook):
     """Calls ``model.update_teacher(momentum)`` after each real optimiser step.
 
     Iterations that only accumulate gradients, and steps that the gradient scaler of fp16
-    training skips, do not move the teacher. The rate goes from ``momentum`` to ``end_momentum``
-    along a half cosine over the iterations of the run [DINO, iBOT and MC-SSL releases], and
-    depends on the iteration alone, so a resumed run goes on where it was.
-
-    Args:
-        momentum (float): First rate. Defaults to 0.996.
-        end_momentum (float): Last rate. Defaults to 1.0.
+    training skips, do not move the teacher. The momentum is what ``model.momentum_at`` says of the
+    iteration; it depends on nothing else, so a resumed run goes on where it was.
     """
 
-    def __init__(self, momentum: float = 0.996, end_momentum: float = 1.0) -> None:
-        if not 0 <= momentum <= end_momentum <= 1:
-            raise ValueError(
-                f'The momentum must rise within [0, 1], got {momentum} to {end_momentum}.'
-            )
-        self.momentum = momentum
-        self.end_momentum = end_momentum
+    def __init__(self) -> None:
         self._stepped = False
-
-    def rate(self, iteration: int, max_iters: int) -> float:
-        """m of an iteration in 0 … ``max_iters`` − 1."""
-        cosine = (1 + math.cos(math.pi * iteration / max_iters)) / 2
-        return self.end_momentum - (self.end_momentum - self.momentum) * cosine
 
     def before_train(self, runner) -> None:
         """Listen to the optimiser."""
@@ -49,7 +34,7 @@ class MomentumTeacherHook(Hook):
         if not self._stepped:
             return
         self._stepped = False
-        momentum = self.rate(runner.iter, runner.max_iters)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
+        momentum = model.momentum_at(runner.iter, runner.max_iters)
         model.update_teacher(momentum)
         runner.message_hub.update_scalar('train/teacher_momentum', momentum)

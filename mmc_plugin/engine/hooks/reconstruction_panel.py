@@ -2,76 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
 
 import cv2
-import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from mmc_plugin.datasets.image_files import ImageFiles
-from mmc_plugin.datasets.transforms.gmml import sample_block_mask
-from mmc_plugin.models.utils.corruption import corrupt
+from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
 from mmc_plugin.visualization.panels import reconstruction_panel
 
-from .model_access import denormalise, normalise, undisturbed, unwrap
+from .model_access import is_sharded, undisturbed, unwrap
 
-
-def draw_corruption(
-    ratios: Sequence[float], size: int, patch_size: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Draw masks and noise that are the same on every device.
-
-    Args:
-        ratios (Sequence[float]): For each of B images the most to be corrupted.
-        size (int): Side of the images in pixels.
-        patch_size (int): What the masks are aligned to.
-        seed (int): Of both.
-
-    Returns:
-        tuple[Tensor, Tensor]: Masks, bool of shape (B, size, size), and noise from N(0, 1) of
-        shape (B, 3, size, size).
-    """
-    rng = np.random.RandomState(seed)
-    masks = np.stack(
-        [sample_block_mask(size, size, ratio, patch_size, rng=rng) for ratio in ratios]
-    )
-    noise = torch.randn(len(masks), 3, size, size, generator=torch.Generator().manual_seed(seed))
-    return torch.from_numpy(masks), noise
-
-
-def corrupt_and_reconstruct(
-    model: nn.Module, images: Tensor, mask: Tensor, alien: Tensor, noise: Tensor
-) -> list[np.ndarray]:
-    """What the student makes of corrupted images.
-
-    Args:
-        model (nn.Module): An :class:`MMC` with reconstruction head.
-        images (Tensor): uint8 RGB of shape (B, 3, H, W).
-        mask (Tensor): bool of shape (B, H, W), True = corrupted.
-        alien (Tensor): bool of shape (B,), True = filled with the image before.
-        noise (Tensor): float of shape (B, 3, H, W), for the others.
-
-    Returns:
-        list[np.ndarray]: Clean, corrupted and reconstructed, each uint8 RGB of shape
-        (B, H, W, 3).
-    """
-    with undisturbed(model):
-        clean = normalise(model, images)
-        corrupted = corrupt(
-            clean[None],
-            mask[None].to(clean.device),
-            alien[None].to(clean.device),
-            noise=noise[None].to(clean),
-        )[0]
-        return [
-            denormalise(model, each).permute(0, 2, 3, 1).numpy()
-            for each in (clean, corrupted, model.reconstruct(corrupted))
-        ]
+NOISE_RATIO, ALIEN_RATIO = 0.75, 0.30  # most of an image that is corrupted (arXiv 2308.11448, §4)
 
 
 @HOOKS.register_module()
@@ -81,89 +29,57 @@ class ReconstructionPanelHook(Hook):
     Images and corruption are the same each time, so the pictures can be compared; the images are
     filled with noise and with the image before in turns. A picture is written to
     ``vis/reconstruction_epoch_N.png`` in the work directory and handed to the visualizer. The
-    training is not touched. A model without reconstruction head is left alone.
+    training is not touched. A model without reconstruction head is left alone, and so is one that
+    is sharded over processes, which cannot be asked by one of them.
 
     Args:
-        interval (int): Epochs between two pictures. Defaults to 10.
-        num_images (int): Images in a picture. Defaults to 4.
-        images (Sequence[str], optional): Image files; by default images of the training set,
-            evenly drawn.
-        noise_ratio (float): Coverage ratio of noise. Defaults to 0.75 (paper).
-        alien_ratio (float): Coverage ratio of another image. Defaults to 0.30 (paper).
-        seed (int): Seed of the corruption. Defaults to 0.
+        interval (int): Epochs between two pictures; 0 for none. Defaults to 10.
+        num_images (int): Images in a picture, evenly drawn from the training set. Defaults to 4.
     """
 
-    def __init__(
-        self,
-        interval: int = 10,
-        num_images: int = 4,
-        images: Sequence[str] | None = None,
-        noise_ratio: float = 0.75,
-        alien_ratio: float = 0.30,
-        seed: int = 0,
-    ) -> None:
-        if interval < 1 or num_images < 1:
+    def __init__(self, interval: int = 10, num_images: int = 4) -> None:
+        if interval < 0 or num_images < 1:
             raise ValueError(
-                'ReconstructionPanelHook needs interval >= 1 and num_images >= 1, '
+                'ReconstructionPanelHook needs interval >= 0 and num_images >= 1, '
                 f'got {interval} and {num_images}.'
             )
-        self.interval, self.num_images, self.images = interval, num_images, images
-        self.noise_ratio, self.alien_ratio, self.seed = noise_ratio, alien_ratio, seed
+        self.interval, self.num_images = interval, num_images
         self._active = False
         self._drawn_at = -1
 
     def before_train(self, runner) -> None:
         """Prepare images and corruption."""
         self._drawn_at = runner.iter  # a resumed run has done so
-        if not is_main_process():
+        if not is_main_process() or not self.interval:
             return
         model = unwrap(runner.model)
-        self._active = getattr(model, 'rec_head', None) is not None
-        if not self._active:
-            runner.logger.info(
-                'The model has no reconstruction head (loss weight 0), so '
-                'ReconstructionPanelHook draws no pictures.'
-            )
-            return
+        for reason, applies in {
+            'the model has no reconstruction head (loss weight 0)': not model.reconstructs,
+            'the model is sharded over the processes': is_sharded(runner.model),
+        }.items():
+            if applies:
+                runner.logger.info(f'ReconstructionPanelHook draws no pictures: {reason}.')
+                return
+        self._active = True
         size = min(model.backbone.img_size)
-        self._clean = self._load(runner, size)
+        self._clean = self._load(runner.train_dataloader.dataset, size)
         self._alien = torch.arange(len(self._clean)) % 2 == 1
-        self._mask, self._noise = draw_corruption(
-            [self.alien_ratio if alien else self.noise_ratio for alien in self._alien],
-            size,
-            model.patch_size,
-            self.seed,
-        )
+        ratios = [ALIEN_RATIO if alien else NOISE_RATIO for alien in self._alien]
+        self._mask, self._noise = draw_corruption(ratios, size, model.patch_size, seed=0)
 
-    def _load(self, runner, size: int) -> Tensor:
-        """uint8 RGB of shape (B, 3, size, size)."""
-        paths = self.images
-        if paths is None:
-            dataset = runner.train_dataloader.dataset
-            number = min(self.num_images, len(dataset))
-            # From each place on until one can be read.
-            starts = [i * len(dataset) // number for i in range(number)]
-            paths = [
-                [
-                    dataset.get_data_info(j)['img_path']
-                    for j in range(start, min(start + 10, len(dataset)))
-                ]
-                for start in starts
-            ]
-        else:
-            paths = [[path] for path in paths[: self.num_images]]
-        found = []
-        for candidates in paths:
-            files = ImageFiles(candidates, size, size)
-            image = next(
-                (each for each, ok in map(files.__getitem__, range(len(files))) if ok), None
-            )
-            if image is not None:
-                found.append(image)
+    def _load(self, dataset: Dataset, size: int) -> Tensor:
+        """uint8 RGB (B, 3, size, size): from each of B places on the first that can be read."""
+        number, found = min(self.num_images, len(dataset)), []
+        for place in range(number):
+            start = place * len(dataset) // number
+            near = range(start, min(start + 10, len(dataset)))
+            paths = [dataset.get_data_info(i)['img_path'] for i in near]
+            readable = (image for image, ok in ImageFiles(paths, size, size) if ok)
+            found += itertools.islice(readable, 1)
         if not found:
             raise ValueError(
-                'ReconstructionPanelHook: none of its images can be read, the first '
-                f'is {paths[0][0]!r}.'
+                'ReconstructionPanelHook: none of its images can be read, the first is '
+                f'{dataset.get_data_info(0)["img_path"]!r}.'
             )
         return torch.stack(found)
 
@@ -181,15 +97,19 @@ class ReconstructionPanelHook(Hook):
         self._drawn_at = runner.iter
         if not self._active:
             return
-        images = corrupt_and_reconstruct(
-            unwrap(runner.model), self._clean, self._mask, self._alien, self._noise
-        )
+        model = unwrap(runner.model)
+        with undisturbed(model):
+            clean, corrupted, made = corrupt_and_reconstruct(
+                model, self._clean, self._mask, self._alien, self._noise
+            )
         mask = self._mask.numpy()
         kinds = ['another image' if alien else 'noise' for alien in self._alien]
         titles = [
             f'{kind}, {100 * each.mean():.0f} %' for kind, each in zip(kinds, mask, strict=True)
         ]
-        panel = reconstruction_panel(*images, mask, titles, f'Reconstruction after epoch {epoch}')
+        panel = reconstruction_panel(
+            clean, corrupted, made[0], mask, titles, f'Reconstruction after epoch {epoch}'
+        )
         path = os.path.join(runner.work_dir, 'vis', f'reconstruction_epoch_{epoch}.png')
         os.makedirs(os.path.dirname(path), exist_ok=True)
         cv2.imwrite(path, panel[..., ::-1])

@@ -17,7 +17,7 @@ from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.evaluation.functional.similarity import patch_similarity
 from mmc_plugin.visualization.similarity_map import similarity_panel
 
-from .model_access import normalise, undisturbed, unwrap
+from .model_access import undisturbed, unwrap
 
 
 def similarity_maps(
@@ -40,7 +40,7 @@ def similarity_maps(
     side = images.shape[-1] // model.patch_size
     index = torch.tensor([int(y * side) * side + int(x * side) for x, y in points])
     with undisturbed(model):
-        _, patches = model.extract_feat(normalise(model, images), network)
+        _, patches = model.extract_feat(model.data_preprocessor.normalise(images), network)
         similarity = patch_similarity(patches.float(), index.to(patches.device))
     return similarity.view(-1, side, side).cpu().numpy()
 

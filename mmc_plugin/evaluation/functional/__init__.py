@@ -1,6 +1,4 @@
 from .clustering import kmeans, pca_rgb
-from .dense_grid import shifted_features
-from .frame import ImageFrame, canvas_size
 from .knn import knn_accuracy, knn_predict
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .prompt_masks import (
@@ -10,16 +8,10 @@ from .prompt_masks import (
     prompt_similarity,
     threshold_counts,
 )
-from .prompts import cell_centres, centre_prompts, draw_prompts
 from .similarity import patch_similarity
 from .spread import effective_rank, feature_spread
 
 __all__ = [
-    'ImageFrame',
-    'canvas_size',
-    'cell_centres',
-    'centre_prompts',
-    'draw_prompts',
     'effective_rank',
     'feature_spread',
     'histogram_overlap',
@@ -34,6 +26,5 @@ __all__ = [
     'pca_rgb',
     'pixel_codes',
     'prompt_similarity',
-    'shifted_features',
     'threshold_counts',
 ]

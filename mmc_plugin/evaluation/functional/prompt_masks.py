@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .frame import ImageFrame
+from ...structures.image_frame import ImageFrame
 
 # Pixels of similarity maps that are worked on at once: 16 MB in float32.
 PIXELS = 1 << 22

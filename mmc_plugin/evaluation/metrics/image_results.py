@@ -10,7 +10,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from ..functional.frame import ImageFrame
+from ...structures.image_frame import ImageFrame
 
 
 class ImageResults(BaseMetric):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmpretrain.registry import METRICS
 
-from ..functional.frame import ImageFrame
+from ...structures.image_frame import ImageFrame
 from ..functional.prompt_masks import (
     iou_from_counts,
     pixel_codes,

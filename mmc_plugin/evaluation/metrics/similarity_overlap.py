@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmpretrain.registry import METRICS
 
-from ..functional.frame import ImageFrame
+from ...structures.image_frame import ImageFrame
 from ..functional.pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .image_results import ImageResults
 

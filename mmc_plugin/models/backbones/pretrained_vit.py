@@ -45,6 +45,9 @@ class PretrainedViT(VisionTransformer):
         frozen (bool): No gradients, no training mode, no graph.
         num_registers (int): Register tokens.
         pos_antialias (bool): Resize the position embedding with antialiasing, as timm does.
+        pos_offset (float): Tokens added to the rows and columns wanted when the position embedding
+            is resized, which shifts it a little: 0.1 in the code of DINO, and of DINOv2 without
+            registers. For their published scores at other sizes. Defaults to 0.
         out_type (str): ``'raw'`` (B, 1 + N, D) with the class token first, ``'cls_token'`` (B, D)
             or ``'featmap'`` (B, D, h, w). mmpretrain's ``'avg_featmap'`` has a norm of its own that
             no backbone brings, and is refused.
@@ -69,6 +72,7 @@ class PretrainedViT(VisionTransformer):
         frozen: bool = True,
         num_registers: int = 0,
         pos_antialias: bool = False,
+        pos_offset: float = 0.0,
         out_type: str = 'cls_token',
         out_indices: int | Sequence[int] = -1,
         **kwargs: Any,
@@ -101,6 +105,7 @@ class PretrainedViT(VisionTransformer):
         self.allow_pickle = allow_pickle
         self.frozen = frozen
         self.pos_antialias = pos_antialias
+        self.pos_offset = pos_offset
         self.registers = None
         if num_registers:
             self.registers = nn.Parameter(torch.zeros(1, num_registers, self.embed_dims))
@@ -140,6 +145,7 @@ class PretrainedViT(VisionTransformer):
             self.patch_resolution,
             self.interpolate_mode,
             self.pos_antialias,
+            self.pos_offset,
         )
         own = self.state_dict()
         wrong = misfits(state, {name: tuple(value.shape) for name, value in own.items()})
@@ -198,7 +204,12 @@ class PretrainedViT(VisionTransformer):
         x, grid = self.patch_embed(x)  # (B,N,D)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B,1+N,D)
         x = x + resize_positions(
-            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, self.pos_antialias
+            self.pos_embed,
+            self.patch_resolution,
+            grid,
+            self.interpolate_mode,
+            self.pos_antialias,
+            self.pos_offset,
         )
         num_registers = 0
         if self.registers is not None:
@@ -233,6 +244,7 @@ def resize_positions(
     new_grid: Sequence[int],
     mode: str = 'bicubic',
     antialias: bool = False,
+    offset: float = 0.0,
 ) -> Tensor:
     """Resize a position embedding; that of the class token stays.
 
@@ -242,6 +254,7 @@ def resize_positions(
         new_grid (Sequence[int]): Those wanted.
         mode (str): See :func:`torch.nn.functional.interpolate`.
         antialias (bool): Likewise.
+        offset (float): Added to the rows and columns wanted for the scale of the interpolation.
 
     Returns:
         Tensor: (1, 1 + M, D), the same tensor if the grids are equal.
@@ -249,7 +262,10 @@ def resize_positions(
     if tuple(grid) == tuple(new_grid):
         return positions
     patches = positions[:, 1:].unflatten(1, tuple(grid)).permute(0, 3, 1, 2)  # (1,D,h,w)
-    resized = F.interpolate(patches.float(), size=tuple(new_grid), mode=mode, antialias=antialias)
+    target = dict(size=tuple(new_grid))
+    if offset:
+        target = dict(scale_factor=tuple((new + offset) / old for new, old in zip(new_grid, grid)))
+    resized = F.interpolate(patches.float(), mode=mode, antialias=antialias, **target)
     resized = resized.flatten(2).transpose(1, 2).to(positions.dtype)  # (1,M,D)
     return torch.cat([positions[:, :1], resized], dim=1)
 

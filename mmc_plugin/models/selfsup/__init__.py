@@ -1,3 +1,5 @@
+from .base import StudentTeacher
 from .mmc import MMC
+from .protocol import PretrainingMethod
 
-__all__ = ['MMC']
+__all__ = ['MMC', 'PretrainingMethod', 'StudentTeacher']

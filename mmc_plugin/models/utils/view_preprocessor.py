@@ -1,8 +1,13 @@
 """Normalisation of several augmented views of a batch."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 from mmpretrain.models.utils import SelfSupDataPreprocessor
 from mmpretrain.registry import MODELS
+from torch import Tensor
 
 
 @MODELS.register_module()
@@ -17,30 +22,53 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
 
         Args:
             data (dict): ``inputs`` with ``views``, a list of V uint8 tensors (B, 3, H, W);
-                ``mask`` (B, V, H, W) and ``alien`` (B, V), bool; optionally ``crops``, a list of
-                uint8 tensors (B, 3, h, w). ``data_samples`` pass through.
+                optionally ``crops``, a list of uint8 tensors (B, 3, h, w) of any sizes; what else
+                there is for each view, such as ``mask`` (B, V, H, W) and ``alien`` (B, V).
+                ``data_samples`` pass through.
             training (bool): Unused, of the host's interface.
 
         Returns:
-            dict: ``inputs`` with ``views`` float (V, B, 3, H, W), ``mask`` (V, B, H, W),
-            ``alien`` (V, B) and, if there are any, ``crops`` float (C, B, 3, h, w);
-            ``data_samples``.
+            dict: ``inputs`` with ``views`` float (V, B, 3, H, W); ``crops``, if there are any,
+            a list with a float tensor (K, B, 3, h, w) for each resolution; all else with its views
+            first, (V, B, …). ``data_samples``.
         """
-        inputs = self.cast_data(data['inputs'])
-        out = dict(
-            views=self._normalise(inputs['views']),
-            mask=inputs['mask'].transpose(0, 1),
-            alien=inputs['alien'].transpose(0, 1),
-        )
+        inputs = dict(self.cast_data(data['inputs']))
+        out = dict(views=self._stack(inputs.pop('views')))
         if 'crops' in inputs:
-            out['crops'] = self._normalise(inputs['crops'])
+            sizes: dict[torch.Size, list[Tensor]] = {}
+            for crop in inputs.pop('crops'):
+                sizes.setdefault(crop.shape, []).append(crop)
+            out['crops'] = [self._stack(crops) for crops in sizes.values()]
+        out |= {name: each.transpose(0, 1) for name, each in inputs.items()}
         return dict(inputs=out, data_samples=data.get('data_samples'))
 
-    def _normalise(self, images: list[torch.Tensor]) -> torch.Tensor:
-        stacked = torch.stack(images)
+    def normalise(self, images: Tensor) -> Tensor:
+        """Normalise clean images as the training does, on the model's device.
+
+        Args:
+            images (Tensor): uint8 RGB (B, 3, H, W).
+
+        Returns:
+            Tensor: float (B, 3, H, W).
+        """
+        images = self.cast_data(images)
+        # The pipeline's order is BGR: a model whose images are not converted sees that.
+        return self._scale(images if self._channel_conversion else images.flip(1))
+
+    def denormalise(self, images: Tensor) -> Tensor:
+        """Undo :meth:`normalise`: float (B, 3, H, W) to uint8 RGB (B, 3, H, W) on the CPU."""
+        pixels = images.float()
+        if self._enable_normalize:
+            pixels = pixels * self.std + self.mean
+        pixels = pixels.round().clamp(0, 255).to(torch.uint8).cpu()
+        return pixels if self._channel_conversion else pixels.flip(1)
+
+    def _stack(self, images: Sequence[Tensor]) -> Tensor:
+        stacked = torch.stack(list(images))
         if self._channel_conversion:
             stacked = stacked.flip(2)  # an index list would make the device wait for the host
-        stacked = stacked.float()
-        if self._enable_normalize:
-            stacked.sub_(self.mean).div_(self.std)
-        return stacked
+        return self._scale(stacked)
+
+    def _scale(self, images: Tensor) -> Tensor:
+        images = images.float()
+        return images.sub_(self.mean).div_(self.std) if self._enable_normalize else images

@@ -61,7 +61,7 @@ def train(images, work_dir, hook: str, wrapper: str, accumulate: int = 1) -> lis
             'optim_wrapper.accumulative_counts': accumulate,
         }
     )
-    cfg.custom_hooks.append(dict(type='StepReadsHook'))
+    cfg.custom_hooks = [dict(type='StepReadsHook')]
     StepReadsHook.log = []
     Runner.from_cfg(cfg).train()
     (scalars,) = work_dir.rglob('scalars.json')

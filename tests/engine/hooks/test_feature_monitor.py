@@ -1,18 +1,18 @@
 import json
 import logging
 import random
-import types
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from PIL import Image
 from torch import nn
 
+from mmc_plugin.engine.hooks import feature_monitor
 from mmc_plugin.engine.hooks.feature_monitor import FeatureMonitorHook
+from mmc_plugin.evaluation.feature_bank import FeatureBank
 from mmc_plugin.evaluation.functional.knn import knn_accuracy
 from mmc_plugin.evaluation.functional.spread import effective_rank, feature_spread
 from mmc_plugin.models.utils.view_preprocessor import ViewDataPreprocessor
@@ -142,7 +142,7 @@ def hook(folders, **keys):
 
 def test_does_not_touch_the_training(folders, tmp_path):
     plain, plain_losses = run(folders, tmp_path / 'plain', [])
-    for name, keys in [('watched', {}), ('workers', dict(num_workers=1, cache_bytes=0))]:
+    for name, keys in [('watched', {}), ('workers', dict(num_workers=1))]:
         watched, losses = run(folders, tmp_path / name, [hook(folders, interval=1, **keys)])
         assert losses == plain_losses and len(losses) == 9
         for key, value in plain.model.state_dict().items():
@@ -205,20 +205,21 @@ def test_without_labels_only_spread_and_rank_of_training_images(folders, tmp_pat
                 folders,
                 train_dir=None,
                 val_dir=None,
-                at_start=False,
                 networks=['teacher'],
                 unlabelled_images=7,
             )
         ],
     )
     found = entries(tmp_path / 'run')
-    assert [each['epoch'] for each in found] == [2, 3]
+    assert [each['epoch'] for each in found] == [0, 2, 3]
     assert set(found[0]) == {'epoch', 'iter', 'time', 'seconds'} | {
         f'{what}/teacher_{kind}' for what in ('spread', 'effective_rank') for kind in ('cls', 'pat')
     }
 
 
-def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog):
+def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(feature_monitor, 'COLLAPSED_RANK', 0.25)
+
     class Collapse(FeatureMonitorHook):
         def before_train(self, runner):
             with torch.no_grad():
@@ -239,7 +240,6 @@ def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog):
                 resize=16,
                 crop=16,
                 num_workers=0,
-                collapse_rank=0.25,
             )
         ],
         epochs=2,
@@ -256,10 +256,11 @@ def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog):
 
 
 def test_values_that_are_not_finite_are_said_and_left_out():
-    feats = dict(val=dict(a=torch.tensor([[1.0, float('nan')]]), b=torch.eye(2)))
-    scalars, weak = FeatureMonitorHook()._measure(feats, dict(val=None))
-    assert weak == ['a has values that are not finite']
-    assert set(scalars) == {'spread/b', 'effective_rank/b'}
+    feats, index = torch.eye(2)[None], torch.arange(2)
+    bank = FeatureBank(feats.masked_fill(feats == 1, float('nan')), feats, index)
+    scalars, weak = FeatureMonitorHook(networks=['teacher'])._measure(dict(val=dict(teacher=bank)))
+    assert weak == ['teacher_cls has values that are not finite']
+    assert set(scalars) == {'spread/teacher_pat', 'effective_rank/teacher_pat'}
 
 
 def test_broken_image_is_left_out_and_said(folders, tmp_path, caplog):
@@ -300,38 +301,3 @@ def test_refuses_in_a_sentence(folders, tmp_path):
     ]:
         with pytest.raises(error, match=words):
             run(folders, tmp_path / 'run', [hook(folders, **keys)])
-
-
-def _extract_in_process(rank, world, folders, result):
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{result}.store', rank=rank, world_size=world
-    )
-    torch.set_num_threads(1)
-    feats = extract(folders)
-    if rank == 1:
-        torch.save(feats, result)
-    torch.distributed.destroy_process_group()
-
-
-def extract(folders):
-    torch.manual_seed(0)
-    model = ToyModel().eval()
-    monitor = hook(folders)
-    dataset = Files(folders[0])
-    runner = types.SimpleNamespace(
-        iter=1, epoch=0, train_dataloader=types.SimpleNamespace(dataset=dataset)
-    )
-    monitor.before_train(runner)
-    with torch.no_grad():
-        feats, labels = monitor._extract(runner, model, 'train', monitor._shares['train'])
-    return feats, labels
-
-
-def test_two_processes_gather_what_one_extracts(folders, tmp_path):
-    result = str(tmp_path / 'result.pth')
-    mp.start_processes(_extract_in_process, (2, folders, result), nprocs=2, start_method='fork')
-    feats, labels = torch.load(result)
-    expected, expected_labels = extract(folders)  # 15 images: the parts are 8 and 7 + 1
-    assert torch.equal(labels, expected_labels)
-    for key, value in expected.items():
-        torch.testing.assert_close(feats[key], value)

@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmc_plugin.engine.hooks.model_access import denormalise, normalise, undisturbed
-from mmc_plugin.models.utils.view_preprocessor import ViewDataPreprocessor
+from mmc_plugin.engine.hooks.model_access import undisturbed
 
 
 def draw():
@@ -26,16 +25,3 @@ def test_modes_and_random_states_are_as_before():
         raise RuntimeError('inside')
     assert draw() == expected and torch.is_grad_enabled()
     assert [module.training for module in model] == [True, False, True]
-
-
-@pytest.mark.parametrize('to_rgb', [True, False])
-def test_normalise_and_back(to_rgb):
-    model = nn.Module()
-    mean, std = [120.0, 110, 100], [50.0, 60, 70]
-    model.data_preprocessor = ViewDataPreprocessor(mean=mean, std=std, to_rgb=to_rgb)
-    images = torch.randint(0, 256, (2, 3, 4, 5), dtype=torch.uint8)
-    found = normalise(model, images)
-    expected = images if to_rgb else images.flip(1)
-    expected = (expected - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-    torch.testing.assert_close(found, expected)
-    assert torch.equal(denormalise(model, found), images)

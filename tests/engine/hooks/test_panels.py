@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.engine.hooks import reconstruction_panel, similarity_panel
-from mmc_plugin.engine.hooks.model_access import normalise
 from mmc_plugin.engine.hooks.reconstruction_panel import ReconstructionPanelHook
 from mmc_plugin.engine.hooks.similarity_panel import SimilarityPanelHook
 
@@ -34,7 +34,7 @@ def run(photo_folder, work_dir, hooks, **options):
         }
     )
     cfg.param_scheduler = []
-    cfg.custom_hooks += hooks
+    cfg.custom_hooks = hooks
     runner = Runner.from_cfg(cfg)
     runner.train()
     return runner
@@ -84,7 +84,7 @@ def test_reconstruction(photo_folder, tmp_path, drawn):
     model = runner.model.eval()
     with torch.no_grad():
         images = torch.from_numpy(corrupted[1:2]).permute(0, 3, 1, 2)
-        found = model.reconstruct(normalise(model, images))[0]
+        found = model.reconstruct(model.data_preprocessor.normalise(images))[0]
     mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
     expected = (found * std + mean).clamp(0, 255).permute(1, 2, 0).numpy()
     assert np.abs(expected - last[2][1]).max() <= 1
@@ -100,17 +100,27 @@ def test_no_reconstruction_head_no_panel(photo_folder, tmp_path, drawn):
     assert not drawn and not (tmp_path / 'vis').exists()
 
 
-def test_named_images_and_broken_ones(photo_folder, tmp_path):
-    paths = [str(path) for path in sorted(photo_folder.iterdir())]
+class Paths(list):
+    """A data set that tells its files."""
+
+    def get_data_info(self, index):
+        return dict(img_path=self[index])
+
+
+def test_broken_images_are_passed_over(photo_folder, tmp_path):
+    photographs = [str(path) for path in sorted(photo_folder.iterdir())]
     broken = tmp_path / 'broken.jpg'
     broken.write_bytes(b'\xff\xd8')
-    hook = ReconstructionPanelHook(images=[paths[0], str(broken), paths[1]])
-    assert hook._load(None, 16).shape == (2, 3, 16, 16)
-    hook = ReconstructionPanelHook(images=[str(broken)])
-    with pytest.raises(ValueError, match='none of its images can be read'):
-        hook._load(None, 16)
+    hook = ReconstructionPanelHook(num_images=2)
+    found = hook._load(Paths([str(broken), *photographs[:3]]), 16)
+    expected = ImageFiles([photographs[0], photographs[1]], 16, 16)
+    assert len(found) == 2
+    for image, (same, _) in zip(found, expected, strict=True):
+        assert torch.equal(image, same)
+    with pytest.raises(ValueError, match='none of its images can be read.*broken.jpg'):
+        hook._load(Paths([str(broken)]), 16)
     with pytest.raises(ValueError, match='interval'):
-        ReconstructionPanelHook(interval=0)
+        ReconstructionPanelHook(interval=-1)
 
 
 def test_similarity_before_and_after_also_when_resumed(photo_folder, tmp_path, drawn):

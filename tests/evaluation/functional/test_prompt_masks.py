@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from skimage.filters import threshold_otsu
 
 from mmc_plugin.evaluation.functional import prompt_masks
-from mmc_plugin.evaluation.functional.frame import ImageFrame
 from mmc_plugin.evaluation.functional.prompt_masks import (
     iou_from_counts,
     otsu_threshold,
@@ -13,6 +12,7 @@ from mmc_plugin.evaluation.functional.prompt_masks import (
     prompt_similarity,
     threshold_counts,
 )
+from mmc_plugin.structures.image_frame import ImageFrame
 
 THRESHOLDS = torch.arange(-4, 19) * 0.05
 

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 from mmc_plugin.datasets.coco_prompts import CocoPrompts
 from mmc_plugin.evaluation.metrics.prompt_iou import PromptIoU, sweep
-from mmc_plugin.models.frozen_features import FrozenFeatures
+from mmc_plugin.models.features import FrozenFeatures
 
 PIPELINE = [
     dict(type='LoadImage'),

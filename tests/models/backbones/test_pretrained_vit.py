@@ -1,5 +1,7 @@
 """The registered backbone: in configs, frozen, at any size."""
 
+import math
+
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -182,3 +184,40 @@ def test_random_weights_without_a_checkpoint():
     model = PretrainedViT(**SMALL, num_registers=1)
     model.init_weights()
     assert 0.01 < model.pos_embed.std() < 0.03 and model.registers.abs().max() > 0
+
+
+def cubic(x, a=-0.75):
+    """Weight of the cubic convolution that torch's bicubic interpolation uses."""
+    x = abs(x)
+    if x <= 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
+
+
+def test_an_offset_shifts_the_positions_as_in_the_code_of_dino():
+    old, new, offset = 4, 7, 0.1
+    positions = torch.randn(1, 1 + old * old, 1, dtype=torch.float64).float()
+    grid = positions[0, 1:, 0].view(old, old)
+    rows = torch.zeros(new, old)  # the interpolation along one side as a matrix
+    for i in range(new):
+        centre = (i + 0.5) * old / (new + offset) - 0.5
+        for j in range(math.floor(centre) - 1, math.floor(centre) + 3):
+            rows[i, min(max(j, 0), old - 1)] += cubic(centre - j)
+    found = resize_positions(positions, (old, old), (new, new), offset=offset)
+    torch.testing.assert_close(found[0, 1:, 0].view(new, new), rows @ grid @ rows.T)
+    assert torch.equal(found[:, :1], positions[:, :1])
+    plain = resize_positions(positions, (old, old), (new, new))
+    assert (found - plain).abs().max() > 1e-3
+
+
+def test_the_offset_reaches_the_forward_pass():
+    models = []
+    for offset in (0.0, 0.1):
+        torch.manual_seed(0)
+        arch = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=32)
+        model = PretrainedViT(arch, img_size=32, patch_size=8, pos_offset=offset, out_type='raw')
+        model.init_weights()
+        models.append(model)
+    same, larger = torch.randn(1, 3, 32, 32), torch.randn(1, 3, 48, 48)
+    assert torch.equal(models[0](same)[0], models[1](same)[0])
+    assert not torch.equal(models[0](larger)[0], models[1](larger)[0])

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmc_plugin.evaluation.functional.frame import ImageFrame, canvas_size, check_fit
+from mmc_plugin.structures.image_frame import ImageFrame, canvas_size, check_fit
 
 SIZES = st.integers(1, 90)
 
@@ -133,7 +133,7 @@ def test_sizes_are_rounded_to_the_patch(size, patch, expected):
 
 
 def test_wrong_keys_are_named():
-    with pytest.raises(ValueError, match="'stretch' .* or 'pad'"):
-        check_fit('crop')
+    with pytest.raises(ValueError, match="'stretch' .* 'pad' .* or 'crop'"):
+        check_fit('cover')
     with pytest.raises(ValueError, match='size must be a positive'):
         canvas_size(0, 16)

@@ -4,9 +4,18 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from mmpretrain.registry import MODELS
+from PIL import Image
 
-from mmc_plugin.evaluation.functional.frame import ImageFrame
-from mmc_plugin.models.frozen_features import MEAN, STD, FrozenFeatures, patch_size_of
+from mmc_plugin.datasets.image_files import ImageFiles
+from mmc_plugin.models.features import (
+    MEAN,
+    STD,
+    FrozenFeatures,
+    layer_tokens,
+    patch_size_of,
+    weights_digest,
+)
+from mmc_plugin.structures.image_frame import ImageFrame
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
 VIT = dict(type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw')
@@ -115,8 +124,37 @@ def test_what_cannot_be_done_is_said():
         FrozenFeatures(COLOUR)(photographs((8, 8)), mode='loss')
     with pytest.raises(ValueError, match='neither patch_size nor patch_embed'):
         patch_size_of(torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="'stretch' .* or 'pad'"):
-        FrozenFeatures(COLOUR, fit='crop')
+    with pytest.raises(ValueError, match="'stretch' .* 'pad' .* or 'crop'"):
+        FrozenFeatures(COLOUR, fit='cover')
     model = FrozenFeatures(VIT, 32)
     with pytest.raises(ValueError, match='0 to 2 or from -1 to -3 in this backbone, got 3'):
         model.tokens(model.prepare(photographs((8, 8))), [3])
+
+
+def test_cropped_photographs_are_those_of_the_knn_evaluation(tmp_path):
+    model = FrozenFeatures(COLOUR, 224, fit='crop')
+    images = photographs((300, 411), (240, 333))
+    for i, image in enumerate(images):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / f'{i}.png')
+    files = ImageFiles([str(tmp_path / f'{i}.png') for i in range(2)], 256, 224)
+    expected = model.normalise(torch.stack([image for image, _ in files]))
+    assert torch.equal(model.prepare(images), expected)
+    with pytest.raises(ValueError, match="fit='crop' shows the middle"):
+        ImageFrame(300, 411, 224, 'crop').cell(torch.zeros(1, 2), 14, 14)
+
+
+def test_grids_have_the_shape_of_their_images():
+    backbone = FrozenFeatures(VIT, 32).backbone
+    images = torch.randn(2, 3, 32, 48)
+    cls, grids = layer_tokens(backbone, images)
+    tokens = backbone(images)[0]
+    assert torch.equal(grids[0], tokens[:, 1:].view(2, 4, 6, 16))
+    assert torch.equal(cls[0], tokens[:, 0])
+
+
+def test_the_digest_follows_the_weights():
+    one, same, other = (FrozenFeatures(VIT, 32, seed=seed).backbone for seed in (0, 0, 1))
+    assert weights_digest(one) == weights_digest(same) != weights_digest(other)
+    with torch.no_grad():
+        one.layers[2].ffn.layers[1].bias[3].add_(1e-7)
+    assert weights_digest(one) != weights_digest(same)

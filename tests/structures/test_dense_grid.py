@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmc_plugin.evaluation.functional.dense_grid import shifted_features
+from mmc_plugin.structures.dense_grid import shifted_features
 
 PATCH, SIDE = 6, 24
 

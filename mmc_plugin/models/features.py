@@ -1,7 +1,8 @@
-"""A frozen backbone that turns photographs of any size into grids of tokens."""
+"""The one way from images to features: tokens of any layers, of photographs of any size."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -10,8 +11,8 @@ from mmengine.model import BaseModel
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ..evaluation.functional.dense_grid import shifted_features
-from ..evaluation.functional.frame import ImageFrame, canvas_size, check_fit
+from ..structures.dense_grid import shifted_features
+from ..structures.image_frame import ImageFrame, canvas_size, check_fit
 
 # ImageNet's, RGB on the scale 0 … 255: for backbones that do not say what they were trained with.
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -36,6 +37,64 @@ def patch_size_of(backbone: nn.Module) -> int:
             'features of patches need a ViT.'
         )
     return int(size)
+
+
+def weights_digest(backbone: nn.Module) -> str:
+    """SHA-256 of all weights and buffers, whatever file they come from."""
+    digest = hashlib.sha256(type(backbone).__name__.encode())
+    for name, value in backbone.state_dict().items():
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def layer_tokens(
+    backbone: nn.Module, images: Tensor, layers: Sequence[int] = (-1,)
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Class and patch tokens of some layers of a ViT, in one pass.
+
+    The norm that follows the last layer is applied to all of them.
+
+    Args:
+        backbone (nn.Module): With all tokens of its last layer as the last output.
+        images (Tensor): (B, 3, H, W), normalised.
+        layers (Sequence[int]): L layers, from 0, or negative from the end.
+
+    Returns:
+        tuple[list[Tensor], list[Tensor]]: For each layer (B, D), and (B, h, w, D).
+
+    Raises:
+        ValueError: If the backbone has no such layer.
+    """
+    patch = patch_size_of(backbone)
+    rows, columns = (-(-side // patch) for side in images.shape[-2:])
+    depth = len(getattr(backbone, 'layers', '1'))
+    wrong = [layer for layer in layers if not -depth <= layer < depth]
+    if wrong or not layers:
+        raise ValueError(
+            f'Layers are counted from 0 to {depth - 1} or from -1 to {-depth} in '
+            f'this backbone, got {", ".join(map(str, wrong)) or "none"}.'
+        )
+    wanted = [layer % depth for layer in layers]
+    found: dict[int, Tensor] = {}
+
+    def keep(layer: int):
+        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            found[layer] = output
+
+        return hook
+
+    with ExitStack() as handles:
+        for layer in set(wanted) - {depth - 1}:
+            handles.enter_context(backbone.layers[layer].register_forward_hook(keep(layer)))
+        last = backbone(images)[-1]
+    normed = getattr(backbone, 'final_norm', False)
+    found = {key: backbone.ln1(each) if normed else each for key, each in found.items()}
+    found[depth - 1] = last
+    cls = [found[layer][:, 0] for layer in wanted]
+    # Patches come last, whatever number of other tokens there is.
+    grids = [found[layer][:, -rows * columns :].unflatten(1, (rows, columns)) for layer in wanted]
+    return cls, grids
 
 
 def _check_outputs(backbone: nn.Module) -> None:
@@ -63,8 +122,9 @@ class FrozenFeatures(BaseModel):
             as the last output: ``out_type='raw'`` of mmpretrain's ViT. It is put into evaluation
             mode and its parameters are frozen.
         size (int): Side of the square. Defaults to 480 [arXiv 2308.11448, point prompts].
-        fit (str): ``'stretch'`` the photograph to the square, or keep its aspect and ``'pad'`` it
-            at the right or the bottom. Defaults to 'stretch'.
+        fit (str): ``'stretch'`` the photograph to the square; or keep its aspect and ``'pad'`` it
+            at the right or the bottom, or ``'crop'`` its middle as k-NN does (224 of 256 pixels of
+            the short side, see :class:`ImageFrame`). Defaults to 'stretch'.
         layer (int): Layer that the tokens come from, counted from 0, or from the end by negative
             numbers. Defaults to -1.
         stride (int, optional): Distance of tokens in pixels of the square, a divisor of the patch
@@ -139,56 +199,19 @@ class FrozenFeatures(BaseModel):
                 for image in images
             ]
         )
+        return self.normalise(placed)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Normalise RGB (B, 3, H, W) in 0 … 255 to the type of the backbone's weights."""
         weights = next(self.backbone.parameters(), self.mean)
-        return ((placed - self.mean) / self.std).to(weights.dtype)
+        return ((images.to(self.mean.device) - self.mean) / self.std).to(weights.dtype)
 
     @torch.no_grad()
     def tokens(
         self, images: Tensor, layers: Sequence[int] = (-1,)
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Class and patch tokens of some layers, in one pass.
-
-        The norm that follows the last layer is applied to all of them.
-
-        Args:
-            images (Tensor): (B, 3, S, S) of :meth:`prepare`.
-            layers (Sequence[int]): L layers, from 0, or negative from the end.
-
-        Returns:
-            tuple[list[Tensor], list[Tensor]]: For each layer (B, D), and (B, h, w, D).
-
-        Raises:
-            ValueError: If the backbone has no such layer.
-        """
-        side = images.shape[-1] // self.patch_size
-        depth = len(getattr(self.backbone, 'layers', '1'))
-        wrong = [layer for layer in layers if not -depth <= layer < depth]
-        if wrong or not layers:
-            raise ValueError(
-                f'Layers are counted from 0 to {depth - 1} or from -1 to {-depth} in '
-                f'this backbone, got {", ".join(map(str, wrong)) or "none"}.'
-            )
-        wanted = [layer % depth for layer in layers]
-        found: dict[int, Tensor] = {}
-
-        def keep(layer: int):
-            def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-                found[layer] = output
-
-            return hook
-
-        with ExitStack() as handles:
-            for layer in set(wanted) - {depth - 1}:
-                block = self.backbone.layers[layer]
-                handles.enter_context(block.register_forward_hook(keep(layer)))
-            last = self.backbone(images)[-1]
-        normed = getattr(self.backbone, 'final_norm', False)
-        found = {key: self.backbone.ln1(each) if normed else each for key, each in found.items()}
-        found[depth - 1] = last
-        cls = [found[layer][:, 0] for layer in wanted]
-        # Patches come last, whatever number of other tokens there is.
-        patches = [found[layer][:, -side * side :].unflatten(1, (side, side)) for layer in wanted]
-        return cls, patches
+        """:func:`layer_tokens` of images (B, 3, S, S) of :meth:`prepare`, without a graph."""
+        return layer_tokens(self.backbone, images, layers)
 
     @torch.no_grad()
     def grid(self, images: Tensor, layer: int = -1, stride: int | None = None) -> Tensor:

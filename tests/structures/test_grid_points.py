@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.ndimage import center_of_mass
 
-from mmc_plugin.evaluation.functional.prompts import cell_centres, centre_prompts, draw_prompts
+from mmc_plugin.structures.grid_points import cell_centres, centre_prompts, draw_prompts
 
 GENERATOR = torch.Generator().manual_seed(0)
 

@@ -7,19 +7,36 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
+from torchvision.transforms import functional as TF
 
-FITS = ('stretch', 'pad')
+FITS = ('stretch', 'pad', 'crop')
 
 
 def check_fit(fit: str) -> str:
     """Give ``fit`` back, or say what it may be."""
     if fit not in FITS:
         raise ValueError(
-            f"fit must be 'stretch' (resized to the square) or 'pad' (aspect kept, "
-            f'right or bottom padded), got {fit!r}.'
+            f"fit must be 'stretch' (resized to the square), 'pad' (aspect kept, right or bottom "
+            f"padded) or 'crop' (aspect kept, the middle cut out), got {fit!r}."
         )
     return fit
+
+
+def centre_crop(image: Image.Image, resize: int, crop: int) -> Tensor:
+    """The middle of an image as the DINO release's k-NN evaluation cuts it.
+
+    Args:
+        image (Image): Of Pillow, whose bicubic filter does not alias when it makes images smaller.
+        resize (int): Short side after resizing, in pixels.
+        crop (int): Side of the square that is kept, in pixels.
+
+    Returns:
+        Tensor: uint8 (C, crop, crop).
+    """
+    image = TF.resize(image, resize, TF.InterpolationMode.BICUBIC)
+    return TF.pil_to_tensor(TF.center_crop(image, [crop, crop]))
 
 
 def canvas_size(size: int, patch: int) -> int:
@@ -42,7 +59,9 @@ class ImageFrame:
     """An image of ``height`` × ``width`` pixels on a square canvas.
 
     With ``fit='stretch'`` it covers the canvas [arXiv 2308.11448, point prompts]. With ``'pad'``
-    its longer side does and the canvas is padded at the right or the bottom.
+    its longer side does and the canvas is padded at the right or the bottom. With ``'crop'`` the
+    canvas shows the middle of the image, 224/256 of its short side [DINO release, k-NN]; points
+    and masks have no place there.
 
     A point (x, y) is in pixels of the image from its top left corner, 0 <= x < width and
     0 <= y < height; it stands for the centre of the pixel that holds it.
@@ -56,6 +75,11 @@ class ImageFrame:
     @property
     def content(self) -> tuple[int, int]:
         """Height and width of the image on the canvas, in pixels of the canvas."""
+        if self.fit == 'crop':
+            raise ValueError(
+                "fit='crop' shows the middle of an image only, so that points and masks cannot be "
+                "placed: take 'stretch' or 'pad'."
+            )
         if self.fit == 'stretch':
             return self.canvas, self.canvas
         scale = self.canvas / max(self.height, self.width)
@@ -65,12 +89,16 @@ class ImageFrame:
         """Put the image on the canvas: bilinear with antialiasing, then padding.
 
         Args:
-            image (Tensor): (C, height, width).
+            image (Tensor): (C, height, width); for ``'crop'`` uint8 RGB, see :func:`centre_crop`.
 
         Returns:
             Tensor: float32 (C, canvas, canvas). Padding repeats nothing of the image, it has the
             mean of each channel.
         """
+        if self.fit == 'crop':
+            resize = round(self.canvas * 256 / 224)
+            cut = centre_crop(TF.to_pil_image(image.cpu()), resize, self.canvas)
+            return cut.to(image.device, torch.float32)
         image = F.interpolate(image[None].float(), self.content, mode='bilinear', antialias=True)[0]
         rows, columns = self.content
         if (rows, columns) == (self.canvas, self.canvas):

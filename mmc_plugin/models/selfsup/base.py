@@ -1,0 +1,191 @@
+"""What every method with a student and a momentum teacher shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmpretrain.models.selfsup.base import BaseSelfSupervisor
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from ..features import layer_tokens, patch_size_of
+from ..utils.momentum_teacher import MomentumTeacher
+
+
+class StudentTeacher(BaseSelfSupervisor):
+    """A student, its heads, and a teacher that follows them as a moving average.
+
+    A method inherits this and gives ``loss()``. The result is a :class:`PretrainingMethod`.
+
+    Dimensions: V views or crops, B images of a process, N patches, D token width.
+
+    Args:
+        backbone (dict): A vision transformer of mmpretrain with ``out_type='raw'``.
+        heads (Mapping[str, dict | None]): Attribute name → config of the student's heads; None
+            for one that is left out.
+        follows (Sequence[str]): Modules that the teacher follows, as far as they are there.
+            Defaults to the backbone alone.
+        momentum (float): The teacher's momentum in the first iteration. Defaults to 0.996
+            [DINO, iBOT and SiT releases].
+        end_momentum (float): In the last one; it rises along a half cosine. Defaults to 1.0.
+        data_preprocessor (dict, optional): See :class:`ViewDataPreprocessor`.
+        init_cfg (dict, optional): Initialisation of the whole model.
+
+    Raises:
+        ValueError: If backbone, heads or momenta do not fit.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        heads: Mapping[str, dict | None],
+        follows: Sequence[str] = ('backbone',),
+        momentum: float = 0.996,
+        end_momentum: float = 1.0,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        preprocessor = dict(type='ViewDataPreprocessor') | dict(data_preprocessor or {})
+        super().__init__(backbone, data_preprocessor=preprocessor, init_cfg=init_cfg)
+        if not 0 <= momentum <= end_momentum <= 1:
+            raise ValueError(
+                f'model.momentum must rise within [0, 1], got {momentum} to {end_momentum}.'
+            )
+        self.momentum, self.end_momentum = momentum, end_momentum
+        self.patch_size = _check_backbone(self.backbone)
+        for name, cfg in heads.items():
+            head = None if cfg is None else MODELS.build(cfg)
+            setattr(self, name, head)
+            _check_head(name, head, self.backbone, self.patch_size)
+        self._follows = tuple(name for name in follows if getattr(self, name) is not None)
+        self.teacher = MomentumTeacher(self._followed())
+
+    def _followed(self) -> dict[str, nn.Module]:
+        """The modules of the student that the teacher follows."""
+        return {name: getattr(self, name) for name in self._follows}
+
+    def init_weights(self) -> None:
+        """Initialise the student and let the teacher start as its copy."""
+        super().init_weights()
+        self.teacher.copy_from(self._followed())
+
+    def momentum_at(self, iteration: int, max_iters: int) -> float:
+        """The teacher's momentum after an iteration in 0 … ``max_iters`` − 1."""
+        cosine = (1 + math.cos(math.pi * iteration / max_iters)) / 2
+        return self.end_momentum - (self.end_momentum - self.momentum) * cosine
+
+    def update_teacher(self, momentum: float) -> None:
+        """Move the teacher; :class:`MomentumTeacherHook` calls it after each optimiser step."""
+        self.teacher.update(self._followed(), momentum)
+
+    def network(self, name: str) -> nn.Module:
+        """The backbone of the ``'teacher'``, which is evaluated and exported, or ``'student'``.
+
+        Raises:
+            ValueError: For another name.
+        """
+        if name not in ('teacher', 'student'):
+            raise ValueError(f"network must be 'teacher' or 'student', got {name!r}.")
+        return self.teacher.backbone if name == 'teacher' else self.backbone
+
+    @staticmethod
+    def encode(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens of the last layer after its norm, in one forward.
+
+        Args:
+            backbone (nn.Module): That of the student or of the teacher.
+            images (Tensor): (..., 3, H, W), normalised; any leading dimensions.
+
+        Returns:
+            tuple[Tensor, Tensor]: Class tokens (..., D), patch tokens (..., N, D).
+        """
+        tokens = backbone(images.flatten(0, -4))[-1]
+        tokens = tokens.unflatten(0, images.shape[:-3])
+        extra = backbone.num_extra_tokens
+        return tokens[..., 0, :], tokens[..., extra:, :]
+
+    def encode_crops(self, crops: Tensor | Sequence[Tensor]) -> Tensor:
+        """The student's class tokens of local crops, in one forward for each resolution.
+
+        Args:
+            crops (Tensor | Sequence[Tensor]): (K, B, 3, h, w), normalised, one for each resolution.
+
+        Returns:
+            Tensor: (ΣK, B, D).
+        """
+        crops = [crops] if isinstance(crops, Tensor) else crops
+        return torch.cat([self.encode(self.backbone, each)[0] for each in crops])
+
+    def extract_feat(self, inputs: Tensor, network: str = 'teacher') -> tuple[Tensor, Tensor]:
+        """Features of clean images.
+
+        Args:
+            inputs (Tensor): (B, 3, H, W), RGB, normalised.
+            network (str): See :meth:`network`.
+
+        Returns:
+            tuple[Tensor, Tensor]: Class tokens (B, D), patch tokens (B, N, D).
+        """
+        return self.encode(self.network(network), inputs)
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether the student has a head ``rec_head`` that paints pixels."""
+        return getattr(self, 'rec_head', None) is not None
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """What the student makes of corrupted images (B, 3, H, W), normalised; same shape.
+
+        Raises:
+            ValueError: If the model was built without a head for it.
+        """
+        return self.reconstruct_layers(images, [-1])[0]
+
+    def reconstruct_layers(self, images: Tensor, layers: Sequence[int]) -> Tensor:
+        """What the head makes of the output of each of some layers, in one forward.
+
+        Each layer's tokens pass through the norm that follows the last one, because the head has
+        only seen normed tokens.
+
+        Args:
+            images (Tensor): (B, 3, H, W), corrupted and normalised.
+            layers (Sequence[int]): L layers, from 0, or negative from the end.
+
+        Returns:
+            Tensor: (L, B, 3, H, W), normalised.
+
+        Raises:
+            ValueError: If there is no such layer, or the model was built without a head for it.
+        """
+        if not self.reconstructs:
+            raise ValueError('This model has no reconstruction head: its loss weight is 0.')
+        _, patches = layer_tokens(self.backbone, images, layers)
+        pixels = (self.rec_head(each.flatten(1, 2)) for each in patches)  # (B,N,3pp) each
+        return torch.stack([self.rec_head.to_image(each, *images.shape[-2:]) for each in pixels])
+
+
+def _check_head(name: str, head: nn.Module | None, backbone: nn.Module, patch_size: int) -> None:
+    if head is None:
+        return
+    width = head.layers[0].in_features
+    if width != backbone.embed_dims:
+        raise ValueError(
+            f'model.{name}.in_channels is {width}, but the tokens of the backbone have '
+            f'{backbone.embed_dims} channels: set it to that.'
+        )
+    if getattr(head, 'patch_size', patch_size) != patch_size:
+        raise ValueError(
+            f'model.{name}.patch_size is {head.patch_size}, but that of the backbone is '
+            f'{patch_size}: set both to one value.'
+        )
+
+
+def _check_backbone(backbone: nn.Module) -> int:
+    if getattr(backbone, 'out_type', None) != 'raw' or not backbone.with_cls_token:
+        raise ValueError(
+            "The backbone must be a vision transformer with a class token and out_type='raw', "
+            'which gives class and patch tokens at once.'
+        )
+    return patch_size_of(backbone)

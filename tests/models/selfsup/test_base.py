@@ -1,0 +1,179 @@
+"""What a method inherits, with a method of ten lines."""
+
+import math
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+
+from mmc_plugin.apis import extract_features, load_backbone
+from mmc_plugin.models.selfsup import MMC, PretrainingMethod, StudentTeacher
+
+ROOT = Path(__file__).resolve().parents[3]
+SIZE, PATCH, WIDTH, DEPTH = 32, 8, 48, 3
+ARCH = dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=96)
+VIT = dict(type='VisionTransformer', arch=ARCH, img_size=SIZE, patch_size=PATCH, out_type='raw')
+REC_HEAD = dict(type='PixelReconstructionHead', in_channels=WIDTH, patch_size=PATCH,
+                hidden_channels=16)  # fmt: skip
+
+
+@MODELS.register_module()
+class PullTogether(StudentTeacher):
+    """The student's class token of each view approaches the teacher's of the other."""
+
+    def __init__(self, backbone, **kwargs):
+        super().__init__(backbone, heads={}, **kwargs)
+
+    def loss(self, inputs, data_samples=None):
+        student, _ = self.encode(self.backbone, inputs['views'])
+        with torch.no_grad():
+            teacher, _ = self.encode(self.teacher.backbone, inputs['views'].flip(0))
+        return dict(loss_pull=(student - teacher).square().mean())
+
+
+def method(**kwargs):
+    torch.manual_seed(0)
+    model = PullTogether(VIT, **kwargs)
+    model.init_weights()
+    return model
+
+
+class Paint(StudentTeacher):
+    def __init__(self):
+        super().__init__(VIT, heads=dict(rec_head=REC_HEAD))
+
+    def loss(self, inputs, data_samples=None):
+        return dict(loss_rec=(self.reconstruct(inputs['views'][0]) - inputs['views'][0]).mean())
+
+
+def with_head():
+    torch.manual_seed(0)
+    model = Paint()
+    model.init_weights()
+    return model.eval()
+
+
+def tool(path, *arguments):
+    """Run a command-line tool in this process."""
+    before = sys.argv
+    sys.argv = [path, *map(str, arguments)]
+    try:
+        runpy.run_path(str(ROOT / 'tools' / path), run_name='__main__')
+    finally:
+        sys.argv = before
+
+
+def test_a_method_of_ten_lines_trains_resumes_is_watched_exported_and_evaluated(
+    photo_folder, tmp_path
+):
+    for name in ('train', 'val'):  # labels for the monitor
+        for i, photo in enumerate(sorted(photo_folder.glob('*.jpg'))):
+            link = tmp_path / name / 'ab'[i % 2] / photo.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(photo)
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = [{str(ROOT / "tests" / "configs" / "tiny_mmc.py")!r}]\n'
+        f"model = dict(_delete_=True, type='PullTogether', backbone={VIT!r})\n"
+        f'train_dataloader = dict(num_workers=0, dataset=dict(data_root={str(photo_folder)!r}))\n'
+        "optim_wrapper = dict(type='OptimWrapper')\n"
+        'default_hooks = dict(reconstruction=dict(interval=1), features=dict(\n'
+        f"    type='FeatureMonitorHook', interval=1, train_dir={str(tmp_path / 'train')!r},\n"
+        f'    val_dir={str(tmp_path / "val")!r}, k=[1], resize=32, crop=32, num_workers=0))\n'
+    )
+    states = {}
+    for name, parts in dict(whole=[2], parts=[1, 2]).items():
+        for epochs in parts:
+            tool('train.py', config, '--work-dir', tmp_path / name, '--resume', '--cfg-options',
+                 f'train_cfg.max_epochs={epochs}', 'param_scheduler=[]')  # fmt: skip
+        checkpoint = tmp_path / name / 'epoch_2.pth'
+        states[name] = torch.load(checkpoint, weights_only=False)['state_dict']
+        lines = (tmp_path / name / 'feature_monitor.jsonl').read_text().splitlines()
+        assert len(lines) == 3 and all('"knn/teacher_pat_k1"' in line for line in lines)
+    # The momentum follows the length of the run, so only the student is to be the same.
+    for key, value in states['whole'].items():
+        if not key.startswith('teacher'):
+            assert torch.equal(value, states['parts'][key]), key
+
+    exported = tmp_path / 'exported.safetensors'
+    tool('model_converters/export.py', checkpoint, exported, '--to', 'safetensors')
+    images = [str(path) for path in sorted(photo_folder.glob('*.jpg'))[:2]]
+    model = PullTogether(VIT)
+    model.load_state_dict(states['parts'])
+    expected = extract_features(model, images, size=SIZE)
+    for source in (checkpoint, exported):
+        found = extract_features(load_backbone(str(source)), images, size=SIZE)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_methods_keep_the_protocol():
+    for model in (method(), with_head()):
+        assert isinstance(model, PretrainingMethod)
+    assert issubclass(MMC, StudentTeacher)
+    assert not isinstance(torch.nn.Linear(1, 1), PretrainingMethod)
+
+
+def test_momentum_rises_along_half_a_cosine():
+    model = method(momentum=0.996, end_momentum=1.0)
+    assert model.momentum_at(0, 100) == pytest.approx(0.996, abs=1e-15)
+    assert model.momentum_at(25, 100) == pytest.approx(
+        1 - 0.004 * (1 + math.sqrt(0.5)) / 2, abs=1e-12
+    )
+    assert model.momentum_at(50, 100) == pytest.approx(0.998, abs=1e-15)
+    assert model.momentum_at(100, 100) == 1.0
+    rates = [model.momentum_at(i, 100) for i in range(100)]
+    assert rates == sorted(rates) and rates[-1] < 1
+    assert method(momentum=0.9, end_momentum=0.9).momentum_at(7, 10) == 0.9
+
+
+@pytest.mark.parametrize('rates', [(0.9, 0.5), (-0.1, 1.0), (0.9, 1.1)])
+def test_falling_or_impossible_momenta_are_refused(rates):
+    with pytest.raises(ValueError, match='model.momentum must rise within'):
+        method(momentum=rates[0], end_momentum=rates[1])
+
+
+def test_the_teacher_follows_what_it_is_told_to():
+    model = with_head()
+    assert set(dict(model.teacher.named_children())) == {'backbone'}
+    assert model.network('teacher') is model.teacher.backbone
+    assert model.network('student') is model.backbone
+
+
+def test_crops_of_each_resolution_in_one_forward():
+    model = method().eval()
+    crops = [torch.randn(3, 2, 3, 16, 16), torch.randn(1, 2, 3, 24, 24)]
+    sizes = []
+    model.backbone.register_forward_hook(lambda m, args, out: sizes.append(tuple(args[0].shape)))
+    found = model.encode_crops(crops)
+    assert sizes == [(6, 3, 16, 16), (2, 3, 24, 24)]
+    expected = [model.extract_feat(crop, 'student')[0] for each in crops for crop in each]
+    torch.testing.assert_close(found, torch.stack(expected))
+    torch.testing.assert_close(model.encode_crops(crops[0]), found[:3])
+
+
+def test_each_layer_is_what_a_model_that_ends_there_reconstructs():
+    model, images = with_head(), torch.randn(2, 3, SIZE, SIZE)
+    layers = [1, 0, -1]
+    with torch.no_grad():
+        found = model.reconstruct_layers(images, layers)
+        assert torch.equal(found[2], model.reconstruct(images))
+        for layer, picture in zip(layers, found, strict=True):
+            shallow = with_head()
+            last = layer % DEPTH
+            shallow.backbone.layers = shallow.backbone.layers[: last + 1]
+            shallow.backbone.out_indices = [last]
+            torch.testing.assert_close(picture, shallow.reconstruct(images))
+    assert not any(block._forward_hooks for block in model.backbone.layers)
+
+
+def test_what_cannot_be_reconstructed_is_said():
+    images = torch.randn(1, 3, SIZE, SIZE)
+    with pytest.raises(ValueError, match='0 to 2 or from -1 to -3 in this backbone, got 3'):
+        with_head().reconstruct_layers(images, [0, 3])
+    assert not method().reconstructs
+    with pytest.raises(ValueError, match='no reconstruction head'):
+        method().reconstruct(images)

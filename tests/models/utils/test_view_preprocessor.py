@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from mmc_plugin.models.utils import ViewDataPreprocessor
+
+MEAN, STD = (
+    torch.tensor([120.0, 110, 100]).view(3, 1, 1),
+    torch.tensor([50.0, 60, 70]).view(3, 1, 1),
+)
+
+
+def preprocessor(to_rgb=True):
+    return ViewDataPreprocessor(MEAN.flatten().tolist(), STD.flatten().tolist(), to_rgb=to_rgb)
+
+
+def pixels(*shape):
+    return torch.randint(0, 256, shape, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize('to_rgb', [True, False])
+def test_normalise_and_back(to_rgb):
+    images, ours = pixels(2, 3, 4, 5), preprocessor(to_rgb)
+    before = images.clone()
+    found = ours.normalise(images)
+    expected = images if to_rgb else images.flip(1)  # of a model that sees the files' BGR
+    torch.testing.assert_close(found, (expected - MEAN) / STD)
+    assert torch.equal(ours.denormalise(found), images) and torch.equal(images, before)
+    # A batch of the pipeline, which is BGR, comes to the same.
+    batch = ours(dict(inputs=dict(views=[images.flip(1)])))
+    assert torch.equal(batch['inputs']['views'][0], found)
+
+
+def test_without_mean_and_std_pixels_stay():
+    images, ours = pixels(2, 3, 4, 5), ViewDataPreprocessor(to_rgb=True)
+    assert torch.equal(ours.normalise(images), images.float())
+    assert torch.equal(ours.denormalise(images.float()), images)
+
+
+def test_any_set_of_views():
+    ours = preprocessor()
+    views = [pixels(4, 3, 8, 8) for _ in range(3)]
+    out = ours(dict(inputs=dict(views=views), data_samples=['a']))
+    assert out['data_samples'] == ['a'] and set(out['inputs']) == {'views'}
+    expected = torch.stack([(view.flip(1) - MEAN) / STD for view in views])
+    torch.testing.assert_close(out['inputs']['views'], expected)
+
+
+def test_what_is_there_for_each_view_comes_with_views_first():
+    mask, boxes = torch.rand(4, 2, 8, 8) > 0.5, torch.rand(4, 2, 4)
+    views = [pixels(4, 3, 8, 8) for _ in range(2)]
+    out = preprocessor()(dict(inputs=dict(views=views, mask=mask, boxes=boxes)))['inputs']
+    assert torch.equal(out['mask'][1], mask[:, 1]) and torch.equal(out['boxes'][0], boxes[:, 0])
+
+
+def test_crops_are_stacked_by_resolution():
+    crops = [pixels(4, 3, size, size) for size in (6, 4, 6)]
+    views = [pixels(4, 3, 8, 8)]
+    large, small = preprocessor()(dict(inputs=dict(views=views, crops=crops)))['inputs']['crops']
+    assert large.shape == (2, 4, 3, 6, 6) and small.shape == (1, 4, 3, 4, 4)
+    for found, crop in zip([*large, *small], (crops[0], crops[2], crops[1]), strict=True):
+        torch.testing.assert_close(found, (crop.flip(1) - MEAN) / STD)
