@@ -5,5 +5,5 @@ _base_ = [
     '../_base_/datasets/davis_prompts.py',
     '../_base_/default_runtime.py',
 ]
-custom_hooks = [dict(type='EvaluationReportHook', cases=4)]
+custom_hooks = [dict(type='EvaluationReportHook')]
 test_dataloader = dict(batch_size=4)

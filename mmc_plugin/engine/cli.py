@@ -1,14 +1,11 @@
 """What the command-line tools share: finding a config, completing it, errors in one sentence."""
 
-import dis
 import errno
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import torch
 import torch.distributed as torch_dist
@@ -16,10 +13,14 @@ from mmengine.config import Config, ConfigDict
 
 import mmc_plugin
 from mmc_plugin.checkpoints.files import refuse_code
+from mmc_plugin.errors import UserError
 
 PACKAGE_DIR = Path(mmc_plugin.__file__).resolve().parent
 # Where configs/ and tools/ lie: in the package once it is installed, beside it in a checkout.
 ROOT = PACKAGE_DIR / '.mim' if (PACKAGE_DIR / '.mim').is_dir() else PACKAGE_DIR.parent
+
+# Their own words name the file or the host.
+PLAIN_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, ConnectionError)
 
 
 def say(message: str) -> None:
@@ -191,8 +192,8 @@ def prepare_launch(cfg: Config) -> None:
 def one_sentence_errors() -> Iterator[None]:
     """End the program with one sentence where the user can help, and exit code 2.
 
-    These are what this package or a tool raises on purpose (a ``raise`` statement of its own), a
-    missing file and a full disk or GPU. Everything else keeps its traceback, and with
+    These are the package's :class:`UserError`, files and hosts that cannot be reached, a full disk
+    and a full GPU. Everything else keeps its traceback, and with
     ``MMC_TRACEBACK=1`` in the environment all do.
     """
     try:
@@ -224,46 +225,9 @@ def _sentence(error: BaseException | None) -> str | None:
             return f'the disk is full{place}: free some space, then go on with --resume'
         if isinstance(error, torch.cuda.OutOfMemoryError):
             return 'the GPU is out of memory: lower train_dataloader.batch_size, or use --amp'
-        if isinstance(error, FileNotFoundError):
-            return _one_line(error)
-        in_worker = _sentence_of_a_worker(str(error))
-        if in_worker is not None:
-            return in_worker
-        expected = isinstance(error, ValueError | RuntimeError | OSError | FloatingPointError)
-        if expected and _raised_by_us(error.__traceback__):
-            return _one_line(error)
+        if isinstance(error, UserError):
+            return error.sentence()
+        if isinstance(error, PLAIN_ERRORS):
+            return ' '.join(str(error).split())
         error = error.__cause__ or error.__context__
     return None
-
-
-def _sentence_of_a_worker(text: str) -> str | None:
-    """Our sentence in what torch makes of an error in a dataloader's worker: a whole traceback."""
-    if ' in DataLoader worker process ' not in text.partition('\n')[0]:
-        return None
-    places = re.findall(r'^  File "(.+)", line \d+, in .+\n    (.*)$', text, re.MULTILINE)
-    if not places or not Path(places[-1][0]).is_relative_to(PACKAGE_DIR):
-        return None
-    if not places[-1][1].startswith('raise '):
-        return None
-    last = text.rpartition('\n  File ')[2]
-    found = re.search(r'^[\w.]+: (.+)', last, re.MULTILINE | re.DOTALL)
-    return ' '.join(found[1].split()) if found else None
-
-
-def _one_line(error: BaseException) -> str:
-    return ' '.join(str(error).split())
-
-
-def _raised_by_us(trace: TracebackType | None) -> bool:
-    """Whether the innermost frame is one of this package or of a tool, at a ``raise`` statement.
-
-    Built-in functions leave no frame, so the place alone would take ``int('x')`` for a message.
-    """
-    if trace is None:
-        return False
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    frame = trace.tb_frame
-    module = frame.f_globals.get('__name__', '')
-    ours = module == '__main__' or module.split('.')[0] == 'mmc_plugin'
-    return ours and frame.f_code.co_code[trace.tb_lasti] == dis.opmap['RAISE_VARARGS']

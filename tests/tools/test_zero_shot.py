@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS, METRICS, MODELS
 
 import mmc_plugin  # noqa: F401  registers
-from mmc_plugin.engine.hooks.evaluation_report import checkpoint_of, choose_cases
+from mmc_plugin.engine.hooks.evaluation_report import checkpoint_of
 from mmc_plugin.models.features import FrozenFeatures
 
 ROOT = Path(__file__).parents[2]
@@ -207,21 +207,3 @@ def test_configs_build_with_what_they_name(path, coco, checkpoint, monkeypatch):
     else:
         with pytest.raises(FileNotFoundError, match='set test_dataloader.dataset.data_root'):
             DATASETS.build(data)
-
-
-def test_cases_are_the_best_median_and_worst_of_different_targets():
-    cases = sorted(
-        (
-            (value, image, target, repeat)
-            for value, (image, target, repeat) in zip(
-                np.random.default_rng(0).random(60).tolist(), np.ndindex(6, 2, 5), strict=True
-            )
-        ),
-        reverse=True,
-    )
-    chosen = choose_cases(cases, 3)
-    assert chosen['best'][0] == cases[0] and chosen['worst'][0] == cases[-1]
-    assert chosen['median'][0] == cases[30]
-    for group in chosen.values():
-        assert len({case[1:3] for case in group}) == 3
-    assert len(choose_cases(cases[:1], 3)['median']) == 1

@@ -1,3 +1,4 @@
+from .cases import choose_cases
 from .clustering import kmeans, pca_rgb
 from .knn import knn_accuracy, knn_predict
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
@@ -12,6 +13,7 @@ from .similarity import patch_similarity
 from .spread import effective_rank, feature_spread
 
 __all__ = [
+    'choose_cases',
     'effective_rank',
     'feature_spread',
     'histogram_overlap',

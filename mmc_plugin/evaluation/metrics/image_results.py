@@ -7,21 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...structures.image_frame import ImageFrame
+from .reported import ReportedMetric
 
 
-class ImageResults(BaseMetric):
+class ImageResults(ReportedMetric):
     """One result for each image, whether it could be used or not, and each image once.
 
-    A subclass gives :meth:`measure` and :meth:`summarise`; :attr:`numbers` and :meth:`protocol`
-    are for reports. ``skipped`` images and targets left out are counted in the numbers.
+    A subclass gives :meth:`measure`, :meth:`summarise` and :meth:`scalars`. ``skipped`` images and
+    targets left out are counted in the numbers.
     """
-
-    # How the metric's report is named.
-    name = 'images'
 
     def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:
         """Measure one image.
@@ -46,10 +43,6 @@ class ImageResults(BaseMetric):
 
     def scalars(self) -> dict[str, float]:
         """The few of the numbers that are printed."""
-        raise NotImplementedError
-
-    def protocol(self) -> str:
-        """What is measured, in words."""
         raise NotImplementedError
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmpretrain.registry import METRICS
 
 from ...structures.image_frame import ImageFrame
+from ...visualization.zero_shot import Click, case_sheet, threshold_curves
+from ..functional.cases import choose_cases
 from ..functional.prompt_masks import (
     iou_from_counts,
     pixel_codes,
@@ -17,7 +20,9 @@ from ..functional.prompt_masks import (
     threshold_counts,
 )
 from .image_results import ImageResults
+from .reported import Predict
 
+DRAWN = 4  # of the best, of the median and of the worst cases
 # Pixels of a mask up to which COCO calls an object small, and medium.
 SIZES = dict(small=32**2, medium=96**2, large=float('inf'))
 
@@ -170,4 +175,36 @@ class PromptIoU(ImageResults):
             'predicted where the cosine of its token to the clicked one, upsampled bilinearly '
             'to the size of the masks, is larger than the threshold; mIoU is the mean over '
             'all prompts of all targets; ignored pixels do not count. Numbers are fractions.'
+        )
+
+    def pictures(self, predict: Predict) -> dict[str, np.ndarray]:
+        """The curve, and the best, median and worst cases at the best threshold."""
+        threshold = self.numbers['best']['threshold']
+        drawn = {
+            name: [self._click(predict, threshold, *case) for case in cases]
+            for name, cases in choose_cases(self.cases, DRAWN).items()
+        }
+        return {
+            '': threshold_curves({'this model': self.numbers}),
+            '_cases': case_sheet(drawn, f'One click, cosine > {threshold:g}'),
+        }
+
+    def _click(
+        self, predict: Predict, threshold: float, iou: float, index: int, target: int, repeat: int
+    ) -> Click:
+        image, sample = predict(index)
+        frame = ImageFrame(*sample.masks.shape[1:], sample.canvas, sample.fit)
+        point = sample.points[target, repeat]
+        cell = frame.cell(point[None], *sample.tokens.shape[:2])
+        similarity = frame.upsample(prompt_similarity(sample.tokens, cell))[0].cpu().numpy()
+        if image.shape[:2] != similarity.shape:
+            image = cv2.resize(image, similarity.shape[::-1], interpolation=cv2.INTER_AREA)
+        name = self.dataset_meta['categories'][int(sample.labels[target])]
+        return Click(
+            image,
+            point.cpu().numpy()[None],
+            similarity,
+            similarity > threshold,
+            sample.masks[target].cpu().numpy(),
+            caption=f'{name}, IoU {100 * iou:.0f} %',
         )

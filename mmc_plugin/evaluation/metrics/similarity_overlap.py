@@ -10,8 +10,10 @@ import torch
 from mmpretrain.registry import METRICS
 
 from ...structures.image_frame import ImageFrame
+from ...visualization.zero_shot import similarity_histograms
 from ..functional.pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .image_results import ImageResults
+from .reported import Predict
 
 
 @METRICS.register_module()
@@ -91,3 +93,7 @@ class SimilarityOverlap(ImageResults):
             f'that covers at least {self.minimum:g} of it; background {background}; overlap '
             f'is the common area of the two histograms of {self.bins} bins on [-1, 1].'
         )
+
+    def pictures(self, predict: Predict) -> dict[str, np.ndarray]:
+        """Both histograms."""
+        return {'': similarity_histograms({'this model': self.numbers})}

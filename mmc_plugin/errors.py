@@ -1,0 +1,29 @@
+"""Errors whose text is meant for the user: tools print it as one sentence, without a traceback."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something that the user can mend; the text names the file or key and the way out.
+
+    Raise one of the subclasses, which are the built-in types that callers expect, too.
+    """
+
+    def sentence(self) -> str:
+        """The text on one line, without what torch adds to an error of a dataloader's worker."""
+        text = str(self)
+        if ' in DataLoader worker process ' in text.partition('\n')[0]:  # a traceback as text
+            text = text.rpartition(f'{type(self).__qualname__}: ')[2]
+        return ' '.join(text.split())
+
+
+class InputError(UserError, ValueError):
+    """A value, key, file or combination of them that cannot be used."""
+
+
+class RunError(UserError, RuntimeError):
+    """A run that cannot go on."""
+
+
+class MissingPackageError(UserError, ImportError):
+    """A package that has to be installed for what is asked."""
