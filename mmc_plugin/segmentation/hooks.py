@@ -9,6 +9,7 @@ from pathlib import Path
 import mmcv
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
@@ -24,7 +25,7 @@ class SegmentationReportHook(Hook):
     The test's evaluator must have a :class:`ClassIoUMetric`.
     """
 
-    def before_test(self, runner) -> None:
+    def before_test(self, runner: Runner) -> None:
         """Look for the metric before the test takes its time.
 
         Raises:
@@ -33,14 +34,14 @@ class SegmentationReportHook(Hook):
         self._metric(runner)
 
     @staticmethod
-    def _metric(runner) -> ClassIoUMetric:
+    def _metric(runner: Runner) -> ClassIoUMetric:
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, ClassIoUMetric):
                 return metric
         raise ValueError("SegmentationReportHook needs test_evaluator=dict(type='ClassIoUMetric')")
 
     @master_only
-    def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Write the file."""
         model, dataset = runner.cfg.model, runner.test_dataloader.dataset
         test_cfg = model.get('test_cfg') or {}
@@ -93,7 +94,7 @@ class SegmentationPanelHook(Hook):
 
     def after_test_iter(
         self,
-        runner,
+        runner: Runner,
         batch_idx: int,
         data_batch: dict | None = None,
         outputs: Sequence[SegDataSample] | None = None,
