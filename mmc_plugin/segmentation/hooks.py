@@ -74,22 +74,14 @@ class SegmentationPanelHook(Hook):
         enable (bool): Defaults to False.
         out_dir (str, optional): Folder; a picture has the image's name, as PNG. Needed if enabled.
         interval (int): One picture per this many images of a process. Defaults to 1.
-        alpha (float): Weight of the colours over the image. Defaults to 0.7.
     """
 
-    def __init__(
-        self,
-        enable: bool = False,
-        out_dir: str | None = None,
-        interval: int = 1,
-        alpha: float = 0.7,
-    ) -> None:
+    def __init__(self, enable: bool = False, out_dir: str | None = None, interval: int = 1) -> None:
         if enable and out_dir is None:
             raise ValueError('SegmentationPanelHook needs out_dir, a folder for its pictures')
         self.enable = enable
         self.out_dir = out_dir
         self.interval = interval
-        self.alpha = alpha
         self._seen = 0
 
     def after_test_iter(
@@ -115,6 +107,5 @@ class SegmentationPanelHook(Hook):
                 meta['classes'],
                 meta['palette'],
                 title=name,
-                alpha=self.alpha,
             )
             mmcv.imwrite(picture[..., ::-1], osp.join(self.out_dir, f'{name}.png'))

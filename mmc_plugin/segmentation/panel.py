@@ -10,14 +10,13 @@ from matplotlib.patches import Patch
 from ..visualization.figures import figure_to_array, grid_axes, new_figure, show_image
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float) -> np.ndarray:
+def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Colours of the classes over a grey image; pixels without a class are nearly black.
 
     Args:
         image (np.ndarray): uint8 RGB of shape (H, W, 3).
         labels (np.ndarray): (H, W), ids of classes; others are drawn as unlabelled.
         palette (np.ndarray): uint8 RGB of shape (classes, 3).
-        alpha (float): Weight of the colours, 0 to 1.
 
     Returns:
         np.ndarray: uint8 RGB of shape (H, W, 3).
@@ -25,7 +24,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: f
     known = labels < len(palette)
     colours = np.where(known[..., None], palette[np.where(known, labels, 0)], 0)
     grey = image.mean(-1, keepdims=True)
-    return ((1 - alpha) * grey + alpha * colours).round().astype(np.uint8)
+    return (0.3 * grey + 0.7 * colours).round().astype(np.uint8)
 
 
 def segmentation_panel(
@@ -35,7 +34,6 @@ def segmentation_panel(
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
     title: str = '',
-    alpha: float = 0.7,
 ) -> np.ndarray:
     """Image, truth and prediction side by side over a legend with the IoU in this image.
 
@@ -46,7 +44,6 @@ def segmentation_panel(
         classes (Sequence[str]): Names.
         palette (Sequence): RGB of each class.
         title (str): Written above.
-        alpha (float): Weight of the colours over the image. Defaults to 0.7.
 
     Returns:
         np.ndarray: uint8 RGB of the whole picture.
@@ -78,8 +75,8 @@ def segmentation_panel(
     axes = grid_axes(figure, [''], ['image', 'truth', 'prediction'])[0]
     pictures = (
         image,
-        overlay(image, truth, colours, alpha),
-        overlay(image, prediction, colours, alpha),
+        overlay(image, truth, colours),
+        overlay(image, prediction, colours),
     )
     for axis, picture in zip(axes, pictures, strict=True):
         show_image(axis, picture)

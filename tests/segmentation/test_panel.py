@@ -15,9 +15,9 @@ PALETTE = [[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 0]]
 def test_overlay_mixes_grey_and_the_class_colour():
     image = np.full((2, 3, 3), (90, 60, 30), np.uint8)  # grey 60
     labels = np.array([[0, 1, 255], [2, 2, 3]])
-    mixed = overlay(image, labels, np.array(PALETTE, np.uint8), 0.5)
-    assert mixed[0, 0].tolist() == [155, 30, 30] and mixed[1, 2].tolist() == [155, 155, 30]
-    assert mixed[0, 2].tolist() == [30, 30, 30]  # no label: only darker
+    mixed = overlay(image, labels, np.array(PALETTE, np.uint8))
+    assert mixed[0, 0].tolist() == [193, 18, 18] and mixed[1, 2].tolist() == [193, 193, 18]
+    assert mixed[0, 2].tolist() == [18, 18, 18]  # no label: only darker
 
 
 def test_legend_has_the_classes_of_the_image_and_their_iou(monkeypatch):
