@@ -9,6 +9,8 @@ from matplotlib.patches import Patch
 
 from ..visualization.figures import figure_to_array, grid_axes, new_figure, show_image
 
+_WIDTH = 12.0  # inches
+
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Colours of the classes over a grey image; pixels without a class are nearly black.
@@ -69,9 +71,12 @@ def segmentation_panel(
         entries.append(Patch(facecolor='0.15', edgecolor='0.3', linewidth=0.5, label='no label'))
 
     height, width = image.shape[:2]
-    columns = 6
+    # Six columns of a legend for names of up to a dozen letters, fewer for longer ones: a letter
+    # takes some 6 points, and what stands before and after a name 40.
+    longest = max((len(entry.get_label()) for entry in entries), default=0)
+    columns = max(1, min(6, int(_WIDTH * 72 / (40 + 6 * longest))))
     rows = -(-len(entries) // columns)
-    figure = new_figure(12.0, 12.0 / 3 * height / width + 0.75 + 0.24 * rows)
+    figure = new_figure(_WIDTH, _WIDTH / 3 * height / width + 0.75 + 0.24 * rows)
     axes = grid_axes(figure, [''], ['image', 'truth', 'prediction'])[0]
     pictures = (
         image,
