@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -155,7 +156,14 @@ def test_finetuning_in_mmpretrain_loads_the_teacher(pretrained):
     model = MODELS.build(cfg.model)
     model.init_weights()
     assert_arrived(model.backbone, weights)
-    assert model(torch.randn(2, 3, 32, 32)) is not None
+    images = torch.randn(2, 3, 32, 32)
+    own = VisionTransformer(arch=ARCH, img_size=32, patch_size=8)
+    own.eval()
+    model.eval()
+    own.load_state_dict(weights)
+    with torch.no_grad():
+        (features,) = model.extract_feat(images, stage='backbone')
+        torch.testing.assert_close(features, own(images)[0])  # the class token, normalised
 
 
 def test_segmentation_in_mmseg_loads_the_teacher(pretrained):

@@ -1,13 +1,30 @@
 import sys
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
+from packaging.version import Version
 
 from mmc_plugin import version
 
 
-def test_the_installed_hosts_are_new_enough():
+@pytest.mark.parametrize('name', version.FLOORS)
+def test_an_installed_host_may_be_at_its_floor_but_not_below(name, monkeypatch):
+    installed = import_module(name).__version__.split('+')[0]
+    monkeypatch.setattr(version, 'FLOORS', {name: installed})
     version.check_hosts()
+    *numbers, last = version._numbers(installed)
+    above = '.'.join(map(str, [*numbers, last + 1]))
+    monkeypatch.setattr(version, 'FLOORS', {name: above})
+    with pytest.raises(
+        ImportError, match=f'needs {name} ≥ {above}, but {installed}.* is installed'
+    ):
+        version.check_hosts()
+
+
+def test_the_installed_hosts_are_at_their_floors_or_above():
+    for name, floor in version.FLOORS.items():
+        assert Version(import_module(name).__version__) >= Version(floor), name
 
 
 def test_an_old_host_is_named_with_what_it_needs(monkeypatch):

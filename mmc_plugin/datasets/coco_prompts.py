@@ -85,12 +85,11 @@ class CocoPrompts(PromptDataset):
         data_root (str): The folder.
         ann_file (str): JSON file, below ``data_root``. Defaults to that of val2017.
         img_dir (str): Folder of the images, below ``data_root``. Defaults to 'val2017'.
-        categories (Sequence[str], optional): Names of the categories to use. Defaults to None, all.
         **kwargs: Of :class:`PromptDataset`.
 
     Raises:
         FileNotFoundError: A file or folder does not exist.
-        ValueError: The file is not in COCO's format, or has no such category.
+        ValueError: The file is not in COCO's format.
         RuntimeError: pycocotools is missing.
     """
 
@@ -102,14 +101,12 @@ class CocoPrompts(PromptDataset):
         pipeline: Sequence[dict | Callable] = (),
         ann_file: str = 'annotations/instances_val2017.json',
         img_dir: str = 'val2017',
-        categories: Sequence[str] | None = None,
         **kwargs,
     ) -> None:
         if coco_mask is None:
             raise RuntimeError('CocoPrompts needs pycocotools: pip install pycocotools.')
         self.annotation_path = ann_file
         self.img_dir = img_dir
-        self.wanted = categories
         super().__init__(data_root, pipeline, **kwargs)
 
     def find_images(self) -> list[dict]:
@@ -117,14 +114,8 @@ class CocoPrompts(PromptDataset):
         path = os.path.join(self.data_root, self.annotation_path)
         content = _read(path)
         names = {each['id']: each['name'] for each in content['categories']}
-        missing = [name for name in self.wanted or () if name not in names.values()]
-        if missing:
-            raise ValueError(
-                f'{path} has no category {", ".join(missing)}; it has {", ".join(names.values())}.'
-            )
-        used = [key for key in names if self.wanted is None or names[key] in self.wanted]
-        self.categories = [names[key] for key in used]
-        label = {key: number for number, key in enumerate(used)}
+        self.categories = list(names.values())
+        label = {key: number for number, key in enumerate(names)}
 
         of_image = defaultdict(list)
         for number, each in enumerate(content['annotations']):

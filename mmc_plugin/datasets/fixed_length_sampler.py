@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -21,13 +21,12 @@ class FixedLengthSampler(Sampler):
     image comes when, and its seed, depend on (seed, epoch, position) only.
 
     Args:
-        dataset (Sized): The dataset.
-        length (int): Samples in an epoch over all processes, rounded up to equal parts.
-        seed (int, optional): Seed of the run, the same in all processes. Defaults to None, drawn
-            once and shared.
+        dataset: The dataset.
+        length: Samples in an epoch over all processes, rounded up to equal parts.
+        seed: Seed of the run, the same in all processes. Defaults to None, drawn once and shared.
     """
 
-    def __init__(self, dataset, length: int, seed: int | None = None) -> None:
+    def __init__(self, dataset: Sized, length: int, seed: int | None = None) -> None:
         if length < 1:
             raise ValueError(f'FixedLengthSampler: length must be positive, got {length}.')
         self.rank, self.world_size = get_dist_info()

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..structures.image_frame import centre_crop
-from .image_tree import IMAGE_EXTENSIONS, scan_tree
+from .image_tree import scan_tree
 from .transforms.loading import LoadImage, UnreadableImageError
 
 
@@ -78,7 +78,7 @@ def scan_labelled(
         raise FileNotFoundError(
             f'There is no folder {root!r} with labelled images (one folder per class).'
         )
-    names, _, _ = scan_tree(root, IMAGE_EXTENSIONS)
+    names, _, _ = scan_tree(root)
     found: dict[str, list[str]] = {}
     for name in names:
         top, *deeper = name.split(os.sep)

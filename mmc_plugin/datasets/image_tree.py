@@ -18,9 +18,7 @@ IMAGE_EXTENSIONS = (
 )  # fmt: skip
 
 
-def scan_tree(
-    root: str, extensions: tuple[str, ...], top: Sequence[str] = ('',)
-) -> tuple[list[str], dict[str, str], int]:
+def scan_tree(root: str) -> tuple[list[str], dict[str, str], int]:
     """Find the image files below a folder.
 
     Links are followed; a folder that links make reachable twice is taken once, so loops end. Names
@@ -28,19 +26,17 @@ def scan_tree(
 
     Args:
         root: The folder.
-        extensions: Lower-case endings of image files.
-        top: Folders below ``root`` to look into.
 
     Returns:
         Sorted paths relative to ``root``; path → reason of what was left out (empty files, broken
         links, folders that cannot be listed); number of files that are no images by their name.
 
     Raises:
-        OSError: A folder named in ``top`` cannot be listed.
+        OSError: ``root`` cannot be listed.
     """
     found, left_out, others = [], {}, 0
     seen = set()
-    folders = sorted(top, reverse=True)
+    folders = ['']
     while folders:
         folder = folders.pop()
         path = os.path.join(root, folder)
@@ -52,7 +48,7 @@ def scan_tree(
             with os.scandir(path) as listing:
                 entries = [entry for entry in listing if not entry.name.startswith('.')]
         except OSError as error:
-            if folder in top:
+            if not folder:
                 raise
             left_out[path] = f'the folder cannot be listed: {error.strerror}'
             continue
@@ -62,7 +58,7 @@ def scan_tree(
             try:
                 if entry.is_dir():
                     deeper.append(name)
-                elif not entry.name.lower().endswith(extensions):
+                elif not entry.name.lower().endswith(IMAGE_EXTENSIONS):
                     others += 1
                 else:
                     status = entry.stat()
@@ -79,32 +75,6 @@ def scan_tree(
     return sorted(found), left_out, others
 
 
-def read_class_list(path: str, root: str) -> list[str]:
-    """Read names of folders directly below ``root`` from a text file, one a line.
-
-    Raises:
-        FileNotFoundError: The file does not exist.
-        ValueError: It names no folder, or folders that ``root`` lacks.
-    """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f'class_list: the file {path!r} does not exist; give a text file with one folder name '
-            'a line.'
-        )
-    with open(path, encoding='utf-8') as file:
-        names = sorted({line.strip() for line in file if line.strip()})
-    if not names:
-        raise ValueError(f'class_list: {path!r} names no folder; it needs one folder name a line.')
-    missing = [name for name in names if not os.path.isdir(os.path.join(root, name))]
-    if missing:
-        raise ValueError(
-            f'class_list: {len(missing)} of the {len(names)} folders that {path!r} names are not '
-            f'in {root!r} (the first is {missing[0]!r}); set data_root to the folder directly '
-            'above the classes.'
-        )
-    return names
-
-
 @DATASETS.register_module()
 class ImageTree(SeededItems, BaseDataset):
     """All images below a folder, without labels.
@@ -118,46 +88,29 @@ class ImageTree(SeededItems, BaseDataset):
     Args:
         data_root (str): The folder.
         pipeline (Sequence): Transforms or their configs.
-        extensions (Sequence[str]): Endings of image files, in any case. Defaults to the common
-            formats that OpenCV and Pillow read.
-        class_list (str, optional): Text file with the names of the folders directly below
-            ``data_root`` to take, one a line; None takes everything. Defaults to None.
-        max_refetch (int): How many other files a sample may try. Defaults to 1000.
 
     Raises:
-        FileNotFoundError: ``data_root`` or ``class_list`` does not exist, or no file is an image by
-            its name.
-        ValueError: ``class_list`` does not fit ``data_root``.
+        FileNotFoundError: ``data_root`` does not exist, or no file is an image by its name.
         RuntimeError: No image can be read.
     """
 
     METAINFO = dict(dataset_type='ImageTree')
 
-    def __init__(
-        self,
-        data_root: str,
-        pipeline: Sequence[dict | Callable] = (),
-        extensions: Sequence[str] = IMAGE_EXTENSIONS,
-        class_list: str | None = None,
-        max_refetch: int = 1000,
-    ) -> None:
-        self.extensions = tuple('.' + ending.lower().lstrip('.') for ending in extensions)
-        self.class_list = class_list
+    def __init__(self, data_root: str, pipeline: Sequence[dict | Callable] = ()) -> None:
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         root = os.path.expanduser(data_root) if data_root else ''
-        super().__init__(data_root=root, pipeline=pipeline, max_refetch=max_refetch)
+        super().__init__(data_root=root, pipeline=pipeline)
 
     def load_data_list(self) -> list[dict]:
         """Scan the folder and check that an image can be read; paths are relative to it."""
         self._check_root()
-        top = read_class_list(self.class_list, self.data_root) if self.class_list else ('',)
-        found, left_out, others = scan_tree(self.data_root, self.extensions, top)
+        found, left_out, others = scan_tree(self.data_root)
         self.scan_report = dict(images=len(found), other_files=others, left_out=left_out)
         if not found:
             raise FileNotFoundError(
                 f'data_root: no image in {self.data_root!r} or below ({others} other files, '
-                f'{len(left_out)} empty or broken ones); looked for {", ".join(self.extensions)}; '
-                'set data_root to a folder with images, or extensions to theirs.'
+                f'{len(left_out)} empty or broken ones); looked for {", ".join(IMAGE_EXTENSIONS)}; '
+                'set data_root to a folder with images.'
             )
         self._check_readable(found)
         print_log(

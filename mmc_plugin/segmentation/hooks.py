@@ -9,6 +9,7 @@ from pathlib import Path
 import mmcv
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
@@ -24,7 +25,7 @@ class SegmentationReportHook(Hook):
     The test's evaluator must have a :class:`ClassIoUMetric`.
     """
 
-    def before_test(self, runner) -> None:
+    def before_test(self, runner: Runner) -> None:
         """Look for the metric before the test takes its time.
 
         Raises:
@@ -33,14 +34,14 @@ class SegmentationReportHook(Hook):
         self._metric(runner)
 
     @staticmethod
-    def _metric(runner) -> ClassIoUMetric:
+    def _metric(runner: Runner) -> ClassIoUMetric:
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, ClassIoUMetric):
                 return metric
         raise ValueError("SegmentationReportHook needs test_evaluator=dict(type='ClassIoUMetric')")
 
     @master_only
-    def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Write the file."""
         model, dataset = runner.cfg.model, runner.test_dataloader.dataset
         test_cfg = model.get('test_cfg') or {}
@@ -73,27 +74,19 @@ class SegmentationPanelHook(Hook):
         enable (bool): Defaults to False.
         out_dir (str, optional): Folder; a picture has the image's name, as PNG. Needed if enabled.
         interval (int): One picture per this many images of a process. Defaults to 1.
-        alpha (float): Weight of the colours over the image. Defaults to 0.7.
     """
 
-    def __init__(
-        self,
-        enable: bool = False,
-        out_dir: str | None = None,
-        interval: int = 1,
-        alpha: float = 0.7,
-    ) -> None:
+    def __init__(self, enable: bool = False, out_dir: str | None = None, interval: int = 1) -> None:
         if enable and out_dir is None:
             raise ValueError('SegmentationPanelHook needs out_dir, a folder for its pictures')
         self.enable = enable
         self.out_dir = out_dir
         self.interval = interval
-        self.alpha = alpha
         self._seen = 0
 
     def after_test_iter(
         self,
-        runner,
+        runner: Runner,
         batch_idx: int,
         data_batch: dict | None = None,
         outputs: Sequence[SegDataSample] | None = None,
@@ -114,6 +107,5 @@ class SegmentationPanelHook(Hook):
                 meta['classes'],
                 meta['palette'],
                 title=name,
-                alpha=self.alpha,
             )
             mmcv.imwrite(picture[..., ::-1], osp.join(self.out_dir, f'{name}.png'))

@@ -21,9 +21,7 @@ class LinearHead(BaseDecodeHead):
     head without the norm.
 
     Args:
-        in_channels (Sequence[int]): Channels of each layer.
-        in_index (Sequence[int], optional): Which of the backbone's outputs to take, as many as
-            ``in_channels``. Defaults to the first ones in their order.
+        in_channels (Sequence[int]): Channels of each of the backbone's outputs.
         norm_cfg (dict): Norm over all channels. ``SyncBN`` needs GPUs when several processes
             train; on CPUs use ``BN``. Defaults to ``dict(type='SyncBN')``.
         dropout_ratio (float): Defaults to 0.
@@ -33,7 +31,6 @@ class LinearHead(BaseDecodeHead):
     def __init__(
         self,
         in_channels: Sequence[int],
-        in_index: Sequence[int] | None = None,
         norm_cfg: dict | None = None,
         dropout_ratio: float = 0.0,
         **kwargs,
@@ -41,7 +38,7 @@ class LinearHead(BaseDecodeHead):
         super().__init__(
             in_channels=in_channels,
             channels=sum(in_channels),
-            in_index=list(range(len(in_channels))) if in_index is None else in_index,
+            in_index=list(range(len(in_channels))),
             input_transform='resize_concat',
             norm_cfg=norm_cfg or dict(type='SyncBN'),
             dropout_ratio=dropout_ratio,

@@ -9,15 +9,16 @@ from matplotlib.patches import Patch
 
 from ..visualization.figures import figure_to_array, grid_axes, new_figure, show_image
 
+_WIDTH = 12.0  # inches
 
-def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float) -> np.ndarray:
+
+def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Colours of the classes over a grey image; pixels without a class are nearly black.
 
     Args:
         image (np.ndarray): uint8 RGB of shape (H, W, 3).
         labels (np.ndarray): (H, W), ids of classes; others are drawn as unlabelled.
         palette (np.ndarray): uint8 RGB of shape (classes, 3).
-        alpha (float): Weight of the colours, 0 to 1.
 
     Returns:
         np.ndarray: uint8 RGB of shape (H, W, 3).
@@ -25,7 +26,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: f
     known = labels < len(palette)
     colours = np.where(known[..., None], palette[np.where(known, labels, 0)], 0)
     grey = image.mean(-1, keepdims=True)
-    return ((1 - alpha) * grey + alpha * colours).round().astype(np.uint8)
+    return (0.3 * grey + 0.7 * colours).round().astype(np.uint8)
 
 
 def segmentation_panel(
@@ -35,7 +36,6 @@ def segmentation_panel(
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
     title: str = '',
-    alpha: float = 0.7,
 ) -> np.ndarray:
     """Image, truth and prediction side by side over a legend with the IoU in this image.
 
@@ -46,7 +46,6 @@ def segmentation_panel(
         classes (Sequence[str]): Names.
         palette (Sequence): RGB of each class.
         title (str): Written above.
-        alpha (float): Weight of the colours over the image. Defaults to 0.7.
 
     Returns:
         np.ndarray: uint8 RGB of the whole picture.
@@ -72,14 +71,17 @@ def segmentation_panel(
         entries.append(Patch(facecolor='0.15', edgecolor='0.3', linewidth=0.5, label='no label'))
 
     height, width = image.shape[:2]
-    columns = 6
+    # Six columns of a legend for names of up to a dozen letters, fewer for longer ones: a letter
+    # takes some 6 points, and what stands before and after a name 40.
+    longest = max((len(entry.get_label()) for entry in entries), default=0)
+    columns = max(1, min(6, int(_WIDTH * 72 / (40 + 6 * longest))))
     rows = -(-len(entries) // columns)
-    figure = new_figure(12.0, 12.0 / 3 * height / width + 0.75 + 0.24 * rows)
+    figure = new_figure(_WIDTH, _WIDTH / 3 * height / width + 0.75 + 0.24 * rows)
     axes = grid_axes(figure, [''], ['image', 'truth', 'prediction'])[0]
     pictures = (
         image,
-        overlay(image, truth, colours, alpha),
-        overlay(image, prediction, colours, alpha),
+        overlay(image, truth, colours),
+        overlay(image, prediction, colours),
     )
     for axis, picture in zip(axes, pictures, strict=True):
         show_image(axis, picture)

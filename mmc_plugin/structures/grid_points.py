@@ -6,34 +6,32 @@ import torch
 from torch import Tensor
 
 
-def draw_prompts(coverage: Tensor, uniforms: Tensor, minimum: float = 0.5) -> Tensor:
+def draw_prompts(coverage: Tensor, uniforms: Tensor) -> Tensor:
     """Draw cells of a grid at random among those that a mask covers well.
 
-    These are the cells of which the mask covers at least ``minimum``, or where there is none,
-    the one that it covers most.
+    These are the cells of which the mask covers at least half, or where there is none, the one that
+    it covers most.
 
     Args:
         coverage (Tensor): float (M, h, w): covered part of each cell.
         uniforms (Tensor): float (M, R) in [0, 1): the random numbers, one for each prompt.
-        minimum (float): Covered part from which on a cell may be drawn.
 
     Returns:
         Tensor: int64 (M, R), cells counted row by row from the top left.
     """
     flat = coverage.flatten(1)
-    allowed = _allowed(flat, minimum)
+    allowed = _allowed(flat)
     order = allowed.logical_not().byte().argsort(dim=1, stable=True)  # the allowed ones come first
     number = allowed.sum(1, keepdim=True)
     choice = (uniforms * number).long().clamp(max=number - 1)
     return order.gather(1, choice)
 
 
-def centre_prompts(coverage: Tensor, minimum: float = 0.5) -> Tensor:
-    """The well-covered cell that is nearest to the centre of mass of each mask.
+def centre_prompts(coverage: Tensor) -> Tensor:
+    """The cell, of those that :func:`draw_prompts` may draw, nearest to each mask's centre of mass.
 
     Args:
         coverage (Tensor): float (M, h, w): covered part of each cell.
-        minimum (float): As in :func:`draw_prompts`.
 
     Returns:
         Tensor: int64 (M, 1), cells counted row by row from the top left.
@@ -46,11 +44,11 @@ def centre_prompts(coverage: Tensor, minimum: float = 0.5) -> Tensor:
     places = torch.stack([y, x], -1).flatten(0, 1).to(flat)  # (N, 2)
     centre = flat @ places / flat.sum(1, keepdim=True)
     far = torch.cdist(centre, places)  # (M, N)
-    return far.masked_fill(~_allowed(flat, minimum), float('inf')).argmin(1, keepdim=True)
+    return far.masked_fill(~_allowed(flat), float('inf')).argmin(1, keepdim=True)
 
 
-def _allowed(flat: Tensor, minimum: float) -> Tensor:
-    allowed = flat >= minimum
+def _allowed(flat: Tensor) -> Tensor:
+    allowed = flat >= 0.5
     most = torch.zeros_like(allowed).scatter_(1, flat.argmax(1, keepdim=True), True)
     return torch.where(allowed.any(1, keepdim=True), allowed, most)
 

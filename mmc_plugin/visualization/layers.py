@@ -11,17 +11,16 @@ from .figures import figure_to_array, grid_axes, new_figure, show_image
 _CELL = 1.75  # inches
 
 
-def amplification(differences: np.ndarray, quantile: float = 0.99) -> float:
+def amplification(differences: np.ndarray) -> float:
     """A round factor (1, 2 or 5 times a power of ten, at least 1) that makes differences visible.
 
     Args:
         differences (np.ndarray): Differences of pixels in units of the range 0 … 1, any shape.
-        quantile (float): The part of them that stays within the range.
 
     Returns:
-        float: The largest such factor that leaves that quantile of the absolute values below 1.
+        float: The largest such factor that leaves 99 % of the absolute values within 1.
     """
-    bound = float(np.quantile(np.abs(differences), quantile)) if differences.size else 1.0
+    bound = float(np.quantile(np.abs(differences), 0.99)) if differences.size else 1.0
     factor = 1.0
     for power in range(6):
         for step in (1, 2, 5):

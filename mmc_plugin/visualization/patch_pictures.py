@@ -11,13 +11,12 @@ from matplotlib import colormaps
 from .figures import figure_to_array, grid_axes, new_figure, show_image
 
 
-def cluster_picture(image: np.ndarray, clusters: np.ndarray, strength: float = 0.55) -> np.ndarray:
+def cluster_picture(image: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Lay the clusters of patches over an image as colours.
 
     Args:
         image (np.ndarray): uint8 RGB of shape (H, W, 3).
         clusters (np.ndarray): int (h, w), from 0, over the whole image.
-        strength (float): Of the colours, 0 … 1.
 
     Returns:
         np.ndarray: uint8 RGB of shape (H, W, 3).
@@ -26,7 +25,7 @@ def cluster_picture(image: np.ndarray, clusters: np.ndarray, strength: float = 0
     coloured = palette[np.asarray(clusters) % len(palette)]
     coloured = cv2.resize(coloured, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     grey = image.mean(2, keepdims=True)
-    return (strength * coloured + (1 - strength) * grey).round().astype(np.uint8)
+    return (0.55 * coloured + 0.45 * grey).round().astype(np.uint8)
 
 
 def patch_panel(

@@ -10,6 +10,7 @@ import numpy as np
 from .figures import figure_to_array, grid_axes, new_figure, show_image
 
 _CELL = 1.75  # inches
+_NAME_LENGTH = 26  # characters
 _NOISE, _ALIEN = '#1f5fa8', '#b3541e'
 
 
@@ -84,9 +85,9 @@ def sample_sheet(samples: Sequence[Sample], title: str = '') -> np.ndarray:
     return figure_to_array(figure)
 
 
-def _shorten(name: str, length: int = 26) -> str:
+def _shorten(name: str) -> str:
     """The end of a long name: it tells files of one folder apart."""
-    return name if len(name) <= length else '…' + name[1 - length :]
+    return name if len(name) <= _NAME_LENGTH else '…' + name[1 - _NAME_LENGTH :]
 
 
 def _square(image: np.ndarray) -> np.ndarray:
@@ -99,8 +100,9 @@ def _square(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def _mosaic(images: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
+def _mosaic(images: Sequence[np.ndarray]) -> np.ndarray:
     """Images of one size in the smallest square grid that holds them, white between them."""
+    gap = 4
     columns = int(np.ceil(np.sqrt(len(images))))
     height, width = images[0].shape[:2]
     out = np.full((columns * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)

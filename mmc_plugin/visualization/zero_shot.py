@@ -76,21 +76,17 @@ def show_click(axis: Axes, click: Click) -> None:
     _limit(axis, click.image)
 
 
-def show_map(
-    axis: Axes, click: Click, bounds: tuple[float, float] | None = None, bar: bool = False
-) -> None:
+def show_map(axis: Axes, click: Click, bar: bool = False) -> None:
     """The similarity over the greyed image, and the outline of the prediction.
 
     Args:
         axis (Axes): Where to draw.
         click (Click): What to draw.
-        bounds (tuple[float, float], optional): Ends of the colours; by default the map's own.
         bar (bool): Whether to draw a bar of the colours beside it.
     """
-    low, high = bounds or (float(click.similarity.min()), float(click.similarity.max()))
     grey = np.repeat(click.image.mean(2, keepdims=True), 3, 2).astype(np.uint8)
     show_image(axis, grey)
-    shown = axis.imshow(click.similarity, cmap='turbo', alpha=0.65, vmin=low, vmax=high)
+    shown = axis.imshow(click.similarity, cmap='turbo', alpha=0.65)
     if bar:
         bar = axis.figure.colorbar(shown, ax=axis, shrink=0.75, pad=0.02, format='%.2f')
         bar.ax.tick_params(labelsize=7)

@@ -163,9 +163,16 @@ def test_a_further_click_takes_milliseconds():
 
 
 def test_extract_features_uses_the_model_and_its_size(segmenter):
-    cls, patches = segmenter.extract_features([scene()[0]] * 2)
-    assert cls.shape == (1, 2, 3) and patches.shape == (1, 2, 30, 30, 3)
-    assert segmenter.extract_features(scene()[0], size=64)[1].shape == (1, 1, 8, 8, 3)
+    image = torch.from_numpy(scene()[0].transpose(2, 0, 1))
+    mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
+    std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
+    for size, keys in ((240, {}), (64, dict(size=64))):
+        cls, patches = segmenter.extract_features([scene()[0]] * 2, **keys)
+        square = F.interpolate(image[None].float(), (size, size), mode='bilinear', antialias=True)
+        colours = F.avg_pool2d((square - mean) / std, 8).permute(0, 2, 3, 1)
+        for i in range(2):
+            torch.testing.assert_close(patches[:, i], colours, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(cls[:, i], colours.mean((1, 2)), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

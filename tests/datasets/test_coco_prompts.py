@@ -81,21 +81,6 @@ def test_categories_are_unions_of_polygons_and_run_lengths_without_crowds(tmp_pa
     assert each.labels == [1, 1, 2] and each.keys == [100, 101, 102]
 
 
-def test_a_choice_of_categories_keeps_prompts(tmp_path):
-    write(
-        tmp_path,
-        [
-            dict(category_id=10, segmentation=SQUARE),
-            dict(category_id=30, segmentation=runs(blob(), True)),
-        ],
-    )
-    dataset, found = load(tmp_path, categories=['owl', 'dog'])
-    assert dataset.categories == ['dog', 'owl']
-    assert found.labels == [1] and found.keys == [30]
-    with pytest.raises(ValueError, match='no category fox; it has cat, dog, owl'):
-        CocoPrompts(str(tmp_path), categories=['fox'])
-
-
 @pytest.mark.parametrize(
     'segmentation, words',
     [

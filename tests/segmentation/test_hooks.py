@@ -34,19 +34,23 @@ def test_pictures_need_a_folder():
         SegmentationPanelHook(enable=True)
 
 
-@pytest.mark.parametrize('interval, drawn', [(1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (9, [0])])
-def test_one_picture_in_so_many(interval, drawn, monkeypatch, tmp_path):
-    calls = []
+@pytest.fixture
+def calls(monkeypatch):
+    """What the panels of a test were drawn from."""
+    found = []
 
-    def panel(image, truth, prediction, *args, title, **kwargs):
-        calls.append((title, image[0, 0].tolist(), truth.shape, int(prediction[0, 0])))
+    def panel(image, truth, prediction, *args, title):
+        found.append((title, image[0, 0].tolist(), truth.shape, int(prediction[0, 0])))
         return np.zeros((4, 4, 3), np.uint8)
 
     monkeypatch.setattr(hooks, 'segmentation_panel', panel)
-    meta = dict(classes=['a'], palette=[[0, 0, 0]])
-    dataset = SimpleNamespace(metainfo=meta)
+    return found
+
+
+def show_five(hook, tmp_path):
+    """Give the hook five images, the labels of image i being i."""
+    dataset = SimpleNamespace(metainfo=dict(classes=['a'], palette=[[0, 0, 0]]))
     runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
-    hook = SegmentationPanelHook(enable=True, out_dir=str(tmp_path / 'out'), interval=interval)
     for i in range(5):
         path = tmp_path / f'{i}.png'
         cv2.imwrite(str(path), np.full((3, 5, 3), (10, 20, 30), np.uint8))  # BGR
@@ -63,9 +67,16 @@ def test_one_picture_in_so_many(interval, drawn, monkeypatch, tmp_path):
                 )
             ],
         )
+
+
+@pytest.mark.parametrize('interval, drawn', [(1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (9, [0])])
+def test_one_picture_in_so_many(interval, drawn, calls, tmp_path):
+    hook = SegmentationPanelHook(enable=True, out_dir=str(tmp_path / 'out'), interval=interval)
+    show_five(hook, tmp_path)
     assert calls == [(str(i), [30, 20, 10], (3, 5), i) for i in drawn]
     assert sorted(p.stem for p in (tmp_path / 'out').iterdir()) == [str(i) for i in drawn]
 
 
-def test_nothing_is_drawn_unless_asked_for():
-    SegmentationPanelHook().after_test_iter(None, 0, None, [None])
+def test_nothing_is_drawn_unless_asked_for(calls, tmp_path):
+    show_five(SegmentationPanelHook(out_dir=str(tmp_path / 'out')), tmp_path)
+    assert calls == [] and not (tmp_path / 'out').exists()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mmc_plugin.visualization import zero_shot
 from mmc_plugin.visualization.patch_pictures import cluster_picture, patch_panel
 from mmc_plugin.visualization.zero_shot import (
     Click,
@@ -44,7 +45,7 @@ def test_borders_of_predictions_and_targets_are_drawn():
     assert len(places(without, (0, 230, 118), 30)) > 50  # the prediction's outline
     nothing = click()
     nothing.mask = np.zeros_like(nothing.mask)
-    assert case_sheet(dict(best=[nothing])).shape[2] == 3
+    assert len(places(case_sheet(dict(best=[nothing])), (0, 230, 118), 30)) == 0
 
 
 def curve(level):
@@ -57,13 +58,26 @@ def curve(level):
     )
 
 
-def test_curves_peak_where_the_numbers_do():
-    picture = threshold_curves(dict(one=curve(0.9), two=curve(0.6)))
-    blue, orange = places(picture, (31, 119, 180), 8), places(picture, (255, 127, 14), 8)
-    assert blue[:, 0].min() < orange[:, 0].min() or len(blue) > 0
-    assert len(blue) > 200 and len(orange) > 200
-    single = threshold_curves(dict(one=curve(0.9)))
-    assert len(places(single, (255, 127, 14), 8)) == 0
+def test_curves_are_those_of_the_numbers(monkeypatch):
+    figures = []
+    monkeypatch.setattr(zero_shot, 'figure_to_array', figures.append)
+    runs = dict(one=curve(0.9), two=curve(0.6))
+    threshold_curves(runs)
+    (axis,) = figures[0].axes
+    one, two, level = axis.lines
+    for line, numbers, band in zip((one, two), runs.values(), axis.collections, strict=True):
+        percent = 100 * np.array(numbers['curve'])
+        np.testing.assert_allclose(line.get_xydata().T, [numbers['thresholds'], percent])
+        edges = band.get_paths()[0].vertices
+        for threshold, value in zip(numbers['thresholds'], percent, strict=True):
+            heights = edges[np.isclose(edges[:, 0], threshold), 1]
+            assert (heights.min(), heights.max()) == pytest.approx((value - 1, value + 1))
+    assert set(level.get_ydata()) == {10}  # both runs have the same level, drawn once
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [
+        'one: best 90.0 at 0.3',
+        'two: best 60.0 at 0.3',
+        'predicting everything: 10.0',
+    ]
 
 
 def histograms(intra, inter):
@@ -100,10 +114,10 @@ def test_histograms_stand_where_their_bins_are():
 
 def test_clusters_are_laid_over_grey():
     image = np.full((20, 30, 3), (30, 60, 90), np.uint8)
-    picture = cluster_picture(image, np.array([[0, 1, 1]]), strength=0.5)
+    picture = cluster_picture(image, np.array([[0, 1, 1]]))
     grey = 60
     for column, colour in ((3, (31, 119, 180)), (15, (255, 127, 14)), (29, (255, 127, 14))):
-        assert np.abs(picture[10, column] - (np.array(colour) + grey) / 2).max() <= 1
+        assert np.abs(picture[10, column] - (0.55 * np.array(colour) + 0.45 * grey)).max() <= 1
 
 
 def test_a_patch_panel_has_image_clusters_and_colours():

@@ -21,7 +21,7 @@ from torch import nn
 
 from mmc_plugin.checkpoints import read_checkpoint
 from mmc_plugin.datasets.image_files import ImageFiles
-from mmc_plugin.datasets.image_tree import IMAGE_EXTENSIONS, scan_tree
+from mmc_plugin.datasets.image_tree import scan_tree
 from mmc_plugin.engine import cli
 from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
 from mmc_plugin.visualization.layers import amplification, layer_panel
@@ -103,7 +103,7 @@ def find_images(given: Sequence[str], data_root: str, number: int) -> list[str]:
     paths = []
     for path in given or [data_root]:
         if Path(path).is_dir():
-            found, _, _ = scan_tree(path, IMAGE_EXTENSIONS)
+            found, _, _ = scan_tree(path)
             paths += [str(Path(path, name)) for name in found]
         elif Path(path).is_file():
             paths.append(path)

@@ -5,12 +5,11 @@ by :func:`mmc_plugin.models.utils.corrupt`.
 """
 
 from numbers import Integral, Real
+from types import ModuleType
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
-
-BORDERS = ('family', 'uniform')
 
 # Blocks drawn per call of the random generator: at 224 pixels an alien mask takes some 15 blocks
 # and a noise mask some 50, and unused draws cost less than one more round of array operations.
@@ -18,40 +17,41 @@ _BLOCKS_PER_DRAW = 48
 
 
 def sample_block_mask(
-    height, width, coverage, align, max_block=0.3, border='family', rng=np.random
-):
+    height: int,
+    width: int,
+    coverage: float,
+    align: int,
+    max_block: float = 0.3,
+    rng: ModuleType | np.random.RandomState | np.random.Generator = np.random,
+) -> np.ndarray:
     """Sample one group mask: the union of random rectangles.
 
     A target area ``U(min(.5, coverage), coverage) * height * width`` is drawn, then rectangles
-    are added until their union reaches it (it may overshoot). With ``border='family'``, and
-    ``randint`` excluding its upper end, a rectangle is::
+    are added until their union reaches it (it may overshoot). With ``randint`` excluding its upper
+    end, a rectangle is::
 
         top = randint(0, H - a) // a * a
         height = round(min(randint(a, floor(max_block * H)), H - top) / a) * a
 
     likewise ``left`` and ``width``, for ``a = align``. This rule of the GMML, SiT and MC-SSL
     releases covers pixels near the border, near the top-left corner above all, less often than
-    those in the middle. ``border='uniform'`` draws the lengths in the same way, but lets a
-    rectangle of ``n`` cells start at every cell from ``n - 1`` cells before the image to the
-    image's last cell, all equally likely, and clips it to the image, so each rectangle is equally
-    likely to cover any pixel; this rule is not from the releases.
+    those in the middle.
 
     On images so small that no rectangle can be longer than one cell, rectangles are one cell long
     and start anywhere: the rule as written would never reach the last row and column there.
 
     Args:
-        height (int): Image height in pixels, a multiple of ``align``.
-        width (int): Image width in pixels, a multiple of ``align``.
-        coverage (float): Coverage ratio, in (0, 1].
-        align (int): Grid that the rectangles keep to, in pixels. The patch size makes patches
-            corrupted either as a whole or not at all; 1 is the releases' default.
-        max_block (float): Longest rectangle side as a part of the image side, in (0, 1].
-        border (str): ``'family'`` or ``'uniform'``.
+        height: Image height in pixels, a multiple of ``align``.
+        width: Image width in pixels, a multiple of ``align``.
+        coverage: Coverage ratio, in (0, 1].
+        align: Grid that the rectangles keep to, in pixels. The patch size makes patches corrupted
+            either as a whole or not at all; 1 is the releases' default.
+        max_block: Longest rectangle side as a part of the image side, in (0, 1].
         rng: Source of random numbers: the ``numpy.random`` module (the global state that data
             workers seed), a ``RandomState`` or a ``Generator``.
 
     Returns:
-        np.ndarray: Boolean mask of shape (height, width), True = corrupted; never all False.
+        Boolean mask of shape (height, width), True = corrupted; never all False.
 
     Raises:
         ValueError: If an argument is out of range or ``align`` does not divide the image size.
@@ -59,7 +59,8 @@ def sample_block_mask(
     Source: arXiv 2308.11448 (group masking), the sampler of the GMML and SiT releases.
     """
     _check_fraction('coverage', coverage)
-    _check_rule(align, max_block, border)
+    _check_count('align', align)
+    _check_fraction('max_block', max_block)
     _check_size(height, width, align)
 
     # Everything happens on the grid of align x align cells; pixels only appear at the end.
@@ -69,7 +70,7 @@ def sample_block_mask(
     target = (low + (coverage - low) * rng.random()) * height * width
     covered = 0
     while covered < target:
-        starts, stops = _draw_blocks(height, width, align, max_block, border, rng)
+        starts, stops = _draw_blocks(height, width, align, max_block, rng)
         for (top, left), (bottom, right) in zip(starts.tolist(), stops.tolist(), strict=True):
             block = grid[top:bottom, left:right]  # slicing clips at the bottom and the right
             covered += cell_area * (block.size - np.count_nonzero(block))
@@ -81,7 +82,13 @@ def sample_block_mask(
     return grid.repeat(align, axis=1).repeat(align, axis=0)
 
 
-def _draw_blocks(height, width, align, max_block, border, rng):
+def _draw_blocks(
+    height: int,
+    width: int,
+    align: int,
+    max_block: float,
+    rng: ModuleType | np.random.RandomState | np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw rectangles as first cells and end cells, two integer arrays (K, 2), rows then columns.
 
     Ends may lie beyond the image. Each rectangle takes four numbers of ``rng``, in the order top,
@@ -96,10 +103,6 @@ def _draw_blocks(height, width, align, max_block, border, rng):
     # Rounding halves to even, as Python's round does. Clipping a rectangle to the image before or
     # after the rounding is the same, because the image ends on the grid.
     lengths = np.rint(pixels / align).astype(np.int64)
-    if border == 'uniform':
-        places = sizes // align + lengths - 1
-        starts = (draws[:, :2] * places).astype(np.int64) - (lengths - 1)
-        return np.maximum(starts, 0), starts + lengths
     several_cells = np.rint((longest - 1) / align) > 1
     places = np.where(several_cells, sizes - align, sizes)
     starts = (draws[:, :2] * places).astype(np.int64) // align
@@ -123,14 +126,13 @@ class GMMLMask(BaseTransform):
     - ``alien``: boolean array (V, ), True = fill with another image, False = fill with noise.
 
     Args:
-        num_views (int): V, number of leading images that get a mask.
-        noise_ratio (float): Coverage ratio of noise views, in (0, 1] (0.75: arXiv 2308.11448).
-        alien_ratio (float): Coverage ratio of alien views, in (0, 1] (0.30: arXiv 2308.11448).
-        alien_prob (float): Probability of alien, in [0, 1] (0.5: SiT release).
-        align (int): Grid of the blocks in pixels; the patch size makes patch masks exact (our
-            choice), 1 is the SiT release's default.
-        max_block (float): Longest block side as a part of the image side (0.3: SiT release).
-        border (str): ``'family'`` (SiT release) or ``'uniform'``, without its top-left bias.
+        num_views: V, number of leading images that get a mask.
+        noise_ratio: Coverage ratio of noise views, in (0, 1] (0.75: arXiv 2308.11448).
+        alien_ratio: Coverage ratio of alien views, in (0, 1] (0.30: arXiv 2308.11448).
+        alien_prob: Probability of alien, in [0, 1] (0.5: SiT release).
+        align: Grid of the blocks in pixels; the patch size makes patch masks exact (our choice),
+            1 is the SiT release's default.
+        max_block: Longest block side as a part of the image side (0.3: SiT release).
 
     Raises:
         ValueError: If an argument is out of range, or, on a sample, if there are too few views,
@@ -139,29 +141,28 @@ class GMMLMask(BaseTransform):
 
     def __init__(
         self,
-        num_views=2,
-        noise_ratio=0.75,
-        alien_ratio=0.30,
-        alien_prob=0.5,
-        align=16,
-        max_block=0.3,
-        border='family',
-    ):
+        num_views: int = 2,
+        noise_ratio: float = 0.75,
+        alien_ratio: float = 0.30,
+        alien_prob: float = 0.5,
+        align: int = 16,
+        max_block: float = 0.3,
+    ) -> None:
         super().__init__()
         _check_count('num_views', num_views)
         _check_fraction('noise_ratio', noise_ratio)
         _check_fraction('alien_ratio', alien_ratio)
         _check_fraction('alien_prob', alien_prob, zero_allowed=True)
-        _check_rule(align, max_block, border)
+        _check_count('align', align)
+        _check_fraction('max_block', max_block)
         self.num_views = num_views
         self.noise_ratio = noise_ratio
         self.alien_ratio = alien_ratio
         self.alien_prob = alien_prob
         self.align = align
         self.max_block = max_block
-        self.border = border
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Add ``mask`` and ``alien`` to ``results``."""
         images = results['img']
         if not isinstance(images, (list, tuple)) or len(images) < self.num_views:
@@ -187,7 +188,6 @@ class GMMLMask(BaseTransform):
                     self.alien_ratio if is_alien else self.noise_ratio,
                     self.align,
                     self.max_block,
-                    self.border,
                 )
                 for is_alien in alien
             ]
@@ -196,21 +196,21 @@ class GMMLMask(BaseTransform):
         results['alien'] = alien
         return results
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(num_views={self.num_views}, '
             f'noise_ratio={self.noise_ratio}, alien_ratio={self.alien_ratio}, '
             f'alien_prob={self.alien_prob}, align={self.align}, '
-            f'max_block={self.max_block}, border={self.border!r})'
+            f'max_block={self.max_block})'
         )
 
 
-def _check_count(name, value):
+def _check_count(name: str, value: object) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f'{name} must be a whole number of at least 1 but is {value!r}.')
 
 
-def _check_fraction(name, value, zero_allowed=False):
+def _check_fraction(name: str, value: object, zero_allowed: bool = False) -> None:
     if (
         not isinstance(value, Real)
         or isinstance(value, bool)
@@ -221,14 +221,7 @@ def _check_fraction(name, value, zero_allowed=False):
         )
 
 
-def _check_rule(align, max_block, border):
-    _check_count('align', align)
-    _check_fraction('max_block', max_block)
-    if border not in BORDERS:
-        raise ValueError(f"border must be 'family' or 'uniform' but is {border!r}.")
-
-
-def _check_size(height, width, align):
+def _check_size(height: int, width: int, align: int) -> None:
     _check_count('height', height)
     _check_count('width', width)
     if height % align or width % align:

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ class UndecodableError(Exception):
     """Why bytes are not an image, before it is known which file they come from."""
 
 
-def _jpeg_segments(data: bytes):
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield (marker, offset of the payload) of the header segments of a JPEG file."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:

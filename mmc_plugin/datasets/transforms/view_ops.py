@@ -21,7 +21,9 @@ _KERNEL_ONE = 256  # OpenCV filters uint8 images with weights of 8 fractional bi
 _DROP_FRACTION = -0.498
 
 
-def crop_and_resize(image, box, size):
+def crop_and_resize(
+    image: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> np.ndarray:
     """Cut a box and resize it with the bicubic filter of PIL, which widens when it shrinks.
 
     ``cv2.resize`` with ``INTER_CUBIC`` is no substitute: it does not low-pass before it drops
@@ -29,12 +31,12 @@ def crop_and_resize(image, box, size):
     uint8 images in channels-last order is PIL's algorithm, vectorised.
 
     Args:
-        image (np.ndarray): (H, W, 3), uint8.
-        box (tuple[int]): (top, left, height, width) in pixels, inside the image.
-        size (tuple[int]): (height, width) of the result in pixels.
+        image: (H, W, 3), uint8.
+        box: (top, left, height, width) in pixels, inside the image.
+        size: (height, width) of the result in pixels.
 
     Returns:
-        np.ndarray: (height, width, 3), uint8, contiguous. Against PIL: at most 2 levels, mean .02.
+        (height, width, 3), uint8, contiguous. Against PIL: at most 2 levels, mean .02.
     """
     top, left, height, width = box
     # A copy, because torch takes neither negative strides nor read-only arrays; it costs nothing,
@@ -47,56 +49,56 @@ def crop_and_resize(image, box, size):
     return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
 
 
-def adjust_brightness(image, factor):
+def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """Multiply an image by ``factor``, clip to [0, 255] and drop the fraction.
 
     Args:
-        image (np.ndarray): (H, W, 3), uint8.
-        factor (float): 0 is black, 1 changes nothing.
+        image: (H, W, 3), uint8.
+        factor: 0 is black, 1 changes nothing.
 
     Returns:
-        np.ndarray: (H, W, 3), uint8. Against PIL: equal.
+        (H, W, 3), uint8. Against PIL: equal.
     """
     return cv2.LUT(image, _to_table(_GREY_LEVELS * factor))
 
 
-def adjust_contrast(image, factor):
+def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Move an image away from (factor > 1) or towards (factor < 1) its mean luma.
 
     Args:
-        image (np.ndarray): (H, W, 3), uint8, BGR.
-        factor (float): 0 is one flat grey, 1 changes nothing.
+        image: (H, W, 3), uint8, BGR.
+        factor: 0 is one flat grey, 1 changes nothing.
 
     Returns:
-        np.ndarray: (H, W, 3), uint8. Against PIL: at most 1 level.
+        (H, W, 3), uint8. Against PIL: at most 1 level.
     """
     mean = int(cv2.mean(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[0] + 0.5)
     return cv2.LUT(image, _to_table(mean + factor * (_GREY_LEVELS - mean)))
 
 
-def adjust_saturation(image, factor):
+def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
     """Move each pixel away from (factor > 1) or towards (factor < 1) its luma.
 
     Args:
-        image (np.ndarray): (H, W, 3), uint8, BGR.
-        factor (float): 0 is a grey image, 1 changes nothing.
+        image: (H, W, 3), uint8, BGR.
+        factor: 0 is a grey image, 1 changes nothing.
 
     Returns:
-        np.ndarray: (H, W, 3), uint8. Against PIL: at most 1 level for factors up to 2, mean .05.
+        (H, W, 3), uint8. Against PIL: at most 1 level for factors up to 2, mean .05.
     """
     return cv2.addWeighted(image, factor, to_grey(image), 1 - factor, _DROP_FRACTION)
 
 
-def adjust_hue(image, factor):
+def adjust_hue(image: np.ndarray, factor: float) -> np.ndarray:
     """Turn the hue of each pixel, keeping its HSV saturation and value.
 
     Args:
-        image (np.ndarray): (H, W, 3), uint8, BGR.
-        factor (float): Part of a full turn, in [-.5, .5]; the step is 1/255 turn.
+        image: (H, W, 3), uint8, BGR.
+        factor: Part of a full turn, in [-.5, .5]; the step is 1/255 turn.
 
     Returns:
-        np.ndarray: (H, W, 3), uint8. Against PIL: at most 12 levels, mean .8,
-        because PIL drops the fractions of hue and saturation and OpenCV rounds them.
+        (H, W, 3), uint8. Against PIL: at most 12 levels, mean .8, because PIL drops the fractions
+        of hue and saturation and OpenCV rounds them.
     """
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL)
     hue = hsv[..., 0]
@@ -104,35 +106,35 @@ def adjust_hue(image, factor):
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR_FULL)
 
 
-def to_grey(image):
+def to_grey(image: np.ndarray) -> np.ndarray:
     """Replace each pixel by its luma, in all three channels.
 
     Args:
-        image (np.ndarray): (H, W, 3), uint8, BGR.
+        image: (H, W, 3), uint8, BGR.
 
     Returns:
-        np.ndarray: (H, W, 3), uint8. Against PIL: at most 1 level.
+        (H, W, 3), uint8. Against PIL: at most 1 level.
     """
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
 
-def gaussian_blur(image, sigma):
+def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """Blur with PIL's approximation of a Gaussian: three box filters, as one kernel.
 
     Args:
-        image (np.ndarray): (H, W, 3), uint8.
-        sigma (float): Standard deviation in pixels, the ``radius`` of ``PIL.ImageFilter``.
+        image: (H, W, 3), uint8.
+        sigma: Standard deviation in pixels, the ``radius`` of ``PIL.ImageFilter``.
 
     Returns:
-        np.ndarray: (H, W, 3), uint8. Against PIL: at most 5 levels, mean .7. In a
-        border of 7 pixels up to some 20 at single pixels, because PIL repeats the border pixel
-        before each of the three filters and this function once.
+        (H, W, 3), uint8. Against PIL: at most 5 levels, mean .7. In a border of 7 pixels up to
+        some 20 at single pixels, because PIL repeats the border pixel before each of the three
+        filters and this function once.
     """
     kernel = box_kernel(sigma)
     return cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
 
 
-def box_kernel(sigma):
+def box_kernel(sigma: float) -> np.ndarray:
     """Kernel of three equal box filters with fractional ends, of total variance ``sigma**2``.
 
     Source: Gwosdek et al., "Theoretical foundations of Gaussian convolution by extended box
@@ -140,11 +142,11 @@ def box_kernel(sigma):
     would be no blur at all below a sigma of .4.
 
     Args:
-        sigma (float): Standard deviation in pixels, not negative.
+        sigma: Standard deviation in pixels, not negative.
 
     Returns:
-        np.ndarray: (K, ), float32, K odd, symmetric, multiples of 1/256 with sum 1, so that
-        OpenCV's fixed-point filter represents it exactly and no brightness is gained or lost.
+        (K, ), float32, K odd, symmetric, multiples of 1/256 with sum 1, so that OpenCV's
+        fixed-point filter represents it exactly and no brightness is gained or lost.
     """
     variance = sigma**2 / 3
     whole = int((math.sqrt(12 * variance + 1) - 1) / 2)  # full-weight pixels on each side
@@ -160,19 +162,19 @@ def box_kernel(sigma):
     return (kernel / _KERNEL_ONE).astype(np.float32)
 
 
-def solarize(image, threshold):
+def solarize(image: np.ndarray, threshold: int) -> np.ndarray:
     """Invert the values at or above ``threshold``.
 
     Args:
-        image (np.ndarray): (H, W, 3), uint8.
-        threshold (int): Grey level in [0, 256].
+        image: (H, W, 3), uint8.
+        threshold: Grey level in [0, 256].
 
     Returns:
-        np.ndarray: (H, W, 3), uint8. Against PIL: equal.
+        (H, W, 3), uint8. Against PIL: equal.
     """
     levels = _GREY_LEVELS
     return cv2.LUT(image, _to_table(np.where(levels < threshold, levels, 255 - levels)))
 
 
-def _to_table(levels):
+def _to_table(levels: np.ndarray) -> np.ndarray:
     return np.clip(levels, 0, 255).astype(np.uint8)  # drops the fraction, as PIL does

@@ -7,6 +7,7 @@ PIL's, is in :mod:`mmc_plugin.datasets.transforms.view_ops`.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 
 import cv2
@@ -27,13 +28,13 @@ class _RandomViewTransform(BaseTransform):
     **Modified keys:** ``img``.
     """
 
-    def __init__(self, prob):
+    def __init__(self, prob: float) -> None:
         super().__init__()
         if not _is_number(prob) or not 0 <= prob <= 1:
             raise ValueError(f'prob must be a number in [0, 1] but is {prob!r}.')
         self.prob = prob
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Replace ``results['img']``, or leave it where the coin falls so."""
         image = _checked_image(results)
         # np.random.random() < 1: prob 1 always applies, prob 0 never.
@@ -41,10 +42,10 @@ class _RandomViewTransform(BaseTransform):
             results['img'] = self._apply(image)
         return results
 
-    def _apply(self, image):
+    def _apply(self, image: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
         return f'{type(self).__name__}({arguments})'
 
@@ -62,15 +63,20 @@ class ViewCrop(BaseTransform):
     **Modified keys:** ``img``: uint8 array (size, size, 3). ``img_shape``: (height, width).
 
     Args:
-        size (int | tuple[int]): Side, or (height, width), of the result in pixels.
-        scale (tuple[float]): Range of the box area as a part of the image area (SiT release).
-        ratio (tuple[float]): Range of the box width over its height, uniform in its logarithm.
+        size: Side, or (height, width), of the result in pixels.
+        scale: Range of the box area as a part of the image area (SiT release).
+        ratio: Range of the box width over its height, uniform in its logarithm.
 
     Raises:
         ValueError: If an argument is out of range, or the image is not uint8 (H, W, 3).
     """
 
-    def __init__(self, size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)):
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        scale: Sequence[float] = (0.2, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+    ) -> None:
         super().__init__()
         sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
         if len(sides) != 2 or not all(_is_integer(side) and side > 0 for side in sides):
@@ -82,7 +88,7 @@ class ViewCrop(BaseTransform):
         self.scale = _checked_range('scale', scale, low=0, high=1, low_allowed=False)
         self.ratio = _checked_range('ratio', ratio, low=0, high=math.inf, low_allowed=False)
 
-    def transform(self, results):
+    def transform(self, results: dict) -> dict:
         """Replace ``results['img']`` by the resized box."""
         image = _checked_image(results)
         box = self.sample_box(*image.shape[:2])
@@ -90,16 +96,16 @@ class ViewCrop(BaseTransform):
         results['img_shape'] = self.size
         return results
 
-    def sample_box(self, height, width):
+    def sample_box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Draw a box inside an image.
 
         Args:
-            height (int): Image height in pixels.
-            width (int): Image width in pixels.
+            height: Image height in pixels.
+            width: Image width in pixels.
 
         Returns:
-            tuple[int]: (top, left, height, width) of the box. Where ten draws do not fit into the
-            image, the largest centred box whose shape is within ``ratio``.
+            (top, left, height, width) of the box. Where ten draws do not fit into the image, the
+            largest centred box whose shape is within ``ratio``.
         """
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
         for _ in range(_CROP_ATTEMPTS):
@@ -115,7 +121,7 @@ class ViewCrop(BaseTransform):
         box_height = min(height, max(1, round(width / self.ratio[0])))
         return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio})'
 
 
@@ -127,13 +133,13 @@ class ViewFlip(_RandomViewTransform):
     cost a slow copy in the next operation.
 
     Args:
-        prob (float): Probability, in [0, 1].
+        prob: Probability, in [0, 1].
     """
 
-    def __init__(self, prob=0.5):
+    def __init__(self, prob: float = 0.5) -> None:
         super().__init__(prob)
 
-    def _apply(self, image):
+    def _apply(self, image: np.ndarray) -> np.ndarray:
         return cv2.flip(image, 1)
 
 
@@ -146,11 +152,11 @@ class ViewColorJitter(_RandomViewTransform):
     clipped to [0, 255].
 
     Args:
-        brightness (float): Not negative (0.4: arXiv 2308.11448).
-        contrast (float): Not negative (0.4: arXiv 2308.11448).
-        saturation (float): Not negative (0.4: arXiv 2308.11448).
-        hue (float): In [0, .5] (0.1: SiT release).
-        prob (float): Probability that the image is changed at all, in [0, 1] (0.8: SiT release).
+        brightness: Not negative (0.4: arXiv 2308.11448).
+        contrast: Not negative (0.4: arXiv 2308.11448).
+        saturation: Not negative (0.4: arXiv 2308.11448).
+        hue: In [0, .5] (0.1: SiT release).
+        prob: Probability that the image is changed at all, in [0, 1] (0.8: SiT release).
 
     Raises:
         ValueError: If an argument is out of range, or the image is not uint8 (H, W, 3).
@@ -163,19 +169,25 @@ class ViewColorJitter(_RandomViewTransform):
         ('hue', view_ops.adjust_hue),
     )
 
-    def __init__(self, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8):
+    def __init__(
+        self,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.1,
+        prob: float = 0.8,
+    ) -> None:
         super().__init__(prob)
         self.brightness = _checked_strength('brightness', brightness)
         self.contrast = _checked_strength('contrast', contrast)
         self.saturation = _checked_strength('saturation', saturation)
         self.hue = _checked_strength('hue', hue, high=0.5)
 
-    def sample_steps(self):
+    def sample_steps(self) -> list[tuple[str, Callable, float]]:
         """Draw the operations of one image.
 
         Returns:
-            list[tuple[str, Callable, float]]: Name, function and factor, in the order in which
-            they apply.
+            Name, function and factor, in the order in which they apply.
         """
         steps = []
         for index in np.random.permutation(len(self._STEPS)):
@@ -187,7 +199,7 @@ class ViewColorJitter(_RandomViewTransform):
                 steps.append((name, function, np.random.uniform(low, centre + strength)))
         return steps
 
-    def _apply(self, image):
+    def _apply(self, image: np.ndarray) -> np.ndarray:
         for _, function, factor in self.sample_steps():
             image = function(image, factor)
         return image
@@ -200,13 +212,13 @@ class ViewGrayscale(_RandomViewTransform):
     mmcv's ``RandomGrayscale`` weighs the channels equally by default and works in float64.
 
     Args:
-        prob (float): Probability, in [0, 1] (0.2: SiT release).
+        prob: Probability, in [0, 1] (0.2: SiT release).
     """
 
-    def __init__(self, prob=0.2):
+    def __init__(self, prob: float = 0.2) -> None:
         super().__init__(prob)
 
-    def _apply(self, image):
+    def _apply(self, image: np.ndarray) -> np.ndarray:
         return view_ops.to_grey(image)
 
 
@@ -215,15 +227,15 @@ class ViewGaussianBlur(_RandomViewTransform):
     """Blur with a Gaussian whose standard deviation is uniform in ``sigma``.
 
     Args:
-        sigma (tuple[float]): Range of the standard deviation in pixels (SiT release).
-        prob (float): Probability, in [0, 1] (SiT release: 1.0 for view 1, 0.1 for view 2).
+        sigma: Range of the standard deviation in pixels (SiT release).
+        prob: Probability, in [0, 1] (SiT release: 1.0 for view 1, 0.1 for view 2).
     """
 
-    def __init__(self, sigma=(0.1, 2.0), prob=1.0):
+    def __init__(self, sigma: Sequence[float] = (0.1, 2.0), prob: float = 1.0) -> None:
         super().__init__(prob)
         self.sigma = _checked_range('sigma', sigma, low=0, high=math.inf)
 
-    def _apply(self, image):
+    def _apply(self, image: np.ndarray) -> np.ndarray:
         return view_ops.gaussian_blur(image, np.random.uniform(*self.sigma))
 
 
@@ -232,21 +244,21 @@ class ViewSolarize(_RandomViewTransform):
     """Invert the values at or above a threshold.
 
     Args:
-        threshold (int): Grey level, in [0, 256].
-        prob (float): Probability, in [0, 1] (0.2 for view 2: arXiv 2308.11448).
+        threshold: Grey level, in [0, 256].
+        prob: Probability, in [0, 1] (0.2 for view 2: arXiv 2308.11448).
     """
 
-    def __init__(self, threshold=128, prob=0.2):
+    def __init__(self, threshold: int = 128, prob: float = 0.2) -> None:
         super().__init__(prob)
         if not _is_integer(threshold) or not 0 <= threshold <= 256:
             raise ValueError(f'threshold must be a grey level in [0, 256] but is {threshold!r}.')
         self.threshold = threshold
 
-    def _apply(self, image):
+    def _apply(self, image: np.ndarray) -> np.ndarray:
         return view_ops.solarize(image, self.threshold)
 
 
-def _checked_image(results):
+def _checked_image(results: dict) -> np.ndarray:
     image = results['img']
     if (
         not isinstance(image, np.ndarray)
@@ -267,7 +279,9 @@ def _checked_image(results):
     return image
 
 
-def _checked_range(name, value, low, high, low_allowed=True):
+def _checked_range(
+    name: str, value: Sequence[float], low: float, high: float, low_allowed: bool = True
+) -> tuple[float, float]:
     if (
         not isinstance(value, (tuple, list))
         or len(value) != 2
@@ -283,15 +297,15 @@ def _checked_range(name, value, low, high, low_allowed=True):
     return tuple(value)
 
 
-def _checked_strength(name, value, high=math.inf):
+def _checked_strength(name: str, value: float, high: float = math.inf) -> float:
     if not _is_number(value) or not 0 <= value <= high:
         raise ValueError(f'{name} must be a number in [0, {high}] but is {value!r}.')
     return value
 
 
-def _is_number(value):
+def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_integer(value):
+def _is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)

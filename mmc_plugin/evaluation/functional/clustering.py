@@ -5,18 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_STARTS = 4
+_STEPS = 100  # at most, from each start
+_CUT = 0.01  # part of the values that is cut at each end of the colours' scale
 
-def kmeans(
-    features: Tensor, clusters: int, iterations: int = 100, restarts: int = 4, seed: int = 0
-) -> tuple[Tensor, Tensor, float]:
-    """Lloyd's algorithm from k-means++ starts (Arthur, Vassilvitskii 2007), best of several.
+
+def kmeans(features: Tensor, clusters: int) -> tuple[Tensor, Tensor, float]:
+    """Lloyd's algorithm from k-means++ starts (Arthur, Vassilvitskii 2007), the best of four.
+
+    The starts are drawn with a fixed seed: the same features give the same clusters.
 
     Args:
         features (Tensor): float (N, D).
         clusters (int): k.
-        iterations (int): At most so many steps from each start.
-        restarts (int): Starts.
-        seed (int): Of the starts.
 
     Returns:
         tuple[Tensor, Tensor, float]: int64 (N, ) clusters, numbered by falling size; (k, D)
@@ -33,12 +34,12 @@ def kmeans(
     if not features.isfinite().all():
         raise ValueError('k-means got features that are not finite.')
     features = features.float()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     best = None
-    for _ in range(restarts):
+    for _ in range(_STARTS):
         centres = _plus_plus(features, clusters, generator)
         labels = None
-        for _ in range(iterations):
+        for _ in range(_STEPS):
             distance = torch.cdist(features, centres).square()
             moved = distance.argmin(1)
             if labels is not None and torch.equal(moved, labels):
@@ -81,16 +82,16 @@ def _means(features: Tensor, labels: Tensor, distance: Tensor, clusters: int) ->
     return centres
 
 
-def pca_rgb(features: Tensor, quantile: float = 0.01) -> Tensor:
+def pca_rgb(features: Tensor) -> Tensor:
     """The three directions of most variance as red, green and blue.
 
     Args:
         features (Tensor): float (…, D); all leading dimensions are pooled, so that several images
             given together share their colours.
-        quantile (float): So large a part of the values is cut at each end of the scale.
 
     Returns:
-        Tensor: float32 (…, 3) in [0, 1]. The sign of a direction is such that its largest weight
+        Tensor: float32 (…, 3) in [0, 1]; the hundredth of the values at each end of a channel is 0
+        or 1. The sign of a direction is such that its largest weight
         is positive. Channels beyond the rank of the features are 0.5.
     """
     flat = features.float().flatten(0, -2)
@@ -99,7 +100,7 @@ def pca_rgb(features: Tensor, quantile: float = 0.01) -> Tensor:
     directions = directions[:3]
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
     values = centred @ (directions * largest.sign()).T  # (N, ≤ 3)
-    low, high = values.quantile(quantile, 0), values.quantile(1 - quantile, 0)
+    low, high = values.quantile(_CUT, 0), values.quantile(1 - _CUT, 0)
     colours = ((values - low) / (high - low)).clamp(0, 1)
     flat_scale = scale[:3] <= scale[0] * 1e-6
     colours[:, flat_scale] = 0.5

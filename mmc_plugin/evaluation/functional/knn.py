@@ -43,8 +43,6 @@ def knn_predict(
     test_feats: Tensor,
     k: Sequence[int] = (10, 20),
     temperature: float = 0.07,
-    num_classes: int | None = None,
-    chunk: int | None = None,
 ) -> dict[int, Tensor]:
     """Predict the class of each test feature by a weighted vote of its nearest neighbours.
 
@@ -56,9 +54,6 @@ def knn_predict(
         test_feats (Tensor): Features of shape (M, D), normalised here.
         k (Sequence[int]): Numbers of neighbours. Defaults to (10, 20).
         temperature (float): Temperature of the vote's weight. Defaults to 0.07.
-        num_classes (int, optional): Number of classes; by default the highest label plus one.
-        chunk (int, optional): Test features compared at once; by default as many as keep the
-            similarities under about 256 MB.
 
     Returns:
         dict[int, Tensor]: For each ``k`` the predicted classes, of shape (M, ).
@@ -68,14 +63,12 @@ def knn_predict(
     """
     _check(train_feats, train_labels, test_feats, k)
     train_labels = train_labels.to(train_feats.device).long()
-    if num_classes is None:
-        num_classes = int(train_labels.max()) + 1
-    if chunk is None:
-        chunk = max(1, _BLOCK_ELEMENTS // len(train_feats))
+    num_classes = int(train_labels.max()) + 1
+    block_rows = max(1, _BLOCK_ELEMENTS // len(train_feats))
     bank = F.normalize(train_feats, dim=1).t()  # (D, N)
 
     predictions: dict[int, list[Tensor]] = {each: [] for each in k}
-    for block in test_feats.to(train_feats.device).split(chunk):
+    for block in test_feats.to(train_feats.device).split(block_rows):
         similarity, index = (F.normalize(block, dim=1) @ bank).topk(max(k), dim=1)  # (m, k)
         # Relative to the nearest neighbour: the vote is the same and exp cannot overflow.
         weight = ((similarity - similarity[:, :1]) / temperature).exp()
@@ -95,8 +88,6 @@ def knn_accuracy(
     test_labels: Tensor,
     k: Sequence[int] = (10, 20),
     temperature: float = 0.07,
-    num_classes: int | None = None,
-    chunk: int | None = None,
 ) -> dict[int, float]:
     """Accuracy of :func:`knn_predict`, whose arguments it takes.
 
@@ -114,9 +105,7 @@ def knn_accuracy(
             f'k-NN needs one label for each of the {len(test_feats)} test features '
             f'and at least one, got labels of shape {tuple(test_labels.shape)}.'
         )
-    predictions = knn_predict(
-        train_feats, train_labels, test_feats, k, temperature, num_classes, chunk
-    )
+    predictions = knn_predict(train_feats, train_labels, test_feats, k, temperature)
     return {
         each: 100.0 * (predicted == test_labels.to(predicted.device)).float().mean().item()
         for each, predicted in predictions.items()

@@ -10,18 +10,18 @@ from torch import Tensor
 PAIRS = 1 << 21
 
 
-def patch_labels(coverage: Tensor, minimum: float = 0.5) -> Tensor:
+def patch_labels(coverage: Tensor) -> Tensor:
     """Label each patch with the category that covers most of it.
 
     Args:
         coverage (Tensor): float (C, h, w): part of each patch that each category covers.
-        minimum (float): Below this the patch is background.
 
     Returns:
-        Tensor: int64 (h, w): 0 for background, 1 … C for the categories in their order.
+        Tensor: int64 (h, w): 0 for background, where no category covers half of the patch;
+        1 … C for the categories in their order.
     """
     most, label = coverage.max(0)
-    return torch.where(most >= minimum, label + 1, 0)
+    return torch.where(most >= 0.5, label + 1, 0)
 
 
 def pair_histograms(

@@ -32,16 +32,17 @@ def prompt_similarity(tokens: Tensor, cells: Tensor) -> Tensor:
     return (unit[cells] @ unit.T).view(-1, h, w)
 
 
-def otsu_threshold(maps: Tensor, bins: int = 256) -> Tensor:
+def otsu_threshold(maps: Tensor) -> Tensor:
     """The threshold that parts each map into two classes of least variance (Otsu 1979).
 
     Args:
         maps (Tensor): float (P, …).
-        bins (int): Of the histogram between the lowest and the highest value of a map.
 
     Returns:
-        Tensor: (P, ), centres of bins; the value itself for a constant map.
+        Tensor: (P, ), the centre of one of 256 bins between the lowest and the highest value of
+        each map; the value itself for a constant map.
     """
+    bins = 256
     flat = maps.flatten(1).float()
     low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
     span = (high - low).clamp(min=torch.finfo(flat.dtype).tiny)

@@ -27,51 +27,39 @@ DRAWN = 4  # of the best, of the median and of the worst cases
 SIZES = dict(small=32**2, medium=96**2, large=float('inf'))
 
 
-def sweep(low: float = -0.2, high: float = 0.9, step: float = 0.05) -> list[float]:
-    """Thresholds from ``low`` to ``high``, without the noise of adding up steps."""
-    return [round(low + step * i, 6) for i in range(round((high - low) / step) + 1)]
+# -0.2 … 0.9, without the noise of adding up steps.
+THRESHOLDS = [round(-0.2 + 0.05 * i, 6) for i in range(23)]
 
 
 @METRICS.register_module()
 class PromptIoU(ImageResults):
-    """IoU of what is more similar to a clicked patch than a threshold, for many thresholds.
+    """IoU of what is more similar to a clicked patch than a threshold, for all :data:`THRESHOLDS`.
 
     All prompts of all targets count the same in mIoU. IoU is measured at the size of the masks,
     after bilinear upsampling of the similarities; ignored pixels count for nothing.
 
     Args:
-        thresholds (Sequence[float], optional): Ascending. Defaults to None: -0.2 … 0.9 by 0.05.
-        report (Sequence[float]): Those of them that are printed, and reported for each category
-            and size. Defaults to (0.1, 0.2, 0.3, 0.4).
+        report (Sequence[float]): Those of the thresholds that are printed, and reported for each
+            category and size. Defaults to (0.1, 0.2, 0.3, 0.4).
         collect_device (str): Of mmengine. Defaults to 'cpu'.
 
     Raises:
-        ValueError: If thresholds are not ascending numbers, or a reported one is not among them.
+        ValueError: If a reported threshold is not among them.
     """
 
     name = 'prompt_iou'
     default_prefix = 'one_click'
 
     def __init__(
-        self,
-        thresholds: Sequence[float] | None = None,
-        report: Sequence[float] = (0.1, 0.2, 0.3, 0.4),
-        collect_device: str = 'cpu',
+        self, report: Sequence[float] = (0.1, 0.2, 0.3, 0.4), collect_device: str = 'cpu'
     ) -> None:
         super().__init__(collect_device=collect_device)
-        self.thresholds = sweep() if thresholds is None else list(thresholds)
-        # Written so that NaN is refused, too.
-        ascending = all(a < b for a, b in zip(self.thresholds, self.thresholds[1:], strict=False))
-        if not self.thresholds or not ascending or not np.isfinite(self.thresholds).all():
-            raise ValueError(
-                f'PromptIoU: thresholds must be ascending numbers, got {self.thresholds}.'
-            )
-        missing = [each for each in report if not np.isclose(self.thresholds, each).any()]
+        missing = [each for each in report if not np.isclose(THRESHOLDS, each).any()]
         if missing:
             raise ValueError(
-                f'PromptIoU: the reported thresholds {missing} are not among {self.thresholds}.'
+                f'PromptIoU: the reported thresholds {missing} are not among {THRESHOLDS}.'
             )
-        self.reported = [int(np.abs(np.array(self.thresholds) - each).argmin()) for each in report]
+        self.reported = [int(np.abs(np.array(THRESHOLDS) - each).argmin()) for each in report]
 
     def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:
         """IoU (M, R, T) of all prompts, and what predicting everything gives (M, )."""
@@ -83,7 +71,7 @@ class PromptIoU(ImageResults):
         owner = torch.arange(number, device=codes.device).repeat_interleave(repeats)
         size = (codes == 1).sum((1, 2))
         inside, outside = threshold_counts(
-            maps, codes, owner, torch.tensor(self.thresholds, device=maps.device), frame
+            maps, codes, owner, torch.tensor(THRESHOLDS, device=maps.device), frame
         )
         iou = iou_from_counts(inside, outside, size[owner])
         counted = (codes[0] != 2).sum()
@@ -124,12 +112,12 @@ class PromptIoU(ImageResults):
             targets=len(iou),
             repeats=iou.shape[1],
             prompts=iou.shape[0] * iou.shape[1],
-            thresholds=self.thresholds,
+            thresholds=THRESHOLDS,
             curve=curve,
             deviation=deviation,
             miou=self._reported(curve),
             miou_deviation=self._reported(deviation),
-            best=dict(threshold=self.thresholds[best], miou=curve[best], deviation=deviation[best]),
+            best=dict(threshold=THRESHOLDS[best], miou=curve[best], deviation=deviation[best]),
             everything=everything.mean(),
             sizes={
                 name: part((size > low) & (size <= high))
@@ -146,7 +134,7 @@ class PromptIoU(ImageResults):
         )
 
     def _reported(self, values: np.ndarray) -> dict[str, float]:
-        return {f'{self.thresholds[i]:g}': float(values[i]) for i in self.reported}
+        return {f'{THRESHOLDS[i]:g}': float(values[i]) for i in self.reported}
 
     @staticmethod
     def _cases(results: Sequence[dict], threshold: int) -> list[tuple[float, int, int, int]]:

@@ -20,15 +20,14 @@ from .reported import Predict
 class SimilarityOverlap(ImageResults):
     """Cosines of pairs of patches within a category (intra) and between categories (inter).
 
-    Pairs lie in one image. What is kept of an image are its two histograms, so that memory does
-    not grow with the number of pairs.
+    A patch belongs to the category that covers most of it, if that is at least half; a patch that
+    is half ignored or more than half padding counts for nothing. Pairs lie in one image. What is
+    kept of an image are its two histograms, so that memory does not grow with the number of pairs.
 
     Args:
         bins (int): Bins of the histograms on [-1, 1]. Defaults to 200.
         include_background (bool): Whether patches of no category make one more category. Defaults
             to False.
-        minimum (float): A patch belongs to the category that covers most of it, if that is at
-            least this part. Defaults to 0.5.
         collect_device (str): Of mmengine. Defaults to 'cpu'.
     """
 
@@ -39,23 +38,22 @@ class SimilarityOverlap(ImageResults):
         self,
         bins: int = 200,
         include_background: bool = False,
-        minimum: float = 0.5,
         collect_device: str = 'cpu',
     ) -> None:
         super().__init__(collect_device=collect_device)
         if bins < 2:
             raise ValueError(f'SimilarityOverlap: bins must be at least 2, got {bins}.')
-        self.bins, self.include_background, self.minimum = bins, include_background, minimum
+        self.bins, self.include_background = bins, include_background
 
     def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:
         """Histograms (2, bins) and sums (2, )."""
         tokens = sample['tokens']
         grid = tokens.shape[:2]
-        labels = patch_labels(frame.coverage(sample['masks'], *grid), self.minimum)
-        ignored = frame.coverage(sample['ignore'][None], *grid)[0] >= self.minimum
+        labels = patch_labels(frame.coverage(sample['masks'], *grid))
+        ignored = frame.coverage(sample['ignore'][None], *grid)[0] >= 0.5
         # Padding is no background.
         image = torch.ones_like(sample['ignore'])[None]
-        ignored |= frame.coverage(image, *grid)[0] < self.minimum
+        ignored |= frame.coverage(image, *grid)[0] < 0.5
         labels = labels.masked_fill(ignored, -1)
         histograms, sums = pair_histograms(
             tokens.flatten(0, 1), labels.flatten(), self.bins, self.include_background

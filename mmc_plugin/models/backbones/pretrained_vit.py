@@ -10,6 +10,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.logging import print_log
+from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 from torch import Tensor
@@ -291,10 +292,6 @@ def _check_indices(indices: int | Sequence[int], num_layers: int) -> list[int]:
 
 
 def _grid(settings: dict) -> tuple[int, int]:
-    height, width = _pair(settings['img_size'])
-    rows, columns = _pair(settings['patch_size'])
+    height, width = to_2tuple(settings['img_size'])
+    rows, columns = to_2tuple(settings['patch_size'])
     return height // rows, width // columns
-
-
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)

@@ -2,7 +2,6 @@
 
 import torch
 import torch.nn as nn
-from mmcv.cnn import build_activation_layer
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 
@@ -19,7 +18,6 @@ class PixelReconstructionHead(BaseModule):
         patch_size (int): p, in pixels. Defaults to 16.
         hidden_channels (int): Width of the hidden layers. Defaults to 4096 (paper, §4); the SiT
             and GMML releases use D.
-        act_cfg (dict): Activation layer. Defaults to ``dict(type='GELU')``.
     """
 
     def __init__(
@@ -27,16 +25,15 @@ class PixelReconstructionHead(BaseModule):
         in_channels: int,
         patch_size: int = 16,
         hidden_channels: int = 4096,
-        act_cfg: dict = dict(type='GELU'),
         init_cfg: dict | list | None = dict(type='TruncNormal', layer='Linear', std=0.02),
     ) -> None:
         super().__init__(init_cfg)
         self.patch_size = patch_size
         self.layers = nn.Sequential(
             nn.Linear(in_channels, hidden_channels),
-            build_activation_layer(act_cfg),
+            nn.GELU(),
             nn.Linear(hidden_channels, hidden_channels),
-            build_activation_layer(act_cfg),
+            nn.GELU(),
             nn.Linear(hidden_channels, 3 * patch_size**2),
         )
 

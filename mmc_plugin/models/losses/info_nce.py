@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 # Dimensions: Q queries, K keys, D width, R query rows in one block.
 
@@ -107,8 +107,16 @@ class _InfoNCE(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, queries, positives, keys, query_groups, key_groups, temperature, max_logits, mean
-    ):
+        ctx: FunctionCtx,
+        queries: Tensor,
+        positives: Tensor,
+        keys: Tensor,
+        query_groups: Tensor,
+        key_groups: Tensor,
+        temperature: float,
+        max_logits: int,
+        mean: bool,
+    ) -> Tensor:
         need_queries, need_positives, need_keys = ctx.needs_input_grad[:3]
         num_queries = len(queries)
         gaps = queries.new_empty(num_queries)
@@ -143,7 +151,7 @@ class _InfoNCE(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, upstream):
+    def backward(ctx: FunctionCtx, upstream: Tensor) -> tuple[Tensor | None, ...]:
         need_queries, need_positives, need_keys = ctx.needs_input_grad[:3]
         grad_queries, grad_keys, gaps, *inputs = ctx.saved_tensors
         scale = upstream[..., None] / (ctx.temperature * ctx.divisor)  # (Q, 1); (1,) for the mean
@@ -160,8 +168,15 @@ class _InfoNCE(torch.autograd.Function):
 
 
 def _key_gradient(
-    queries, positives, keys, query_groups, key_groups, scale, temperature, max_logits
-):
+    queries: Tensor,
+    positives: Tensor,
+    keys: Tensor,
+    query_groups: Tensor,
+    key_groups: Tensor,
+    scale: Tensor,
+    temperature: float,
+    max_logits: int,
+) -> Tensor:
     """Gradient (K, D) of the keys when query i's loss has weight temperature · scale[i]."""
     grad_keys = torch.zeros_like(keys)
     with torch.autocast(queries.device.type, enabled=False):
@@ -176,18 +191,26 @@ def _key_gradient(
     return grad_keys
 
 
-def _logit_block(queries, keys, max_logits):
+def _logit_block(queries: Tensor, keys: Tensor, max_logits: int) -> Tensor:
     """The one buffer (R, K) that all blocks of query rows share."""
     rows = min(max(max_logits // len(keys), 1), max(len(queries), 1))
     return queries.new_empty(rows, len(keys))
 
 
-def _contrast(query, positive, keys, query_group, key_group, temperature, buffer):
+def _contrast(
+    query: Tensor,
+    positive: Tensor,
+    keys: Tensor,
+    query_group: Tensor,
+    key_group: Tensor,
+    temperature: float,
+    buffer: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Compare one block of queries with all keys.
 
     Returns:
-        tuple: exponentials (R, K) of the negative logits less their row's maximum, 0 at keys of
-        the query's own group, in the buffer; their sum (R, 1), or 1 where there are no negatives;
+        Exponentials (R, K) of the negative logits less their row's maximum, 0 at keys of the
+        query's own group, in the buffer; their sum (R, 1), or 1 where there are no negatives;
         gap (R, 1) = logsumexp(negative logits) - positive logit, -inf where there are none.
     """
     logits = buffer[: len(query)].addmm_(query, keys.t(), beta=0, alpha=1 / temperature)

@@ -1,12 +1,16 @@
 """Filling of corrupted regions on the batch, and corruption per patch."""
 
-import math
-
 import torch
 
 
 @torch.no_grad()
-def corrupt(views, mask, alien, noise=None, generator=None):
+def corrupt(
+    views: torch.Tensor,
+    mask: torch.Tensor,
+    alien: torch.Tensor,
+    noise: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """Fill the masked region of each view with noise or with another image of the batch.
 
     An alien view takes the region at the same place in the clean image before it in the batch,
@@ -17,18 +21,17 @@ def corrupt(views, mask, alien, noise=None, generator=None):
     Dimensions: V views, B images, C channels, H x W pixels.
 
     Args:
-        views (torch.Tensor): Clean normalised views (V, B, C, H, W), floating point.
-        mask (torch.Tensor): Corruption masks (V, B, H, W), bool, True = corrupted.
-        alien (torch.Tensor): Corruption kind (V, B), bool, True = filled with another image,
-            False = filled with noise.
-        noise (torch.Tensor, optional): Noise to fill with, like ``views``. Drawn from N(0, 1)
-            where not given.
-        generator (torch.Generator, optional): Generator of the drawn noise, on the device of
-            ``views``; the device's default one where not given.
+        views: Clean normalised views (V, B, C, H, W), floating point.
+        mask: Corruption masks (V, B, H, W), bool, True = corrupted.
+        alien: Corruption kind (V, B), bool, True = filled with another image, False = filled with
+            noise.
+        noise: Noise to fill with, like ``views``. Drawn from N(0, 1) where not given.
+        generator: Generator of the drawn noise, on the device of ``views``; the device's default
+            one where not given.
 
     Returns:
-        torch.Tensor: Corrupted copy of ``views``, equal to it to the bit outside the mask; no
-        gradient flows through it.
+        Corrupted copy of ``views``, equal to it to the bit outside the mask; no gradient flows
+        through it.
 
     Raises:
         ValueError: If a shape or dtype does not fit.
@@ -49,23 +52,20 @@ def corrupt(views, mask, alien, noise=None, generator=None):
     return torch.where(mask.unsqueeze(2), out, views, out=out)
 
 
-def patch_mask(mask, patch_size, min_cover=0.5):
+def patch_mask(mask: torch.Tensor, patch_size: int) -> torch.Tensor:
     """Tell which patches are corrupted.
 
-    A patch counts as corrupted when at least the part ``min_cover`` of its pixels is (and at least
-    one pixel). With masks aligned to the patches the answer does not depend on ``min_cover``.
+    A patch counts as corrupted when at least half of its pixels are.
 
     Args:
-        mask (torch.Tensor): Pixel masks (..., H, W), bool, True = corrupted.
-        patch_size (int): Patch side p in pixels, a divisor of H and W.
-        min_cover (float): Smallest corrupted part of a corrupted patch, in (0, 1].
+        mask: Pixel masks (..., H, W), bool, True = corrupted.
+        patch_size: Patch side p in pixels, a divisor of H and W.
 
     Returns:
-        torch.Tensor: Patch masks (..., N), bool, N = H * W / p ** 2, row by row as ViT tokens.
+        Patch masks (..., N), bool, N = H * W / p ** 2, row by row as ViT tokens.
 
     Raises:
-        ValueError: If the mask is not boolean, ``patch_size`` does not divide its size or
-            ``min_cover`` is out of range.
+        ValueError: If the mask is not boolean or ``patch_size`` does not divide its size.
     """
     if mask.dtype != torch.bool or mask.dim() < 2:
         raise ValueError(
@@ -78,18 +78,16 @@ def patch_mask(mask, patch_size, min_cover=0.5):
             f'The mask size {height}x{width} is not a multiple of '
             f'patch_size={patch_size}; use the patch size of the backbone.'
         )
-    if not 0 < min_cover <= 1:
-        raise ValueError(f'min_cover must lie in (0, 1] but is {min_cover!r}.')
-    # A whole number of pixels, so that the comparison is exact; rounding first keeps products
-    # such as 0.07 * 100 = 7.000000000000001 from asking for one pixel more.
-    needed = max(1, math.ceil(round(min_cover * patch_size**2, 6)))
     # (..., h, p, w, p) -> (..., h, w) -> (..., N)
     cells = mask.unflatten(-1, (width // patch_size, patch_size))
     cells = cells.unflatten(-3, (height // patch_size, patch_size))
-    return (cells.sum(dim=(-3, -1), dtype=torch.int32) >= needed).flatten(-2)
+    corrupted = cells.sum(dim=(-3, -1), dtype=torch.int32)
+    return (2 * corrupted >= patch_size**2).flatten(-2)
 
 
-def _check_fit(views, mask, alien, noise):
+def _check_fit(
+    views: torch.Tensor, mask: torch.Tensor, alien: torch.Tensor, noise: torch.Tensor | None
+) -> None:
     """Refuse shapes and dtypes that do not fit; looks at no value, so it never waits on a GPU."""
     if views.dim() != 5 or not views.is_floating_point():
         raise ValueError(

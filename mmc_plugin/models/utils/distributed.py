@@ -4,6 +4,7 @@ import torch
 import torch.distributed as dist
 from mmengine.dist import all_reduce, get_rank, get_world_size
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 
 def gather_with_grad(x: Tensor) -> Tensor:
@@ -24,13 +25,13 @@ def gather_with_grad(x: Tensor) -> Tensor:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
         gathered = x.new_empty(get_world_size() * len(x), *x.shape[1:])
         dist.all_gather_into_tensor(gathered, x.contiguous())
         return gathered
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
         # Not reduce_scatter, which the gloo of older torch lacks.
         grad = grad.clone(memory_format=torch.contiguous_format)
         all_reduce(grad)

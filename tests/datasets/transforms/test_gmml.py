@@ -13,17 +13,12 @@ NOISE, ALIEN = 0.75, 0.30
 PATCH = 16
 
 
-def slow_mask(height, width, coverage, align, max_block, border, rng):
+def slow_mask(height, width, coverage, align, max_block, rng):
     """Pixel by pixel, one random number at a time, recounting the union after each block."""
 
     def span(size, origin_draw, length_draw):
         longest = int(max_block * size)
         pixels = align + int(length_draw * (longest - align)) if longest > align else align
-        if border == 'uniform':
-            length = round(pixels / align) * align
-            places = list(range(-(length - align), size, align))
-            start = places[int(origin_draw * len(places))]
-            return [x for x in range(start, start + length) if 0 <= x < size]
         only_one_cell = all(round(x / align) <= 1 for x in range(align, longest))
         start = int(origin_draw * (size if only_one_cell else size - align)) // align * align
         length = round(min(pixels, size - start) / align) * align
@@ -45,15 +40,12 @@ def draws():
     """1,200 masks at 224 x 224 of each kind."""
     masks = {}
 
-    def get(coverage, align, border='family'):
-        key = (coverage, align, border)
+    def get(coverage, align):
+        key = (coverage, align)
         if key not in masks:
             rng = np.random.RandomState(0)
             masks[key] = np.stack(
-                [
-                    sample_block_mask(224, 224, coverage, align, border=border, rng=rng)
-                    for _ in range(1200)
-                ]
+                [sample_block_mask(224, 224, coverage, align, rng=rng) for _ in range(1200)]
             )
         return masks[key]
 
@@ -90,7 +82,7 @@ def test_coverage_figures(draws, coverage, align, mean, lowest, highest, touched
         assert set(np.unique(patches)) == {0, 1}
 
 
-def test_family_rule_avoids_the_top_left_patch(draws):
+def test_rule_avoids_the_top_left_patch(draws):
     per_patch = patch_cover(draws(NOISE, 16)).mean(0)
     # 20,000 draws give .180 and .73; the standard error here is .011 for a single patch.
     assert per_patch[0, 0] == pytest.approx(0.17, abs=0.05)
@@ -98,23 +90,6 @@ def test_family_rule_avoids_the_top_left_patch(draws):
     assert per_patch.min() == per_patch[0, 0]
 
 
-@pytest.mark.parametrize('align', [1, 16])
-@pytest.mark.parametrize('coverage', [NOISE, ALIEN])
-def test_uniform_rule_is_even(draws, coverage, align):
-    masks = draws(coverage, align, 'uniform')
-    target = 0.635 if coverage == NOISE else 0.315
-    assert masks.mean() == pytest.approx(target, abs=0.009)
-    # A pixel is covered in a share p of the draws, give or take .014: five of these.
-    assert np.abs(masks.mean(0) - masks.mean()).max() < 0.07
-    # Rims, corners and middle apart, where averaging leaves little chance.
-    per_patch = patch_cover(masks).mean(0)
-    rim = np.concatenate([per_patch[0], per_patch[-1], per_patch[:, 0], per_patch[:, -1]])
-    corners = per_patch[[0, 0, -1, -1], [0, -1, 0, -1]]
-    assert rim.mean() == pytest.approx(per_patch[1:-1, 1:-1].mean(), abs=0.025)
-    assert corners.mean() == pytest.approx(per_patch.mean(), abs=0.03)
-
-
-@pytest.mark.parametrize('border', ['family', 'uniform'])
 @pytest.mark.parametrize(
     'height, width, align, max_block',
     [
@@ -126,15 +101,13 @@ def test_uniform_rule_is_even(draws, coverage, align):
         (30, 60, 6, 1.0),
     ],
 )
-def test_equals_the_slow_sampler(height, width, align, max_block, border):
+def test_equals_the_slow_sampler(height, width, align, max_block):
     for seed in range(8):
         for coverage in (NOISE, ALIEN):
             fast = sample_block_mask(
-                height, width, coverage, align, max_block, border, rng=np.random.RandomState(seed)
+                height, width, coverage, align, max_block, rng=np.random.RandomState(seed)
             )
-            slow = slow_mask(
-                height, width, coverage, align, max_block, border, np.random.RandomState(seed)
-            )
+            slow = slow_mask(height, width, coverage, align, max_block, np.random.RandomState(seed))
             np.testing.assert_array_equal(fast, slow)
 
 
@@ -145,17 +118,15 @@ def test_equals_the_slow_sampler(height, width, align, max_block, border):
     align=st.sampled_from([1, 3, 8, 16]),
     coverage=st.floats(0.01, 0.95),
     max_block=st.floats(0.01, 1),
-    border=st.sampled_from(['family', 'uniform']),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_size(rows, cols, align, coverage, max_block, border, seed):
+def test_any_size(rows, cols, align, coverage, max_block, seed):
     mask = sample_block_mask(
         rows * align,
         cols * align,
         coverage,
         align,
         max_block,
-        border,
         rng=np.random.default_rng(seed),
     )
     assert mask.shape == (rows * align, cols * align) and mask.dtype == np.bool_
@@ -209,7 +180,6 @@ def test_coin_and_ratios_are_keys(prob):
         alien_ratio=0.4,
         align=4,
         max_block=0.1,
-        border='uniform',
     )
     np.random.seed(0)
     results = [transform(views(3, 80, 80)) for _ in range(50)]  # two local crops stay as they are
@@ -217,7 +187,7 @@ def test_coin_and_ratios_are_keys(prob):
     assert results[0]['mask'].shape == (1, 80, 80)
     cover = np.mean([r['mask'].mean() for r in results])
     assert cover == pytest.approx(0.4 if prob else 0.2, abs=0.01)
-    assert "border='uniform'" in repr(transform)
+    assert 'alien_ratio=0.4' in repr(transform)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +202,6 @@ def test_coin_and_ratios_are_keys(prob):
         ('align', 2.5, 'align must be a whole number of at least 1 but is 2.5'),
         ('align', True, 'align must be a whole number of at least 1 but is True'),
         ('max_block', '0.3', r"max_block must lie in \(0, 1\] but is '0.3'"),
-        ('border', 'torus', "border must be 'family' or 'uniform' but is 'torus'"),
     ],
 )
 def test_arguments_are_refused_in_a_sentence(key, value, sentence):

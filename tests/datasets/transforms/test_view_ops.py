@@ -188,7 +188,8 @@ def test_any_memory_layout_and_input_untouched(operation):
 @pytest.mark.parametrize('shape', [(1, 1), (1, 9), (9, 1), (2, 3)])
 @pytest.mark.parametrize('operation', OPERATIONS.values(), ids=OPERATIONS)
 def test_tiny_images(operation, shape):
-    flat = np.full((*shape, 3), 90, np.uint8)
-    result = operation(flat)
-    assert result.dtype == np.uint8
-    assert len(np.unique(result)) == 1  # a flat grey image stays flat and grey
+    result = operation(np.full((*shape, 3), 90, np.uint8))
+    large = operation(np.full((40, 60, 3), 90, np.uint8))
+    assert len(np.unique(large)) == 1  # a flat grey image stays flat and grey
+    size = (20, 30) if large.shape == (20, 30, 3) else shape
+    np.testing.assert_array_equal(result, np.broadcast_to(large[0, 0], (*size, 3)), strict=True)

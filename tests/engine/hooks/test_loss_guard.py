@@ -58,6 +58,10 @@ def test_finite_runs_pass(tmp_path):
     step(hook, runner, loss=1.0)  # other terms from here on
     step(hook, runner, loss=2.0, grad_norm=NAN)  # not a loss: the scaler of fp16 may skip the step
     hook.after_train_epoch(runner)
+    # All that passed was looked at: the first bad step is found, and has its number of the run.
+    with pytest.raises(RuntimeError, match='iteration 13, where loss was not finite'):
+        step(hook, runner, loss=NAN)
+        hook.after_train_epoch(runner)
 
 
 def test_end_of_epoch_looks(tmp_path):
@@ -109,6 +113,9 @@ def test_buffers_may_be_infinite(tmp_path):
     runner.model.register_buffer('mask', torch.tensor([-INF, 0.0]))
     checkpoint = dict(meta=dict(iter=2, epoch=1), state_dict=runner.model.state_dict())
     LossGuardHook().before_save_checkpoint(runner, checkpoint)
+    checkpoint['state_dict']['bias'] = torch.tensor([0.0, INF])
+    with pytest.raises(RuntimeError, match='iteration 2, where the weight bias was not finite'):
+        LossGuardHook().before_save_checkpoint(runner, checkpoint)
 
 
 def test_other_processes_count(tmp_path, monkeypatch):

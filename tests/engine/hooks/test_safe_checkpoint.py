@@ -269,11 +269,15 @@ def test_previous_size_tells_the_need(tmp_path, monkeypatch):
     assert not (tmp_path / 'epoch_9.pth').exists()
 
 
-def test_another_backend_is_the_hosts_business(tmp_path):
-    hook = SafeCheckpointHook(interval=1, file_client_args=dict(backend='disk'))
-    runner = make_runner(tmp_path)
-    hook.before_train(runner)
-    assert not hook._local
+def test_another_backend_is_the_hosts_business(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError('written by the hook')
+
+    monkeypatch.setattr(SafeCheckpointHook, '_write', refuse)
+    with pytest.raises(AssertionError):
+        make_runner(tmp_path / 'local').train()
+    make_runner(tmp_path / 'other', file_client_args=dict(backend='disk')).train()
+    assert inspect_checkpoint(str(tmp_path / 'other' / f'epoch_{EPOCHS}.pth'))['epoch'] == EPOCHS
 
 
 def fail_on_main(rank: int, port: int, folder: str) -> None:
