@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmc_plugin.checkpoints.layouts import is_onnx_constant, rejoin_positions, to_mmpretrain
+from mmc_plugin.checkpoints.names import is_onnx_constant, rejoin_positions, to_mmpretrain
 
 
 @pytest.mark.parametrize(('layout', 'name', 'expected'), [
