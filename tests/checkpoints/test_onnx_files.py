@@ -69,7 +69,7 @@ def test_files_beside_it(tmp_path):
     whole = (tmp_path / 'a.data').read_bytes()
     before = file_hash(path)
     assert before == checkpoint.sha256
-    (tmp_path / 'a.data').write_bytes(whole[::-1])  # other weights, and the same file with the graph
+    (tmp_path / 'a.data').write_bytes(whole[::-1])  # other weights, the same graph
     assert before != file_hash(path) == read_checkpoint(path).sha256
     (tmp_path / 'a.data').write_bytes(whole[:-1])
     with pytest.raises(ValueError, match=r'a\.onnx is cut short'):
