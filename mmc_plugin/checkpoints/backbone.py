@@ -15,7 +15,7 @@ from .architecture import describe, expected_shapes, infer_settings, misfits, so
 from .checkpoint import Checkpoint
 from .files import read_checkpoint
 from .metadata import IMAGENET_MEAN, IMAGENET_STD, read_metadata, rotary
-from .names import is_onnx_constant, rejoin_positions, to_mmpretrain
+from .names import to_mmpretrain
 from .networks import find_network
 from .releases import recognise
 
@@ -112,18 +112,8 @@ def _read(
     network = find_network(checkpoint.content, which)
     if network.layout == 'dinov3':
         raise ValueError(rotary('DINOv3'))
-    onnx = checkpoint.kind == 'onnx'
-    if onnx and network.layout == 'huggingface':
-        rejoin_positions(network.weights, checkpoint.content)
     weights, dropped, unknown = to_mmpretrain(network.weights, network.layout)
-    if onnx:
-        dropped += [name for name in unknown if is_onnx_constant(name)]
-        unknown = [name for name in unknown if not is_onnx_constant(name)]
-    release = recognise(network, weights, checkpoint, metadata.family, dropped)
-    if metadata.num_heads is None:
-        metadata.num_heads = release.num_heads
-    if metadata.eps is None:
-        metadata.eps = release.eps
+    metadata |= recognise(network, weights, checkpoint.content, dropped)
     if any(value.is_meta or value.layout != torch.strided for value in weights.values()):
         raise ValueError('has weights without content or sparse ones, which are not read')
     if not all(value.is_floating_point() for value in weights.values()):
@@ -135,14 +125,16 @@ def _read(
     wrong = misfits(weights, expected_shapes(settings))
     if wrong:
         raise ValueError(f'does not hold a whole model ({describe(settings)}); {"; ".join(wrong)}')
-    if metadata.antialias or release.antialias:
+    if metadata.antialias:
         settings['pos_antialias'] = True
+    role = f' ({network.role})' if network.role != 'network' else ''
+    kind = f', {checkpoint.kind}' if checkpoint.kind in ('safetensors', 'onnx') else ''
     return BackboneWeights(
         state_dict={name: value.float().contiguous() for name, value in weights.items()},
         settings=settings,
         mean=metadata.mean or IMAGENET_MEAN,
         std=metadata.std or IMAGENET_STD,
-        format=release.name,
+        format=f'{metadata.family}{role}{kind}',
         path=checkpoint.path,
         dropped=network.dropped + [network.path + name for name in dropped],
     )

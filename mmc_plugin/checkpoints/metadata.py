@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .run_config import read_run_config
@@ -71,6 +71,11 @@ class ModelMetadata:
             raise ValueError(f'says that it has {heads!r} attention heads')
         if eps is not None and (type(eps) not in (int, float) or not 0 <= eps < 1):
             raise ValueError(f'says that the eps of its norms is {eps!r}')
+
+    def __or__(self, other: ModelMetadata) -> ModelMetadata:
+        """This, and what the other says where this is silent."""
+        told = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(other, **told | dict(antialias=self.antialias or other.antialias))
 
 
 def read_metadata(config: Mapping[str, Any] | None, content: Mapping[str, Any]) -> ModelMetadata:

@@ -46,7 +46,6 @@ _LAYER = dict(
     timm=re.compile(r'blocks\.(?:\d+\.)?(\d+)(\..+)'),
     huggingface=re.compile(r'(?:encoder\.)?layers?\.(\d+)(\..+)'),
 )
-_ONNX_CONSTANT = re.compile(r'onnx::.+|val_\d+|/.+|.+_output_\d+')
 # Heads, decoders and tokens of pretraining, which no feature of a clean image passes through.
 _NOT_OF_BACKBONE = re.compile(
     r'(head|heads|head_dist|rec_head|head_recons|dino_head|ibot_head|classification_head|fc|'
@@ -140,35 +139,6 @@ def from_mmpretrain(weights: Mapping[str, Tensor], library: str) -> dict[str, Te
             for part, piece in zip(names, value.chunk(len(names))):
                 renamed[path + part + ending] = piece.clone()
     return renamed
-
-
-def is_onnx_constant(name: str) -> bool:
-    """Whether an exporter of torch made up this name, for a constant that is no parameter."""
-    return _ONNX_CONSTANT.fullmatch(name) is not None
-
-
-def rejoin_positions(weights: dict[str, Tensor], content: Mapping[str, Tensor]) -> None:
-    """Put the two parts together that Hugging Face models split their positions into in ONNX.
-
-    Their code resizes the positions of the patches, and an exporter leaves the slices before that
-    as two constants with names of its own.
-
-    Args:
-        weights (dict[str, Tensor]): Of a network in the names of Hugging Face; the positions are
-            added where they are missing and the parts can be told.
-        content (Mapping[str, Tensor]): All constants of the file.
-    """
-    token = weights.get('embeddings.cls_token')
-    if _POSITIONS in weights or token is None:
-        return
-    parts = [
-        value
-        for key, value in content.items()
-        if is_onnx_constant(key) and value.ndim == 3 and value.shape[::2] == token.shape[::2]
-    ]
-    parts.sort(key=lambda value: value.shape[1])
-    if len(parts) == 2 and parts[0].shape[1] == 1:
-        weights[_POSITIONS] = torch.cat(parts, dim=1)
 
 
 def _split(

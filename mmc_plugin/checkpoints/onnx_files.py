@@ -1,32 +1,30 @@
-"""Reads the weights of ONNX models."""
+"""Reads the weights of ONNX models, under the names that they had before the export."""
 
 from __future__ import annotations
 
 import os.path as osp
+import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .checkpoint import Checkpoint
-from .onnx_names import name_weights
 from .torch_files import DOWNLOAD_AGAIN
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, TensorProto
+    from onnx import ModelProto, NodeProto, TensorProto
+
+_WITH_BOTH = ('BatchNormalization', 'Conv', 'Gemm', 'LayerNormalization')
+_SCOPES = 'pkg.torch.onnx.name_scopes'  # written by the exporter that goes through torch.export
+_MADE_UP = re.compile(r'onnx::.+|val_\d+|/.+|.+_output_\d+')
+_TOKEN, _POSITIONS = 'embeddings.cls_token', 'embeddings.position_embeddings'
 
 
 def read_onnx(path: str) -> Checkpoint:
-    """Read the initialisers of an ONNX file and of the files beside it.
-
-    Parameters get the names and shapes back that they had before the export, as far as the graph
-    tells them; see :func:`~mmc_plugin.checkpoints.onnx_names.name_weights`.
-
-    Args:
-        path (str): A file that ``torch.onnx.export`` or another exporter wrote.
-
-    Returns:
-        Checkpoint: The content is name → tensor; the config is the model's metadata, if any.
+    """Read the weights in an ONNX file and in the files beside it; see :func:`name_weights`.
 
     Raises:
         FileNotFoundError: If a file with weights is missing beside it.
@@ -97,3 +95,90 @@ def _tensor(proto: TensorProto, path: str) -> Tensor:
 def _damaged(path: str, error: Exception) -> ValueError:
     reason = str(error).strip().partition('\n')[0]
     return ValueError(f'{path} is cut short, damaged or no ONNX model ({reason}): {DOWNLOAD_AGAIN}')
+
+
+def name_weights(tensors: dict[str, Tensor], nodes: Sequence[NodeProto]) -> dict[str, Tensor]:
+    """Undo what exporters do to the parameters of layers, as far as the graph tells it.
+
+    They transpose and number the matrices of linear layers, write equal parameters once, and cut
+    the positions of Hugging Face models in two. What is found for a layer is added as
+    ``<layer>.weight``, of shape (out, in), and ``<layer>.bias``.
+
+    Args:
+        tensors (dict[str, Tensor]): Initialisers by name.
+        nodes (Sequence[NodeProto]): Operators of the graph, in any order.
+
+    Returns:
+        dict[str, Tensor]: Parameters by name, with all other initialisers as they were, but for
+        those whose names an exporter made up.
+    """
+    tensors = dict(tensors)
+    for node in nodes:
+        if node.op_type == 'Identity' and node.input[0] in tensors:
+            tensors[node.output[0]] = tensors[node.input[0]]
+    named: dict[str, Tensor] = {}
+    matrices: set[str] = set()
+    linear = _linear_layers(tensors, nodes)
+    for node in nodes:
+        module = module_of(node)
+        if node.op_type == 'MatMul' and node.output[0] in linear:
+            matrices.add(node.input[1])
+            named[f'{linear[node.output[0]]}.weight'] = tensors[node.input[1]].t()
+        elif node.op_type == 'Add' and module in linear.values():
+            named |= {f'{module}.bias': tensors[name] for name in node.input if name in tensors}
+        elif node.op_type in _WITH_BOTH and module:
+            for name, kind in zip(node.input[1:], ('weight', 'bias')):
+                # The exporters leave these as they are, but for those that equal another.
+                if name in tensors and name.endswith(f'.{kind}'):
+                    named[f'{module}.{kind}'] = tensors[name]
+    made_up = {name for name in tensors if _MADE_UP.fullmatch(name)}
+    named |= {name: tensors[name] for name in tensors if name not in made_up | matrices}
+    _join_positions(named, [tensors[name] for name in made_up])
+    return named
+
+
+def module_of(node: NodeProto) -> str | None:
+    """Path of the module that an operator belongs to, if it says so."""
+    for entry in node.metadata_props:
+        if entry.key == _SCOPES and entry.value:  # "['', 'blocks.0', 'blocks.0.fc1', 'linear']"
+            scopes = re.findall(r"'([^']*)'", entry.value)
+            return (scopes[-2] or None) if len(scopes) > 1 else None
+    if not node.name.startswith('/'):  # as the exporter that goes through TorchScript writes it
+        return None
+    kept: list[str] = []
+    for part in node.name[1:].split('/')[:-1]:  # /blocks/blocks.0/fc1/MatMul
+        if kept and part.startswith(kept[-1] + '.'):
+            kept.pop()
+        kept.append(part)
+    return '.'.join(kept) or None
+
+
+def _linear_layers(tensors: dict[str, Tensor], nodes: Sequence[NodeProto]) -> dict[str, str]:
+    """Output of each product with a matrix → path of its layer, where that is known."""
+    added = {}
+    for node in nodes:
+        if node.op_type == 'Add' and len(node.input) == 2:
+            for one, other in (node.input, node.input[::-1]):
+                if other.endswith('.bias') and other in tensors:
+                    added[one] = other.removesuffix('.bias')
+    shared = Counter(added.values())
+    found = {}
+    for node in nodes:
+        matrix = tensors.get(node.input[1]) if len(node.input) == 2 else None
+        if node.op_type == 'MatMul' and matrix is not None and matrix.dim() == 2:
+            layer = added.get(node.output[0])
+            if layer is None or shared[layer] > 1:
+                layer = module_of(node) or layer
+            if layer is not None:
+                found[node.output[0]] = layer
+    return found
+
+
+def _join_positions(named: dict[str, Tensor], constants: list[Tensor]) -> None:
+    """Their code resizes the positions of the patches: the slices before that are two constants."""
+    for name in [name for name in named if name.endswith(_TOKEN)]:
+        like, target = named[name].shape[::2], name.removesuffix(_TOKEN) + _POSITIONS
+        parts = [each for each in constants if each.ndim == 3 and each.shape[::2] == like]
+        parts.sort(key=lambda part: part.shape[1])
+        if target not in named and len(parts) == 2 and parts[0].shape[1] == 1:
+            named[target] = torch.cat(parts, dim=1)
