@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.utils import to_2tuple
 from torch import Tensor
 
-from .claims import Claims
+from .metadata import ModelMetadata
 
 # Width and depth of releases whose heads are not 64 channels wide: ViT-H of MAE and others, the
 # giants of EVA and of "Scaling Vision Transformers", SO400M, mmpretrain's 'small'.
 _RELEASED_HEADS = {(1280, 32): 16, (1408, 40): 16, (1664, 48): 16, (1152, 27): 16, (768, 8): 8}
 _HEAD_WIDTH = 64
 _LAYER = re.compile(r'layers\.(\d+)\.')
+_RANKS = {'patch_embed.projection.weight': 4, 'pos_embed': 3, 'cls_token': 3, 'registers': 3}
 _SHOWN = 10
 
 
 def infer_settings(
     weights: dict[str, Tensor],
-    claims: Claims,
+    metadata: ModelMetadata,
     num_heads: int | None = None,
     img_size: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def infer_settings(
         weights (dict[str, Tensor]): In the names of mmpretrain. ``pos_embed`` comes to hold one
             position for the class token and one for each patch: where the class token has none,
             zeros; where the registers have some, these are added to the registers.
-        claims (Claims): What the checkpoint says beyond that; it must say ``eps``.
+        metadata (ModelMetadata): What the checkpoint says beyond that; it must say ``eps``.
         num_heads (int, optional): Attention heads; shapes do not tell them.
         img_size (tuple[int, int], optional): Height and width that the positions are made for,
             where the checkpoint does not say and their grid is not square.
@@ -44,61 +46,53 @@ def infer_settings(
         ValueError: As the end of a sentence, if this is no plain vision transformer.
     """
     _check_tokens(weights)
-    projection = weights['patch_embed.projection.weight']
-    width, channels, *patch_size = projection.shape
+    width, channels, *patch = weights['patch_embed.projection.weight'].shape
     if channels != 3:
         raise ValueError(f'takes images of {channels} channels, not RGB')
     layers = {int(match[1]) for match in map(_LAYER.match, weights) if match}
-    depth = max(layers) + 1 if layers else 0
+    depth = max(layers, default=-1) + 1
     if not depth:
         raise ValueError('has a patch embedding and no layers after it')
     if len(layers) != depth:  # before a list of all that these would hold is made
         raise ValueError(f'has {len(layers)} layers, counted up to {depth - 1}: some are missing')
-    if min(patch_size, default=0) < 1:
-        raise ValueError(f'has patches of {"×".join(map(str, patch_size))} pixels')
+    if min(patch) < 1:
+        raise ValueError(f'has patches of {"×".join(map(str, patch))} pixels')
     swiglu = 'layers.0.ffn.w12.weight' in weights
     mlp = weights.get('layers.0.ffn.w3.weight' if swiglu else 'layers.0.ffn.layers.1.weight')
-    if mlp is None:
+    if mlp is None or mlp.ndim != 2:
         raise ValueError('has no feed-forward layers in its first layer')
     hidden = mlp.shape[-1]
-    registers = weights['registers'].shape[1] if 'registers' in weights else 0
-    grid = _split_positions(weights, tuple(patch_size), claims.img_size, img_size)
-    settings = dict(
+    rows, columns = _split_positions(weights, patch, [metadata.img_size, img_size])
+    layer_cfgs = dict(act_cfg=dict(metadata.act_cfg)) if metadata.act_cfg is not None else {}
+    return dict(
         arch=dict(
             embed_dims=width,
             num_layers=depth,
-            num_heads=_num_heads(width, depth, claims.num_heads, num_heads),
+            num_heads=_num_heads(width, depth, metadata.num_heads, num_heads),
             feedforward_channels=_swiglu_channels(hidden) if swiglu else hidden,
         ),
-        img_size=_size(grid[0] * patch_size[0], grid[1] * patch_size[1]),
-        patch_size=_size(*patch_size),
+        img_size=square(rows * patch[0], columns * patch[1]),
+        patch_size=square(*patch),
         qkv_bias='layers.0.attn.qkv.bias' in weights,
         final_norm='ln1.weight' in weights,
         layer_scale_init_value=1.0 if 'layers.0.attn.gamma1.weight' in weights else 0.0,
-        norm_cfg=dict(type='LN', eps=claims.eps),
+        norm_cfg=dict(type='LN', eps=metadata.eps),
         patch_cfg=dict(bias='patch_embed.projection.bias' in weights),
-        layer_cfgs={},
-        num_registers=registers,
+        layer_cfgs=dict(ffn_type='swiglu_fused') if swiglu else layer_cfgs,
+        num_registers=weights['registers'].shape[1] if 'registers' in weights else 0,
     )
-    if swiglu:
-        settings['layer_cfgs'] = dict(ffn_type='swiglu_fused')
-    elif claims.act_cfg is not None:
-        settings['layer_cfgs'] = dict(act_cfg=dict(claims.act_cfg))
-    return settings
 
 
 def expected_shapes(settings: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name → shape of each weight of the model with these settings."""
-    arch = settings['arch']
-    width, hidden = arch['embed_dims'], arch['feedforward_channels']
-    patch, size = _pair(settings['patch_size']), _pair(settings['img_size'])
-    positions = (size[0] // patch[0]) * (size[1] // patch[1])
+    width, hidden = (settings['arch'][name] for name in ('embed_dims', 'feedforward_channels'))
+    rows, columns = grid(settings)
     shapes: dict[str, tuple[int, ...]] = dict(
-        cls_token=(1, 1, width), pos_embed=(1, 1 + positions, width)
+        cls_token=(1, 1, width), pos_embed=(1, 1 + rows * columns, width)
     )
     if settings['num_registers']:
         shapes['registers'] = (1, settings['num_registers'], width)
-    shapes['patch_embed.projection.weight'] = (width, 3, *patch)
+    shapes['patch_embed.projection.weight'] = (width, 3, *to_2tuple(settings['patch_size']))
     if settings['patch_cfg']['bias']:
         shapes['patch_embed.projection.bias'] = (width,)
     linears = {'attn.qkv': (3 * width, width), 'attn.proj': (width, width)}
@@ -107,16 +101,15 @@ def expected_shapes(settings: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         linears |= {'ffn.w12': (2 * hidden, width), 'ffn.w3': (width, hidden)}
     else:
         linears |= {'ffn.layers.0.0': (hidden, width), 'ffn.layers.1': (width, hidden)}
-    vectors = ['ln1.weight', 'ln1.bias', 'ln2.weight', 'ln2.bias']
+    norms = {f'{norm}.{name}': (width,) for norm in ('ln1', 'ln2') for name in ('weight', 'bias')}
+    layer = norms | {f'{name}.weight': shape for name, shape in linears.items()}
+    layer |= {f'{name}.bias': shape[:1] for name, shape in linears.items()}
+    if not settings['qkv_bias']:
+        del layer['attn.qkv.bias']
     if settings['layer_scale_init_value']:
-        vectors += ['attn.gamma1.weight', 'ffn.gamma2.weight']
-    for layer in range(arch['num_layers']):
-        for name in vectors:
-            shapes[f'layers.{layer}.{name}'] = (width,)
-        for name, shape in linears.items():
-            shapes[f'layers.{layer}.{name}.weight'] = shape
-            if name != 'attn.qkv' or settings['qkv_bias']:
-                shapes[f'layers.{layer}.{name}.bias'] = shape[:1]
+        layer |= {'attn.gamma1.weight': (width,), 'ffn.gamma2.weight': (width,)}
+    for number in range(settings['arch']['num_layers']):
+        shapes |= {f'layers.{number}.{name}': shape for name, shape in layer.items()}
     if settings['final_norm']:
         shapes |= {'ln1.weight': (width,), 'ln1.bias': (width,)}
     return shapes
@@ -124,15 +117,15 @@ def expected_shapes(settings: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def misfits(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """What does not fit: each the end of a sentence, naming at most ten weights."""
-    missing = [name for name in shapes if name not in weights]
-    unexpected = [name for name in weights if name not in shapes]
-    wrong = [
-        f'{name} {tuple(weights[name].shape)} for {shapes[name]}'
-        for name in shapes
-        if name in weights and tuple(weights[name].shape) != shapes[name]
-    ]
-    kinds = dict(missing=missing, unexpected=unexpected)
-    kinds['of the wrong shape'] = wrong
+    kinds = {
+        'missing': [name for name in shapes if name not in weights],
+        'unexpected': [name for name in weights if name not in shapes],
+        'of the wrong shape': [
+            f'{name} {tuple(weights[name].shape)} for {shape}'
+            for name, shape in shapes.items()
+            if name in weights and tuple(weights[name].shape) != shape
+        ],
+    }
     return [f'{kind}: {some(names)}' for kind, names in kinds.items() if names]
 
 
@@ -145,11 +138,12 @@ def some(names: list[str]) -> str:
 def describe(settings: Mapping[str, Any]) -> str:
     """An architecture in a few words."""
     arch = settings['arch']
-    patch, size = _pair(settings['patch_size']), _pair(settings['img_size'])
+    sizes = (
+        '×'.join(map(str, pair)) for pair in (to_2tuple(settings['patch_size']), grid(settings))
+    )
     parts = [
         f'width {arch["embed_dims"]}', f'{arch["num_layers"]} layers',
-        f'{arch["num_heads"]} heads', f'patch {patch[0]}×{patch[1]}',
-        f'positions {size[0] // patch[0]}×{size[1] // patch[1]}',
+        f'{arch["num_heads"]} heads', 'patch {}, positions {}'.format(*sizes),
     ]  # fmt: skip
     if settings['num_registers']:
         parts.append(f'{settings["num_registers"]} registers')
@@ -160,6 +154,17 @@ def describe(settings: Mapping[str, Any]) -> str:
     return ', '.join(parts)
 
 
+def grid(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows and columns of the positions."""
+    size, patch = to_2tuple(settings['img_size']), to_2tuple(settings['patch_size'])
+    return size[0] // patch[0], size[1] // patch[1]
+
+
+def square(height: int, width: int) -> int | tuple[int, int]:
+    """One number for the size of a square, two for others."""
+    return height if height == width else (height, width)
+
+
 def _check_tokens(weights: Mapping[str, Tensor]) -> None:
     if 'pos_embed' not in weights:
         raise ValueError(
@@ -168,8 +173,7 @@ def _check_tokens(weights: Mapping[str, Tensor]) -> None:
         )
     if 'cls_token' not in weights:
         raise ValueError('has no class token: models that only average their patches are not read')
-    ranks = {'patch_embed.projection.weight': 4, 'pos_embed': 3, 'cls_token': 3, 'registers': 3}
-    for name, rank in ranks.items():
+    for name, rank in _RANKS.items():
         if name in weights and weights[name].ndim != rank:
             raise ValueError(
                 f'has a {name} of the shape {tuple(weights[name].shape)} where {rank} dimensions '
@@ -178,26 +182,18 @@ def _check_tokens(weights: Mapping[str, Tensor]) -> None:
 
 
 def _split_positions(
-    weights: dict[str, Tensor],
-    patch_size: tuple[int, ...],
-    claimed: tuple[int, int] | None,
-    told: tuple[int, int] | None,
+    weights: dict[str, Tensor], patch: Sequence[int], sizes: list[tuple[int, int] | None]
 ) -> tuple[int, int]:
     """Rows and columns of the positions; makes ``pos_embed`` that of class token and patches."""
     positions = weights['pos_embed']
     registers = weights['registers'].shape[1] if 'registers' in weights else 0
     length = positions.shape[1]
-    grids = [
-        (size[0] // patch_size[0], size[1] // patch_size[1]) for size in (claimed, told) if size
-    ]
+    grids = [(size[0] // patch[0], size[1] // patch[1]) for size in sizes if size]
     # Positions of the class token and the patches; of the patches alone (timm's no_embed_class);
     # of class token, registers and patches.
-    extras = (1, 0, 1 + registers)
-    for extra in extras:
+    for extra in (1, 0, 1 + registers):
         side = math.isqrt(max(length - extra, 0))
-        fitting = [grid for grid in grids if grid[0] * grid[1] == length - extra]
-        if not fitting and side * side == length - extra > 0:
-            fitting = [(side, side)]
+        fitting = [each for each in [*grids, (side, side)] if math.prod(each) == length - extra > 0]
         if fitting:
             break
     else:
@@ -213,10 +209,10 @@ def _split_positions(
     return fitting[0]
 
 
-def _num_heads(width: int, depth: int, claimed: int | None, asked: int | None) -> int:
-    if claimed is not None and asked is not None and claimed != asked:
-        raise ValueError(f'says that it has {claimed} attention heads, not {asked}')
-    heads = claimed or asked or _RELEASED_HEADS.get((width, depth))
+def _num_heads(width: int, depth: int, told: int | None, asked: int | None) -> int:
+    if told is not None and asked is not None and told != asked:
+        raise ValueError(f'says that it has {told} attention heads, not {asked}')
+    heads = told or asked or _RELEASED_HEADS.get((width, depth))
     if heads is None and width % _HEAD_WIDTH:
         raise ValueError(
             f'does not say how many attention heads it has, and its width {width} is no multiple '
@@ -239,11 +235,3 @@ def _swiglu_channels(hidden: int) -> int:
     if _swiglu_hidden(channels) != hidden:
         raise ValueError(f'has SwiGLU layers {hidden} wide, which is no multiple of 8')
     return channels
-
-
-def _size(height: int, width: int) -> int | tuple[int, int]:
-    return height if height == width else (height, width)
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)

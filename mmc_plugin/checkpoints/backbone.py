@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from mmengine.utils import to_2tuple
 from torch import Tensor
 
 from .architecture import describe, expected_shapes, infer_settings, misfits, some
-from .claims import IMAGENET_MEAN, IMAGENET_STD, read_claims, rotary
-from .files import Checkpoint, read_checkpoint
-from .layouts import is_onnx_constant, rejoin_positions, to_mmpretrain
+from .checkpoint import Checkpoint
+from .files import read_checkpoint
+from .metadata import IMAGENET_MEAN, IMAGENET_STD, read_metadata, rotary
+from .names import to_mmpretrain
 from .networks import find_network
 from .releases import recognise
 
@@ -106,40 +108,33 @@ def _read(
     img_size: int | tuple[int, int] | None,
 ) -> BackboneWeights:
     """As :func:`read_backbone`; errors are ends of sentences."""
-    claims = read_claims(checkpoint.config, checkpoint.content)
+    metadata = read_metadata(checkpoint.config, checkpoint.content)
     network = find_network(checkpoint.content, which)
     if network.layout == 'dinov3':
         raise ValueError(rotary('DINOv3'))
-    if checkpoint.kind == 'onnx' and network.layout == 'huggingface':
-        rejoin_positions(network.weights, checkpoint.content)
     weights, dropped, unknown = to_mmpretrain(network.weights, network.layout)
-    if checkpoint.kind == 'onnx':
-        dropped += [name for name in unknown if is_onnx_constant(name)]
-        unknown = [name for name in unknown if not is_onnx_constant(name)]
-    release = recognise(network, checkpoint, claims.family, dropped)
-    if claims.num_heads is None:
-        claims.num_heads = release.num_heads(weights)
-    if claims.eps is None:
-        claims.eps = release.eps
+    metadata |= recognise(network, weights, checkpoint.content, dropped)
     if any(value.is_meta or value.layout != torch.strided for value in weights.values()):
         raise ValueError('has weights without content or sparse ones, which are not read')
     if not all(value.is_floating_point() for value in weights.values()):
         raise ValueError('holds integers as weights: quantised models are not read')
-    size = (img_size, img_size) if isinstance(img_size, int) else img_size
-    settings = infer_settings(weights, claims, num_heads, size)
+    size = None if img_size is None else to_2tuple(img_size)
+    settings = infer_settings(weights, metadata, num_heads, size)
     if unknown:
         raise ValueError(f'has weights that nothing is known of: {some(unknown)}')
     wrong = misfits(weights, expected_shapes(settings))
     if wrong:
         raise ValueError(f'does not hold a whole model ({describe(settings)}); {"; ".join(wrong)}')
-    if claims.antialias or release.antialias:
+    if metadata.antialias:
         settings['pos_antialias'] = True
+    role = f' ({network.role})' if network.role != 'network' else ''
+    kind = f', {checkpoint.kind}' if checkpoint.kind in ('safetensors', 'onnx') else ''
     return BackboneWeights(
         state_dict={name: value.float().contiguous() for name, value in weights.items()},
         settings=settings,
-        mean=claims.mean or IMAGENET_MEAN,
-        std=claims.std or IMAGENET_STD,
-        format=release.name,
+        mean=metadata.mean or IMAGENET_MEAN,
+        std=metadata.std or IMAGENET_STD,
+        format=f'{metadata.family}{role}{kind}',
         path=checkpoint.path,
         dropped=network.dropped + [network.path + name for name in dropped],
     )

@@ -24,7 +24,7 @@ class Checkpoint:
             ``config.json`` of Hugging Face (with ``preprocessor_config.json`` under the key
             ``preprocessor_config``), timm's ``pretrained_cfg`` with ``architecture`` and
             ``num_heads``, the metadata of a safetensors or ONNX file.
-        files (tuple[str, ...]): The files that hold the weights; empty for ``timm:``.
+        files (tuple[str, ...]): The files that are hashed; empty for ``timm:``.
     """
 
     path: str
@@ -35,7 +35,7 @@ class Checkpoint:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the weights: of their files, or of the tensors where there is no file."""
+        """:func:`~mmc_plugin.checkpoints.file_hash`, or that of the tensors without a file."""
         if self.files:
             return hash_files(self.files)
         digest = hashlib.sha256()

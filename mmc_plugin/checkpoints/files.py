@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import os.path as osp
-import zipfile
-from typing import Any
 
-from torch import nn
-
-from .archives import read_archive
 from .checkpoint import Checkpoint, hash_files
-from .huggingface import WEIGHT_FILES, read_directory, read_hub
-from .onnx_files import read_onnx
-from .safetensors_files import read_safetensors
-from .timm_models import read_timm
-from .torch_files import DOWNLOAD_AGAIN, is_torch_zip, read_torch_legacy, read_torch_zip
+from .folders import read_folder, read_hub, read_timm, weight_files
+from .onnx_files import external_files, read_onnx
+from .torch_files import DOWNLOAD_AGAIN, read_torch
 
 _WEB_PAGE = (b'<!doctype', b'<html', b'<?xml', b'<head', b'<body')
 _UNKNOWN = 'is no checkpoint of a known kind (PyTorch, safetensors, ONNX, Hugging Face)'
-_HDF5, _GZIP, _ZIP, _PICKLE = b'\x89HDF\r\n', b'\x1f\x8b', b'PK\x03\x04', b'\x80'
+_HDF5, _ZIP, _PICKLE = b'\x89HDF\r\n', b'PK\x03\x04', b'\x80'
+_ARCHIVES = (b'\x1f\x8b', b'BZh', b'\xfd7zXZ')  # gzip, bzip2, xz
 
 
 def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
@@ -31,8 +25,7 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
 
     Args:
         source (str): A file of ``torch.save`` (a run of mmengine, an official release), a
-            safetensors or ONNX file, a folder of Hugging Face, a .tar, .tar.gz, .tgz or .zip with
-            one of these, ``timm:<name>`` or ``hf:<name>``.
+            safetensors or ONNX file, a folder of Hugging Face, ``timm:<name>`` or ``hf:<name>``.
         allow_pickle (bool): Run the code that a pickle holds. Only for files that you trust.
 
     Returns:
@@ -50,53 +43,100 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
     if source.startswith('hf:'):
         return read_hub(source, _read_file)
     if osp.isdir(source):
-        return read_directory(source, allow_pickle, _read_file)
-    if not osp.isfile(source):
-        raise FileNotFoundError(f'the checkpoint {source} does not exist')
-    return _read_file(source, allow_pickle, archives=True)
+        return read_folder(source, allow_pickle, _read_file)
+    return _read_file(source, allow_pickle)
 
 
-def _read_file(path: str, allow_pickle: bool, archives: bool = False) -> Checkpoint:
-    """Read one file; ``archives`` says whether it may be an archive with the checkpoint in it."""
-    with open(path, 'rb') as file:
-        head = file.read(512)
-    kind = _kind(path, head)
-    if kind == 'archive' and archives:
-        return read_archive(path, allow_pickle, _read_file)
+def refuse_code(path: str) -> None:
+    """Refuse a file of ``torch.save`` that would run code if torch read it without limits.
+
+    mmengine falls back to such a reading where the safe one fails, which it does for its own
+    checkpoints, because they name functions. What this passes has been followed by torch's own
+    safe reader, with nothing but weights, logs and settings in it.
+
+    Args:
+        path (str): A file that is to be handed to mmengine.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: With one sentence, if it is refused.
+    """
+    kind = _read_file(path, allow_pickle=False).kind
+    if kind != 'torch':
+        raise ValueError(f'{path} is a {kind} file, where one of torch.save is needed')
+
+
+def file_hash(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, or of the weight files in a folder, in the order of their names.
+
+    A folder with one weight file has the hash of that file; weights beside an ONNX file count to
+    it. This is what model cards and reports call the hash of a checkpoint.
+
+    Args:
+        path (str | PathLike): A file or folder.
+
+    Returns:
+        str: 64 hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: If there is none, or no weights in the folder.
+    """
+    path = os.fspath(path)
+    if not osp.isdir(path):
+        beside = external_files(path) if _kind(path)[0] == 'onnx' else ()
+        return hash_files([path, *beside])
+    files = weight_files(path)
+    if not files:
+        raise FileNotFoundError(f'the folder {path} holds no weights')
+    return hash_files(files)
+
+
+def _read_file(path: str, allow_pickle: bool) -> Checkpoint:
+    kind, reason = _kind(path)
+    if kind is None:
+        raise ValueError(f'{path} {reason}')
     if kind == 'safetensors':
-        return read_safetensors(path)
+        return _read_safetensors(path)
     if kind == 'onnx':
         return read_onnx(path)
-    if kind == 'zip':
-        content = read_torch_zip(path, allow_pickle)
-    elif kind == 'pickle':
-        content = read_torch_legacy(path, allow_pickle)
-    else:
-        raise ValueError(f'{path} {_what_it_is(head)}')
-    if isinstance(content, nn.Module):  # only ever with allow_pickle
-        content = content.state_dict()
-    if not isinstance(content, dict):
-        raise ValueError(f'{path} holds a {type(content).__name__}, not the weights of a model')
+    content = read_torch(path, kind == 'pickle', allow_pickle)
     meta = content.get('meta')
     return Checkpoint(path, 'torch', content, meta if isinstance(meta, dict) else None, (path,))
 
 
-def _kind(path: str, head: bytes) -> str | None:
-    """How to read a file, by how it begins; the name only helps to tell ONNX."""
+def _read_safetensors(path: str) -> Checkpoint:
+    """Read a safetensors file; its tensors are mapped from the disk."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        raise ImportError(f'{path} is a safetensors file: pip install safetensors') from None
+    try:
+        with safe_open(path, framework='pt', device='cpu') as file:
+            content = {name: file.get_tensor(name) for name in file.keys()}
+            return Checkpoint(path, 'safetensors', content, file.metadata(), (path,))
+    except SafetensorError as error:
+        # Its reader compares every size with the file before anything else.
+        raise ValueError(f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}') from None
+
+
+def _kind(path: str) -> tuple[str | None, str]:
+    """How to read a file, and the rest of a sentence if it is no checkpoint.
+
+    The first bytes tell; the name only helps to tell ONNX.
+    """
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'the checkpoint {path} does not exist')
+    with open(path, 'rb') as file:
+        head = file.read(512)
     if head.startswith(_ZIP):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return 'zip' if is_torch_zip(archive.namelist()) else 'archive'
-        except zipfile.BadZipFile:
-            raise ValueError(f'{path} is cut short: {DOWNLOAD_AGAIN}') from None
+        return 'zip', ''
     if head[8:9] == b'{':  # after a number of which the first byte may be any
-        return 'safetensors'
+        return 'safetensors', ''
     if head.startswith(_PICKLE) and head[1:2] <= b'\x05':  # the newest protocol
-        return 'pickle'
-    if head.startswith(_GZIP) or head[257:262] == b'ustar':
-        return 'archive'
-    named = path.lower().endswith('.onnx') and _what_it_is(head) == _UNKNOWN
-    return 'onnx' if head.startswith(b'\x08') or named else None
+        return 'pickle', ''
+    reason = _what_it_is(head)
+    named = path.lower().endswith('.onnx') and reason == _UNKNOWN
+    return 'onnx' if head.startswith(b'\x08') or named else None, reason
 
 
 def _what_it_is(head: bytes) -> str:
@@ -116,68 +156,8 @@ def _what_it_is(head: bytes) -> str:
         )
     if head.startswith(_HDF5):
         return 'holds weights of TensorFlow or Keras, which are not read: take those for PyTorch'
-    if head.startswith((_ZIP, _GZIP, b'BZh', b'\xfd7zXZ')) or head[257:262] == b'ustar':
-        return 'is an archive of a kind that is not looked into: unpack it and give what is in it'
+    if head.startswith(_ARCHIVES) or head[257:262] == b'ustar':
+        return 'is an archive, not a checkpoint: unpack it and give what is in it'
     if b'\0' not in head and head.isascii():
         return 'is a text file, not a checkpoint'
     return _UNKNOWN
-
-
-def refuse_code(path: str) -> None:
-    """Refuse a file of ``torch.save`` that would run code if torch read it without limits.
-
-    mmengine falls back to such a reading where the safe one fails, which it does for its own
-    checkpoints, because they name functions. What this passes has been followed by torch's own
-    safe reader, with nothing but weights, logs and settings in it.
-
-    Args:
-        path (str): A file that is to be handed to mmengine.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: With one sentence, if it is refused.
-    """
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'the checkpoint {path} does not exist')
-    kind = _read_file(path, allow_pickle=False).kind
-    if kind != 'torch':
-        raise ValueError(f'{path} is a {kind} file, where one of torch.save is needed')
-
-
-def file_hash(path: str) -> str:
-    """SHA-256 of a file, or of the weight files in a folder, in the order of their names.
-
-    A folder with one weight file has the hash of that file.
-
-    Args:
-        path (str): A file or folder.
-
-    Returns:
-        str: 64 hexadecimal digits.
-
-    Raises:
-        FileNotFoundError: If there is none, or no weights in the folder.
-    """
-    path = os.fspath(path)
-    if not osp.isdir(path):
-        if not osp.isfile(path):
-            raise FileNotFoundError(f'the checkpoint {path} does not exist')
-        return hash_files([path])
-    names = sorted(name for name in os.listdir(path) if name.endswith(WEIGHT_FILES))
-    if not names:
-        raise FileNotFoundError(f'the folder {path} holds no weights')
-    return hash_files([osp.join(path, name) for name in names])
-
-
-def holds_only_optimizer(content: dict[str, Any]) -> bool:
-    """Whether a file is what was saved of an optimiser, without the weights of a model.
-
-    Args:
-        content (dict): Of a :class:`Checkpoint`.
-    """
-    if set(content) == {'state', 'param_groups'}:
-        return True
-    kept = ('optimizer', 'optim', 'opt', 'scaler', 'lr_scheduler', 'param_schedulers')
-    nested = {key for key, value in content.items() if isinstance(value, dict) and value}
-    tensors = any(hasattr(value, 'shape') for value in content.values())
-    return not tensors and bool(nested & set(kept)) and nested <= {*kept, 'meta', 'message_hub'}

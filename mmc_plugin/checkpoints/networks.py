@@ -9,13 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from .names import PATCH_EMBEDDINGS
+
 # Each vision transformer has one patch embedding; what comes before it is the path to the network.
-_ANCHORS = dict(
-    mmpretrain='patch_embed.projection.weight',
-    timm='patch_embed.proj.weight',
-    huggingface='embeddings.patch_embeddings.projection.weight',
-    dinov3='embeddings.patch_embeddings.weight',
-)
+_ANCHORS = PATCH_EMBEDDINGS | dict(dinov3='embeddings.patch_embeddings.weight')
 # Parts of a path that name a moving average of another network in the same file.
 _TEACHERS = {
     'teacher', 'momentum_encoder', 'target_encoder', 'model_ema', 'state_dict_ema',
@@ -23,6 +20,7 @@ _TEACHERS = {
 }  # fmt: skip
 _STUDENTS = {'student', 'base_encoder'}
 _CONVOLUTIONS = re.compile(r'patch_embed\.(proj\.\d|backbone\.)')
+_MAX_DEPTH = 32  # of dictionaries; a pickle may hold one that holds itself
 _OPTIMIZERS = ('optimizer', 'optimizers', 'opt', 'param_groups', 'optim')
 
 
@@ -84,15 +82,17 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
     return Network(path, found[path], roles[path], inside, outside)
 
 
-def _walk(content: Mapping[str, Any], path: str = '') -> Iterator[tuple[str, Tensor]]:
+def _walk(
+    content: Mapping[str, Any], path: str = '', depth: int = 0
+) -> Iterator[tuple[str, Tensor]]:
     """Tensors of nested dictionaries with the names of these before theirs."""
     for name, value in content.items():
         if not isinstance(name, str):
             continue
         if isinstance(value, Tensor):
             yield path + name, value
-        elif isinstance(value, Mapping) and name not in _OPTIMIZERS:
-            yield from _walk(value, f'{path}{name}.')
+        elif isinstance(value, Mapping) and name not in _OPTIMIZERS and depth < _MAX_DEPTH:
+            yield from _walk(value, f'{path}{name}.', depth + 1)
 
 
 def _find_anchors(tensors: Mapping[str, Tensor]) -> dict[str, str]:

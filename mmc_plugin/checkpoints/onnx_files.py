@@ -1,233 +1,184 @@
-"""Reads the weights of ONNX models, mapped from the disk."""
+"""Reads the weights of ONNX models, under the names that they had before the export."""
 
 from __future__ import annotations
 
-import math
 import os.path as osp
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .checkpoint import Checkpoint
-from .onnx_names import Node, name_weights
 from .torch_files import DOWNLOAD_AGAIN
 
-# TensorProto.DataType of onnx.proto
-_DTYPES = {
-    1: torch.float32, 2: torch.uint8, 3: torch.int8, 5: torch.int16, 6: torch.int32,
-    7: torch.int64, 9: torch.bool, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16,
-}  # fmt: skip
-# How a field of a protocol buffer is written.
-_VARINT, _EIGHT_BYTES, _COUNTED, _FOUR_BYTES = 0, 1, 2, 5
-# Fields of onnx.proto
-_MODEL_GRAPH, _MODEL_METADATA = 7, 14
-_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP, _NODE_METADATA = 1, 2, 3, 4, 9
-_DIMS, _TYPE, _NAME, _EXTERNAL = 1, 2, 8, 13
-_FLOATS, _INT32S, _INT64S, _RAW, _DOUBLES = 4, 5, 7, 9, 10
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
 
-_Span = tuple[int, int]  # first byte and the one behind the last
-
-
-class _DamagedError(ValueError):
-    """The file is no ONNX; the text stands in brackets in a sentence."""
+_WITH_BOTH = ('BatchNormalization', 'Conv', 'Gemm', 'LayerNormalization')
+_SCOPES = 'pkg.torch.onnx.name_scopes'  # written by the exporter that goes through torch.export
+_MADE_UP = re.compile(r'onnx::.+|val_\d+|/.+|.+_output_\d+')
+_TOKEN, _POSITIONS = 'embeddings.cls_token', 'embeddings.position_embeddings'
 
 
 def read_onnx(path: str) -> Checkpoint:
-    """Read the initialisers of an ONNX file and of the files beside it.
-
-    The file is walked over here, without the package onnx, so that nothing is copied and every
-    size is compared with the file before it is used.
-
-    Parameters get the names and shapes back that they had before the export, as far as the graph
-    tells them; see :func:`~mmc_plugin.checkpoints.onnx_names.name_weights`.
-
-    Args:
-        path (str): A file that ``torch.onnx.export`` or another exporter wrote.
-
-    Returns:
-        Checkpoint: The content is name → tensor; the config is the model's metadata, if any.
+    """Read the weights in an ONNX file and in the files beside it; see :func:`name_weights`.
 
     Raises:
         FileNotFoundError: If a file with weights is missing beside it.
+        ImportError: If onnx is not installed.
         ValueError: If it is damaged, or weights lie outside its folder.
     """
-    file = _File(path)
-    tensors: dict[str, Tensor] = {}
-    nodes: list[Node] = []
-    metadata: dict[str, str] = {}
+    model = _load(path)
+    beside = _beside(path, model)
     try:
-        for number, value in file.fields((0, len(file.data))):
-            if number == _MODEL_METADATA:
-                metadata.update([file.pair(value)])
-            if number != _MODEL_GRAPH:
-                continue
-            for kind, span in file.fields(value):
-                if kind == _GRAPH_NODE:
-                    nodes.append(file.node(span))
-                elif kind == _GRAPH_INITIALIZER:
-                    name, tensor = file.tensor(span)
-                    tensors[name] = tensor
-    except _DamagedError as error:
-        raise ValueError(
-            f'{path} is damaged or no ONNX model ({error}): {DOWNLOAD_AGAIN}'
-        ) from None
+        tensors = {each.name: _tensor(each, path) for each in model.graph.initializer}
+        content = name_weights(tensors, model.graph.node)
+        metadata = {each.key: each.value for each in model.metadata_props}
+    except Exception as error:  # of many kinds, some of them onnx's own
+        raise _damaged(path, error) from None
     if not tensors:
         raise ValueError(f'{path} is no ONNX model with weights')
-    content = name_weights(tensors, nodes)
-    return Checkpoint(path, 'onnx', content, metadata or None, (path, *file.beside))
+    return Checkpoint(path, 'onnx', content, metadata or None, (path, *beside))
 
 
-class _File:
-    """An ONNX file, mapped from the disk."""
+def external_files(path: str) -> tuple[str, ...]:
+    """Paths of the files with weights that an ONNX file needs; see :func:`read_onnx`."""
+    return _beside(path, _load(path))
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.data = _map(path)
-        self.beside: dict[str, memoryview] = {}
 
-    def fields(self, span: object) -> Iterator[tuple[int, int | _Span]]:
-        """Number and value of the fields of a message: an integer, or where its bytes lie."""
-        if not isinstance(span, tuple):
-            raise _DamagedError('a number where a message should be')
-        position, end = span
-        while position < end:
-            tag, position = self.varint(position, end)
-            number, kind = tag >> 3, tag & 7
-            if kind == _VARINT:
-                value, position = self.varint(position, end)
-                yield number, value
-                continue
-            if kind == _COUNTED:
-                length, position = self.varint(position, end)
-            elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
-                length = 8 if kind == _EIGHT_BYTES else 4
-            else:
-                raise _DamagedError(f'a field of the unknown kind {kind}')
-            if length > end - position:
-                raise _DamagedError(f'{length:,} bytes claimed where {end - position:,} are')
-            yield number, (position, position + length)
-            position += length
+def _load(path: str) -> ModelProto:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        raise ImportError(f'{path} is an ONNX file: pip install onnx to read it') from None
+    try:
+        return onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise _damaged(path, error) from None
 
-    def varint(self, position: int, end: int) -> tuple[int, int]:
-        """A number of variable length and the position behind it."""
-        value = shift = 0
-        while position < end and shift < 70:
-            byte = self.data[position]
-            value |= (byte & 127) << shift
-            position, shift = position + 1, shift + 7
-            if byte < 128:
-                return value, position
-        raise _DamagedError('it ends within a number')
 
-    def text(self, span: object) -> str:
-        if not isinstance(span, tuple):
-            raise _DamagedError('a number where a text should be')
-        return bytes(self.data[slice(*span)]).decode(errors='replace')
-
-    def pair(self, span: object) -> tuple[str, str]:
-        """Key and value, which are texts."""
-        fields = dict(self.fields(span))
-        return self.text(fields.get(1, (0, 0))), self.text(fields.get(2, (0, 0)))
-
-    def node(self, span: object) -> Node:
-        node = Node()
-        for number, value in self.fields(span):
-            if number == _NODE_INPUT:
-                node.inputs.append(self.text(value))
-            elif number == _NODE_OUTPUT:
-                node.outputs.append(self.text(value))
-            elif number == _NODE_NAME:
-                node.name = self.text(value)
-            elif number == _NODE_OP:
-                node.op = self.text(value)
-            elif number == _NODE_METADATA:
-                key, text = self.pair(value)
-                if key == 'pkg.torch.onnx.name_scopes':
-                    node.scopes = text
-        return node
-
-    def tensor(self, span: object) -> tuple[str, Tensor]:
-        """Name and value of an initialiser."""
-        shape: list[int] = []
-        name, code, external = '', 0, {}
-        where: tuple[int, _Span] | None = None
-        for number, value in self.fields(span):
-            if number == _DIMS:
-                shape += [value] if isinstance(value, int) else self.varints(value)
-            elif number == _TYPE and isinstance(value, int):
-                code = value
-            elif number == _NAME:
-                name = self.text(value)
-            elif number == _EXTERNAL:
-                external.update([self.pair(value)])
-            elif number in (_RAW, _FLOATS, _DOUBLES, _INT32S, _INT64S) and isinstance(value, tuple):
-                where = number, value
-        dtype = _DTYPES.get(code)
-        if dtype is None:
-            raise _DamagedError(f'{name} is of the type {code}, which no weights are')
-        if external:
-            data, begin, end = self.locate(external)
-        elif where is not None and where[0] in (_INT32S, _INT64S):
-            return name, self.integers(name, dtype, shape, where[1])
-        else:
-            data, (begin, end) = self.data, where[1] if where else (0, 0)
-        needed = math.prod(shape) * dtype.itemsize
-        if max(shape, default=0) >= 1 << 63 or needed != end - begin:
-            raise _DamagedError(f'{name} claims {needed:,} bytes where {end - begin:,} are')
-        if not needed:
-            return name, torch.empty(shape, dtype=dtype)
-        if begin % dtype.itemsize:  # torch takes tensors to be aligned
-            data, begin = bytearray(data[begin:end]), 0
-        count = math.prod(shape)
-        return name, torch.frombuffer(data, dtype=dtype, count=count, offset=begin).view(shape)
-
-    def varints(self, span: _Span) -> list[int]:
-        """Packed numbers, as the signed integers that they are."""
-        numbers, (position, end) = [], span
-        while position < end:
-            value, position = self.varint(position, end)
-            numbers.append(value - (1 << 64) if value >> 63 else value)
-        return numbers
-
-    def integers(self, name: str, dtype: torch.dtype, shape: list[int], span: _Span) -> Tensor:
-        """A tensor that is written as a list of integers; 16-bit floats are, by their bits."""
-        numbers = self.varints(span)
-        if math.prod(shape) != len(numbers):
-            raise _DamagedError(f'{name} has {len(numbers)} numbers for the shape {shape}')
-        if dtype.is_floating_point:
-            bits = torch.tensor(numbers, dtype=torch.int32).to(torch.int16)
-            return bits.view(dtype).view(shape)
-        return torch.tensor(numbers, dtype=dtype).view(shape)
-
-    def locate(self, external: dict[str, str]) -> tuple[memoryview, int, int]:
-        """Bytes of an initialiser in a file beside this one."""
-        location = external.get('location', '')
-        folder = osp.realpath(osp.dirname(self.path))
-        path = osp.realpath(osp.join(folder, location))
-        if not location or osp.isabs(location) or osp.commonpath((folder, path)) != folder:
-            raise ValueError(
-                f'{self.path} is refused: it names weights outside its folder, in {location!r}'
-            )
-        if not osp.isfile(path):
-            raise FileNotFoundError(f'{self.path} needs {location} beside it, which does not exist')
-        if path not in self.beside:
-            self.beside[path] = _map(path)
-        data = self.beside[path]
+def _beside(path: str, model: ModelProto) -> tuple[str, ...]:
+    """Checks here what onnx checks too: its older versions do not."""
+    folder = osp.realpath(osp.dirname(path))
+    entries = (entry for each in model.graph.initializer for entry in each.external_data)
+    files = set()
+    for location in {entry.value for entry in entries if entry.key == 'location'}:
         try:
-            begin = int(external.get('offset', '0'))
-            length = int(external.get('length', len(data) - begin))
-        except ValueError:
-            raise _DamagedError('weights at no number of bytes') from None
-        if begin < 0 or length < 0 or begin + length > len(data):
-            raise ValueError(f'{path} is cut short: {DOWNLOAD_AGAIN}')
-        return data, begin, begin + length
+            file = osp.realpath(osp.join(folder, location))
+        except (TypeError, ValueError):  # bytes that are no name
+            file = ''
+        if osp.isabs(location) or not file.startswith(osp.join(folder, '')):
+            raise ValueError(
+                f'{path} is refused: it names weights outside its folder, in {location!r}'
+            )
+        if not osp.isfile(file):
+            raise FileNotFoundError(f'{path} needs {location} beside it, which does not exist')
+        files.add(file)
+    return tuple(sorted(files))
 
 
-def _map(path: str) -> memoryview:
-    size = osp.getsize(path)
-    if not size:
-        raise ValueError(f'{path} is empty: {DOWNLOAD_AGAIN}')
-    storage = torch.UntypedStorage.from_file(path, False, size)  # writes do not reach the file
-    return memoryview(torch.empty(0, dtype=torch.uint8).set_(storage).numpy())
+def _tensor(proto: TensorProto, path: str) -> Tensor:
+    from onnx import numpy_helper
+
+    array = numpy_helper.to_array(proto, osp.dirname(path))
+    if array.shape != tuple(proto.dims):
+        raise ValueError(f'{proto.name} claims the shape {tuple(proto.dims)}')
+    if array.dtype.name == 'bfloat16':  # of a package that torch does not know
+        return torch.tensor(array.view('int16')).view(torch.bfloat16)
+    return torch.tensor(array)
+
+
+def _damaged(path: str, error: Exception) -> ValueError:
+    reason = str(error).strip().partition('\n')[0]
+    return ValueError(f'{path} is cut short, damaged or no ONNX model ({reason}): {DOWNLOAD_AGAIN}')
+
+
+def name_weights(tensors: dict[str, Tensor], nodes: Sequence[NodeProto]) -> dict[str, Tensor]:
+    """Undo what exporters do to the parameters of layers, as far as the graph tells it.
+
+    They transpose and number the matrices of linear layers, write equal parameters once, and cut
+    the positions of Hugging Face models in two. What is found for a layer is added as
+    ``<layer>.weight``, of shape (out, in), and ``<layer>.bias``.
+
+    Args:
+        tensors (dict[str, Tensor]): Initialisers by name.
+        nodes (Sequence[NodeProto]): Operators of the graph, in any order.
+
+    Returns:
+        dict[str, Tensor]: Parameters by name, with all other initialisers as they were, but for
+        those whose names an exporter made up.
+    """
+    tensors = dict(tensors)
+    for node in nodes:
+        if node.op_type == 'Identity' and node.input[0] in tensors:
+            tensors[node.output[0]] = tensors[node.input[0]]
+    named: dict[str, Tensor] = {}
+    matrices: set[str] = set()
+    linear = _linear_layers(tensors, nodes)
+    for node in nodes:
+        module = module_of(node)
+        if node.op_type == 'MatMul' and node.output[0] in linear:
+            matrices.add(node.input[1])
+            named[f'{linear[node.output[0]]}.weight'] = tensors[node.input[1]].t()
+        elif node.op_type == 'Add' and module in linear.values():
+            named |= {f'{module}.bias': tensors[name] for name in node.input if name in tensors}
+        elif node.op_type in _WITH_BOTH and module:
+            for name, kind in zip(node.input[1:], ('weight', 'bias')):
+                # The exporters leave these as they are, but for those that equal another.
+                if name in tensors and name.endswith(f'.{kind}'):
+                    named[f'{module}.{kind}'] = tensors[name]
+    made_up = {name for name in tensors if _MADE_UP.fullmatch(name)}
+    named |= {name: tensors[name] for name in tensors if name not in made_up | matrices}
+    _join_positions(named, [tensors[name] for name in made_up])
+    return named
+
+
+def module_of(node: NodeProto) -> str | None:
+    """Path of the module that an operator belongs to, if it says so."""
+    for entry in node.metadata_props:
+        if entry.key == _SCOPES and entry.value:  # "['', 'blocks.0', 'blocks.0.fc1', 'linear']"
+            scopes = re.findall(r"'([^']*)'", entry.value)
+            return (scopes[-2] or None) if len(scopes) > 1 else None
+    if not node.name.startswith('/'):  # as the exporter that goes through TorchScript writes it
+        return None
+    kept: list[str] = []
+    for part in node.name[1:].split('/')[:-1]:  # /blocks/blocks.0/fc1/MatMul
+        if kept and part.startswith(kept[-1] + '.'):
+            kept.pop()
+        kept.append(part)
+    return '.'.join(kept) or None
+
+
+def _linear_layers(tensors: dict[str, Tensor], nodes: Sequence[NodeProto]) -> dict[str, str]:
+    """Output of each product with a matrix → path of its layer, where that is known."""
+    added = {}
+    for node in nodes:
+        if node.op_type == 'Add' and len(node.input) == 2:
+            for one, other in (node.input, node.input[::-1]):
+                if other.endswith('.bias') and other in tensors:
+                    added[one] = other.removesuffix('.bias')
+    shared = Counter(added.values())
+    found = {}
+    for node in nodes:
+        matrix = tensors.get(node.input[1]) if len(node.input) == 2 else None
+        if node.op_type == 'MatMul' and matrix is not None and matrix.dim() == 2:
+            layer = added.get(node.output[0])
+            if layer is None or shared[layer] > 1:
+                layer = module_of(node) or layer
+            if layer is not None:
+                found[node.output[0]] = layer
+    return found
+
+
+def _join_positions(named: dict[str, Tensor], constants: list[Tensor]) -> None:
+    """Their code resizes the positions of the patches: the slices before that are two constants."""
+    for name in [name for name in named if name.endswith(_TOKEN)]:
+        like, target = named[name].shape[::2], name.removesuffix(_TOKEN) + _POSITIONS
+        parts = [each for each in constants if each.ndim == 3 and each.shape[::2] == like]
+        parts.sort(key=lambda part: part.shape[1])
+        if target not in named and len(parts) == 2 and parts[0].shape[1] == 1:
+            named[target] = torch.cat(parts, dim=1)

@@ -6,32 +6,31 @@ import argparse
 import io
 import math
 import pickle
+import pickletools
 import re
+import struct
+import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
-# The opcodes that torch's weights-only reader takes, with their arguments; many at once, for speed.
-_RUN = re.compile(
-    rb"""(?:
-        [()NQR\]abestu}\x81\x85-\x89\x8f]  # no argument
-        | [hKq]. | M.. | [Jj].{4} | G.{8}
-        | r..\0\0  # LONG_BINPUT of a small index
-        | c[^\n]*\n[^\n]*\n  # GLOBAL
-    ){1,1000}""",
-    re.DOTALL | re.VERBOSE,
-)
-_CUT = frozenset(b'hKqMJjGc')  # of these, for the data to end within the argument
-# Those whose argument is preceded by its length, and the bytes of that length.
-_COUNTED = {pickle.SHORT_BINSTRING[0]: 1, pickle.LONG1[0]: 1, pickle.BINUNICODE[0]: 4}
-_LONG_BINPUT, _PROTO, _STOP = pickle.LONG_BINPUT[0], pickle.PROTO[0], pickle.STOP[0]
+# What reading arbitrary bytes ends in.
+OF_JUNK = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError,
+    ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
+LARGEST_PICKLE = 1 << 28  # that of a run of ViT-H with its optimiser is under 1 MiB
 
-_ELEMENT_BYTES = dict(
-    Bool=1, Byte=1, Char=1, Untyped=1, BFloat16=2, Half=2, Short=2, Float=4, Int=4,
-    ComplexFloat=8, Double=8, Long=8, ComplexDouble=16, QInt8=1, QUInt8=1, QInt32=4,
+# The opcodes that torch's weights-only reader takes.
+_OPCODES = frozenset('()NQR]abestu}hqKMJjGcrUX.\x80\x81\x85\x86\x87\x88\x89\x8a\x8f')
+_STORAGES = dict(
+    Bool=torch.bool, Byte=torch.uint8, Char=torch.int8, Untyped=torch.uint8, Short=torch.int16,
+    Int=torch.int32, Long=torch.int64, BFloat16=torch.bfloat16, Half=torch.half, Float=torch.float,
+    Double=torch.double, ComplexFloat=torch.cfloat, ComplexDouble=torch.cdouble,
+    QInt8=torch.qint8, QUInt8=torch.quint8, QInt32=torch.qint32,
 )  # fmt: skip
 # Their calls take a storage, an offset, a size and a stride.
 _REBUILDERS = ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3', '_rebuild_qtensor')
@@ -42,71 +41,54 @@ class RefusedPickleError(ValueError):
     """A pickle that no weights need; the text ends the sentence "... it holds"."""
 
 
-def end_of_pickle(data: Any, start: int = 0) -> int:
+def skip_pickle(file: BinaryIO) -> None:
     """Walk over the opcodes of a pickle without obeying them.
 
-    Python's unpickler allocates what a length or an index in it claims before it looks whether the
-    bytes are there; here the claims are compared with the bytes.
+    Python's unpickler allocates what an index in it claims; here it is compared with the bytes.
 
     Args:
-        data (bytes-like): With a pickle at ``start``.
-        start (int): Where it begins.
-
-    Returns:
-        int: Position behind the pickle.
+        file (BinaryIO): In memory or mapped, with a pickle at its position, which will be behind
+            the pickle.
 
     Raises:
-        EOFError: If the data end before the pickle does.
         RefusedPickleError: If it has an opcode that is not for weights, or an impossible index.
+        ValueError: If it is damaged or cut short.
     """
-    position, size = start, len(data)
-    while position < size:
-        run = _RUN.match(data, position)
-        if run:
-            position = run.end()
-            continue
-        code = data[position]
-        if code == _STOP:
-            return position + 1
-        if code in _COUNTED:
-            begin = position + 1 + _COUNTED[code]
-            position = begin + int.from_bytes(data[position + 1 : begin], 'little')
-        elif code == _PROTO:
-            if data[position + 1 : position + 2] > b'\x03':
-                raise RefusedPickleError(
-                    f'a pickle of protocol {data[position + 1]}, where torch.save takes protocol 2'
-                )
-            position += 2
-        elif code == _LONG_BINPUT:
-            index = int.from_bytes(data[position + 1 : position + 5], 'little')
-            if index > position - start:
-                raise RefusedPickleError('a pickle that takes more memory than it has bytes')
-            position += 5
-        elif code in _CUT:
-            raise EOFError
-        else:
+    start = file.tell()
+    for opcode, argument, position in pickletools.genops(file):
+        if opcode.name == 'PROTO' and argument > 3:
+            raise RefusedPickleError(
+                f'a pickle of protocol {argument}, where torch.save takes protocol 2'
+            )
+        if opcode.code not in _OPCODES:
             raise RefusedPickleError('a pickle with operations that no weights need')
-    raise EOFError
+        if opcode.name == 'LONG_BINPUT' and argument > position - start:
+            raise RefusedPickleError('a pickle that takes more memory than it has bytes')
+        if position - start > LARGEST_PICKLE:
+            raise RefusedPickleError(f'an outline of more than {LARGEST_PICKLE:,} bytes')
 
 
-def claimed_storages(pickled: bytes) -> dict[str, int]:
-    """The storages that a pickle of torch refers to, with none of them allocated.
+def read_outline(pickled: bytes) -> tuple[Any, dict[str, int]]:
+    """The dictionaries, numbers and texts of a pickle of torch, with stand-ins for all else.
 
-    The places of all tensors are compared with the sizes of their storages.
+    Nothing is imported, called or allocated, and the places of all tensors are compared with the
+    sizes of their storages.
 
     Args:
-        pickled (bytes): A pickle that :func:`end_of_pickle` has passed.
+        pickled (bytes): A pickle of ``torch.save``.
 
     Returns:
-        dict[str, int]: Key of each storage → bytes that the pickle claims for it.
+        tuple[Any, dict[str, int]]: What it holds, and for the key of each storage that it refers
+        to the bytes that it claims.
 
     Raises:
+        RefusedPickleError: See :func:`skip_pickle`.
         ValueError: If a tensor reaches beyond its storage.
-        Exception: Of many kinds, if the pickle is damaged.
+        Exception: Of many kinds, see :data:`OF_JUNK`, if the pickle is damaged.
     """
+    skip_pickle(io.BytesIO(pickled))
     reader = _OutlineUnpickler(io.BytesIO(pickled), encoding='utf-8')
-    reader.load()
-    return reader.storages
+    return reader.load(), reader.storages
 
 
 @contextmanager
@@ -129,6 +111,11 @@ def allow_stand_ins() -> Iterator[None]:
         torch.serialization.add_safe_globals(before)
 
 
+class _Storage(NamedTuple):
+    dtype: torch.dtype
+    size: int  # in bytes
+
+
 class _OutlineUnpickler(pickle.Unpickler):
     """Follows a pickle with stand-ins for all that it names."""
 
@@ -144,52 +131,40 @@ class _OutlineUnpickler(pickle.Unpickler):
         if (module, name) == ('torch._tensor', '_rebuild_from_type_v2'):
             return lambda function, kind, arguments, state: function(*arguments)
         if module in ('torch', 'torch.storage') and name.endswith('Storage'):
-            return _ElementBytes(_ELEMENT_BYTES[name.removesuffix('Storage')])
+            return _STORAGES[name.removesuffix('Storage')]
         if module.split('.')[0] == 'torch' or module in ('builtins', '__builtin__'):
             kind = getattr(torch, name, None) if module == 'torch' else None
             if isinstance(kind, torch.dtype):
-                return _ElementBytes(kind.itemsize)
+                return kind
             if name.endswith('Tensor') or name == 'bytearray':
                 return None  # may be named, not called: it would allocate what it is told
         return _Inert
 
     def persistent_load(self, pid: Any) -> _Storage:
         # ('storage', type, key, location, number of elements[, view]) by torch.save.
-        element, key, number = pid[1], pid[2], pid[4]
+        dtype, key, number = pid[1], pid[2], pid[4]
         if number < 0:
             raise ValueError('a storage of negative size')
-        self.storages[key] = max(self.storages.get(key, 0), number * element.bytes)
+        self.storages[key] = max(self.storages.get(key, 0), number * dtype.itemsize)
         if len(pid) > 5 and pid[5] is not None:
             offset, number = pid[5][1:]
-            if offset < 0 or (offset + number) * element.bytes > self.storages[key]:
+            if offset < 0 or (offset + number) * dtype.itemsize > self.storages[key]:
                 raise ValueError('a view beyond its storage')
-        return _Storage(element.bytes, number * element.bytes)
-
-
-class _ElementBytes:
-    def __init__(self, size: int) -> None:
-        self.bytes = size
-
-
-class _Storage:
-    def __init__(self, element_bytes: int, total_bytes: int) -> None:
-        self.element_bytes, self.total_bytes = element_bytes, total_bytes
+        return _Storage(dtype, number * dtype.itemsize)
 
 
 def _check_tensor(
     storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any
 ) -> _Inert:
-    element = storage.element_bytes
-    for item in rest:
-        if isinstance(item, _ElementBytes):
-            element = item.bytes
+    dtypes = [item for item in rest if isinstance(item, torch.dtype)]
+    element = (dtypes or [storage.dtype])[-1].itemsize
     if min((offset, *size, *stride)) < 0 or len(size) != len(stride):
         raise ValueError('a tensor with a negative size')
     if 0 not in size:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride))
         # The second: whoever makes a copy of it takes memory for each element, however many lie
         # at the same place.
-        if max(last + 1, math.prod(size)) * element > storage.total_bytes:
+        if max(last + 1, math.prod(size)) * element > storage.size:
             raise ValueError('a tensor larger than its storage')
     return _Inert()
 
@@ -200,23 +175,10 @@ class _Inert:
     def __new__(cls, *args: Any, **kwargs: Any) -> _Inert:
         return super().__new__(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Accept any arguments."""
-
-    def __setstate__(self, state: Any) -> None:
-        """Forget the state."""
-
     def __call__(self, *args: Any, **kwargs: Any) -> _Inert:
         return self
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Forget the item."""
-
-    def append(self, item: Any) -> None:
-        """Forget the item."""
-
-    def extend(self, items: Any) -> None:
-        """Forget the items."""
+    __init__ = __setstate__ = __setitem__ = append = extend = lambda self, *args, **kwargs: None
 
 
 def _getattr(cls: Any, owner: Any, name: Any) -> str:
@@ -243,22 +205,14 @@ def _stand_in(path: str, **members: Any) -> type:
 
 
 _HISTORY = _stand_in('mmengine.logging.history_buffer.HistoryBuffer')
-_STAND_INS = (
+_STAND_INS = [
     _HISTORY,
     _stand_in('builtins.getattr', __new__=_getattr),
     _stand_in('numpy.dtype', __new__=_dtype, __setstate__=_set_dtype),
-    *map(
-        _stand_in,
-        (
-            'numpy.ndarray',
-            'numpy._core.multiarray._reconstruct',  # numpy 2
-            'numpy._core.multiarray.scalar',
-            'numpy.core.multiarray._reconstruct',  # numpy 1
-            'numpy.core.multiarray.scalar',
-            'pathlib.PosixPath',
-            'pathlib.PurePosixPath',
-            'pathlib.WindowsPath',
-            'pathlib.PureWindowsPath',
-        ),
-    ),
-)
+    _stand_in('numpy.ndarray'),
+]
+for _module in ('numpy._core', 'numpy.core'):  # numpy 2 and 1
+    for _name in ('multiarray._reconstruct', 'multiarray.scalar'):
+        _STAND_INS.append(_stand_in(f'{_module}.{_name}'))
+for _name in ('PosixPath', 'PurePosixPath', 'WindowsPath', 'PureWindowsPath'):
+    _STAND_INS.append(_stand_in(f'pathlib.{_name}'))

@@ -1,88 +1,57 @@
-"""Recognises whose release a checkpoint is, for people and for what its weights do not tell."""
+"""Recognises whose release a checkpoint is, and what its weights do not tell."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from torch import Tensor
 
-from .files import Checkpoint
+from .metadata import ModelMetadata
 from .networks import Network
 
-_MOCO_SMALL = dict(width=384, num_heads=12)
-
-
-@dataclass
-class Release:
-    """Where a checkpoint comes from.
-
-    Args:
-        name (str): For people.
-        antialias (bool): Whether its code resizes position embeddings with antialiasing.
-        eps (float): Of its layer norms.
-        moco (bool): Whether it is of MoCo-v3, whose ViT-S has heads of 32 channels.
-    """
-
-    name: str
-    antialias: bool = False
-    eps: float = 1e-6
-    moco: bool = False
-
-    def num_heads(self, weights: Mapping[str, Tensor]) -> int | None:
-        """Attention heads, where they are a property of the release."""
-        projection = weights.get('patch_embed.projection.weight')
-        if self.moco and projection is not None and len(projection) == _MOCO_SMALL['width']:
-            return _MOCO_SMALL['num_heads']
-        return None
+_MOCO_SMALL = 384  # channels; its heads have 32 of them
 
 
 def recognise(
-    network: Network, checkpoint: Checkpoint, family: str | None, dropped: list[str]
-) -> Release:
+    network: Network, weights: Mapping[str, Tensor], content: Mapping, dropped: list[str]
+) -> ModelMetadata:
     """Recognise a release by its containers, prefixes and additions.
 
     Args:
         network (Network): As it was found in the file.
-        checkpoint (Checkpoint): The file.
-        family (str, optional): What the configuration in the file says.
+        weights (Mapping[str, Tensor]): The same in the names of mmpretrain.
+        content (Mapping): The file.
         dropped (list[str]): Names inside the network that are not of the backbone.
 
     Returns:
-        Release: What it probably is; releases that share one layout are named together.
+        ModelMetadata: What all models of that origin have; releases that share one layout are
+        named together.
     """
-    release = _by_names(network, checkpoint, dropped)
-    role = f' ({network.role})' if network.role != 'network' else ''
-    release.name = f'{family or release.name}{role}'
-    if checkpoint.kind in ('safetensors', 'onnx'):
-        release.name += f', {checkpoint.kind}'
-    return release
-
-
-def _by_names(network: Network, checkpoint: Checkpoint, dropped: list[str]) -> Release:
     names = network.weights
-    parts = set(network.path.split('.'))
-    arch = checkpoint.content.get('arch')  # in the linear probes of MoCo-v3
-    outside = {part for name in network.dropped for part in name.split('.')}
-    if network.layout == 'mmpretrain':
-        moco = 'momentum_encoder' in parts | outside
-        return Release('mmpretrain', moco=moco)
-    if network.layout == 'huggingface':
-        if 'embeddings.register_tokens' in names:
-            return Release('Hugging Face DINOv2 with registers', antialias=True)
-        if any(name.endswith('.lambda1') for name in names):
-            return Release('Hugging Face DINOv2')
-        return Release('Hugging Face ViT', eps=1e-12)
-    if parts & {'base_encoder', 'momentum_encoder'} or arch == 'vit_small':
-        return Release('MoCo-v3 release', moco=True)
-    if any(name.startswith('decoder_') for name in dropped):
-        return Release('MAE release')
-    if 'target_encoder' in parts | outside:
-        return Release('MSN release')
-    if outside & {'head_recons', 'rec_head', 'recons_head'}:
-        return Release('SiT, MC-SSL or GMML release')
-    if 'mask_token' in names and names['mask_token'].ndim == 2:
-        return Release('DINOv2 release', antialias='register_tokens' in names)
-    if parts & {'teacher', 'student'}:
-        return Release('DINO or iBOT release')
-    return Release('ViT in the names of timm', antialias='reg_token' in names)
+    inside = set(network.path.split('.'))
+    around = inside | {part for name in network.dropped for part in name.split('.')}
+    moco = bool(around & {'base_encoder', 'momentum_encoder'})
+    moco |= content.get('arch') == 'vit_small'  # in its linear probes
+    dinov2 = 'mask_token' in names and names['mask_token'].ndim == 2
+    # The first that holds: its name, whether its code resizes positions with antialiasing.
+    rules = [
+        (network.layout == 'mmpretrain', 'mmpretrain', False),
+        ('embeddings.register_tokens' in names, 'Hugging Face DINOv2 with registers', True),
+        (any(name.endswith('.lambda1') for name in names), 'Hugging Face DINOv2', False),
+        (network.layout == 'huggingface', 'Hugging Face ViT', False),
+        (moco, 'MoCo-v3 release', False),
+        (any(name.startswith('decoder_') for name in dropped), 'MAE release', False),
+        ('target_encoder' in around, 'MSN release', False),
+        (around & {'head_recons', 'rec_head', 'recons_head'}, 'SiT, MC-SSL or GMML release', False),
+        (dinov2, 'DINOv2 release', 'register_tokens' in names),
+        (inside & {'teacher', 'student'}, 'DINO or iBOT release', False),
+        (True, 'ViT in the names of timm', 'reg_token' in names),
+    ]
+    family, antialias = next((name, antialias) for holds, name, antialias in rules if holds)
+    small = weights['patch_embed.projection.weight'].shape[:1] == (_MOCO_SMALL,)
+    return ModelMetadata(
+        num_heads=_MOCO_SMALL // 32 if moco and small else None,
+        eps=1e-12 if family == 'Hugging Face ViT' else 1e-6,
+        antialias=antialias,
+        family=family,
+    )

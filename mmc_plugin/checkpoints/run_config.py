@@ -32,20 +32,20 @@ def read_run_config(text: Any) -> dict[str, Any]:
         target = statement.targets[0]
         if isinstance(target, ast.Name) and target.id in _READ:
             try:
-                config[target.id] = _evaluate(statement.value)
+                config[target.id] = ast.literal_eval(_Literals().visit(statement.value))
             except (ValueError, TypeError, RecursionError):
                 continue  # not made of literals: it says nothing
     return config
 
 
-def _evaluate(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        if node.args or any(keyword.arg is None for keyword in node.keywords):
-            raise ValueError('only keywords are read')
-        return {keyword.arg: _evaluate(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_evaluate(item) for item in node.elts]
-    if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = [ast.literal_eval(key) for key in node.keys]
-        return dict(zip(keys, [_evaluate(value) for value in node.values]))
-    return ast.literal_eval(node)
+class _Literals(ast.NodeTransformer):
+    """Writes ``dict(a=b)`` as ``{'a': b}``; whatever else is called is no literal and stays."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Rewrite a call and those inside it."""
+        self.generic_visit(node)
+        named = not node.args and all(keyword.arg is not None for keyword in node.keywords)
+        if not (named and isinstance(node.func, ast.Name) and node.func.id == 'dict'):
+            return node
+        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.Dict(keys, [keyword.value for keyword in node.keywords])

@@ -5,85 +5,78 @@ from __future__ import annotations
 import mmap
 import pickle
 import re
-import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from .pickles import RefusedPickleError, allow_stand_ins, claimed_storages, end_of_pickle
+from .pickles import (
+    LARGEST_PICKLE,
+    OF_JUNK,
+    RefusedPickleError,
+    allow_stand_ins,
+    read_outline,
+    skip_pickle,
+)
 
 DOWNLOAD_AGAIN = 'download or copy it again'
 _WAY_OUT = 'If you trust where it comes from, allow_pickle=True (--allow-pickle) reads it'
 _LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-# What reading arbitrary bytes ends in.
-_OF_JUNK = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError,
-    ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
-_LARGEST_PICKLE = 1 << 28  # that of a run of ViT-H with its optimiser is under 1 MiB
 
 
-def is_torch_zip(names: list[str]) -> bool:
-    """Whether a zip archive with members of these names is one that ``torch.save`` wrote."""
-    return any(name.lower().endswith('/data.pkl') for name in names)
-
-
-def read_torch_zip(path: str, allow_pickle: bool = False) -> Any:
-    """Read a file of ``torch.save`` in its present format; the tensors are mapped from the disk.
+def read_torch(path: str, legacy: bool, allow_pickle: bool = False) -> dict[str, Any]:
+    """Read a file of ``torch.save``.
 
     Args:
-        path (str): A zip archive for which :func:`is_torch_zip` holds.
+        path (str): The file.
+        legacy (bool): Whether it is in the format before torch 1.6, which is read into memory; else
+            it is a zip archive, and the tensors are mapped from the disk.
         allow_pickle (bool): Run the code in it. Only for files from a source that is trusted.
 
     Returns:
-        Any: What was saved, with the tensors on the CPU.
+        dict[str, Any]: What was saved, with the tensors on the CPU.
 
     Raises:
         ValueError: With one sentence.
     """
+    if not legacy:
+        _check_zip(path, allow_pickle)
+    elif not allow_pickle:
+        _check_legacy(path)
+    if allow_pickle:
+        content = torch.load(path, map_location='cpu', weights_only=False, mmap=not legacy)
+    else:
+        with _sentences(path), allow_stand_ins():
+            content = torch.load(path, map_location='cpu', weights_only=True, mmap=not legacy)
+    if isinstance(content, nn.Module):  # only ever with allow_pickle
+        content = content.state_dict()
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} holds a {type(content).__name__}, not the weights of a model')
+    if _exceeds_storage(content):
+        raise ValueError(f'{path} is damaged: a tensor in it is larger than its storage')
+    return content
+
+
+def _check_zip(path: str, allow_pickle: bool) -> None:
+    """Refuse what torch does not write, and tensors that claim more than the file holds."""
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = _entries(path, archive)
-            if not allow_pickle:
-                _check_zip(path, archive, sizes)
+            entries = archive.infolist()
+            outline = _check_entries(path, entries)
+            if allow_pickle:
+                return
+            if outline.file_size > LARGEST_PICKLE:
+                raise ValueError(f'{path} is damaged: its outline has {outline.file_size:,} bytes')
+            pickled = archive.read(outline)
     except zipfile.BadZipFile:
-        raise ValueError(f'{path} is damaged: {DOWNLOAD_AGAIN}') from None
-    return _load(path, allow_pickle, mmap=True)
-
-
-def _entries(path: str, archive: zipfile.ZipFile) -> dict[str, int]:
-    """Name → size of what is in a file of torch, all of it stored as it is."""
-    entries = archive.infolist()
-    names = [entry.filename.lower() for entry in entries]
-    if any(name.endswith('/constants.pkl') for name in names):
-        raise ValueError(
-            f'{path} is a program of TorchScript, not a checkpoint: if you trust it, save '
-            'torch.jit.load(path).state_dict() with torch.save and give that file'
-        )
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError(
-            f'{path} is compressed inside, which torch.save does not do and which would let it '
-            'grow without bound: unpack it and save it with torch.save'
-        )
-    # Which of two a reader takes differs between readers.
-    if len(set(names)) < len(names) or sum(name.endswith('/data.pkl') for name in names) > 1:
-        raise ValueError(f'{path} is not what torch.save writes: it holds two entries of one name')
-    return {entry.filename: entry.file_size for entry in entries}
-
-
-def _check_zip(path: str, archive: zipfile.ZipFile, sizes: dict[str, int]) -> None:
-    """Refuse tensors that claim more than the file holds, before any is made."""
-    outline = next(name for name in sizes if name.lower().endswith('/data.pkl'))
-    if sizes[outline] > _LARGEST_PICKLE:
-        raise ValueError(f'{path} is damaged: its outline has {sizes[outline]:,} bytes')
-    pickled = archive.read(outline)
+        raise ValueError(f'{path} is cut short or damaged: {DOWNLOAD_AGAIN}') from None
     with _sentences(path):
-        end_of_pickle(pickled)
-        claims = claimed_storages(pickled)
-    folder = outline[: -len('data.pkl')] + 'data/'
+        _, claims = read_outline(pickled)
+    folder = outline.filename[: -len('data.pkl')] + 'data/'
+    sizes = {entry.filename: entry.file_size for entry in entries}
     for key, claimed in claims.items():
         there = sizes.get(f'{folder}{key}', 0)
         if claimed > there:
@@ -92,44 +85,66 @@ def _check_zip(path: str, archive: zipfile.ZipFile, sizes: dict[str, int]) -> No
             )
 
 
-def read_torch_legacy(path: str, allow_pickle: bool = False) -> Any:
-    """Read a file of ``torch.save`` in its format before torch 1.6; see :func:`read_torch_zip`.
-
-    This format cannot be mapped from the disk: the tensors are read into memory.
-    """
-    if not allow_pickle:
-        _check_legacy(path)
-    return _load(path, allow_pickle, mmap=False)
+def _check_entries(path: str, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    """The outline, if all entries are such as torch writes them."""
+    names = [entry.filename.lower() for entry in entries]
+    if any(name.endswith('/constants.pkl') for name in names):
+        raise ValueError(
+            f'{path} is a program of TorchScript, not a checkpoint: if you trust it, save '
+            'torch.jit.load(path).state_dict() with torch.save and give that file'
+        )
+    outlines = [entry for entry, name in zip(entries, names) if name.endswith('/data.pkl')]
+    if not outlines:
+        raise ValueError(
+            f'{path} is an archive, not a checkpoint: unpack it and give what is in it'
+        )
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError(
+            f'{path} is compressed inside, which torch.save does not do and which would let it '
+            'grow without bound: unpack it and save it with torch.save'
+        )
+    # Which of two a reader takes differs between readers.
+    if len(set(names)) < len(names) or len(outlines) > 1:
+        raise ValueError(f'{path} is not what torch.save writes: it holds two entries of one name')
+    return outlines[0]
 
 
 def _check_legacy(path: str) -> None:
     """Refuse tensors that claim more than the file holds, before any is made."""
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        position, pickles = 0, []
+        pickles = []
+        for number in range(5):  # magic number, version, system, the content, keys of storages
+            with _sentences(path):
+                start = data.tell()
+                skip_pickle(data)
+                pickles.append(data[start : data.tell()])
+            if number == 0 and pickles[0] != _LEGACY_MAGIC:
+                raise ValueError(
+                    f'{path} is a pickle that torch.save did not write, so it is not read'
+                )
         with _sentences(path):
-            magic = data[: end_of_pickle(data)]
-        if magic != _LEGACY_MAGIC:
-            raise ValueError(f'{path} is a pickle that torch.save did not write, so it is not read')
-        with _sentences(path):
-            for _ in range(5):  # magic number, version, system, the content, keys of storages
-                start, position = position, end_of_pickle(data, position)
-                if position - start > _LARGEST_PICKLE:
-                    raise RefusedPickleError(f'an outline of {position - start:,} bytes')
-                pickles.append(data[start:position])
-            claims = claimed_storages(pickles[3])
+            _, claims = read_outline(pickles[3])
         needed = sum(claims.values()) + 8 * len(claims)  # each after its number of elements
-        if needed > len(data) - position:
+        if needed > len(data) - data.tell():
             raise ValueError(
                 f'{path} is cut short or damaged: its tensors claim {needed:,} bytes where '
-                f'{len(data) - position:,} are; {DOWNLOAD_AGAIN}'
+                f'{len(data) - data.tell():,} are; {DOWNLOAD_AGAIN}'
             )
 
 
-def _load(path: str, allow_pickle: bool, mmap: bool) -> Any:
-    if allow_pickle:
-        return torch.load(path, map_location='cpu', weights_only=False, mmap=mmap)
-    with _sentences(path), allow_stand_ins():
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
+def _exceeds_storage(content: Any) -> bool:
+    """Whether a tensor in nested containers has more elements than there is memory for."""
+    seen, left = set(), [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, Tensor):
+            if value.layout == torch.strided and not value.is_meta:
+                if value.nbytes > value.untyped_storage().nbytes():
+                    return True
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            seen.add(id(value))  # a pickle may hold a list that holds itself
+            left += value.values() if isinstance(value, Mapping) else value
+    return False
 
 
 @contextmanager
@@ -141,7 +156,7 @@ def _sentences(path: str) -> Iterator[None]:
         raise ValueError(f'{path} is cut short: {DOWNLOAD_AGAIN}') from None
     except RefusedPickleError as error:
         raise ValueError(f'{path} is not read: it holds {error}. {_WAY_OUT}') from None
-    except _OF_JUNK as error:
+    except OF_JUNK as error:
         # torch's text is long, and only the name of the class in it helps.
         name = re.search(r'GLOBAL (\S+)', str(error))
         if name:

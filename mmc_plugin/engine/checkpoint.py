@@ -1,23 +1,20 @@
-"""Checkpoints that are whole or absent: durable writes, and the newest one to resume from."""
+"""The newest whole checkpoint of a run, to resume from."""
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import os.path as osp
 import pickle
 import re
 import zipfile
 import zlib
-from collections import OrderedDict
 from glob import escape, glob
-from typing import Any
 
 from mmengine.logging import print_log
 
+from ..checkpoints.pickles import read_outline
+
 LAST_CHECKPOINT = 'last_checkpoint'
-TEMPORARY = '.tmp'
 _NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 # What reading arbitrary bytes ends in.
 _OF_JUNK = (
@@ -35,43 +32,6 @@ _NEEDED = ('meta', 'state_dict', 'optimizer')
 
 class BrokenCheckpointError(ValueError):
     """A file that a run cannot be resumed from."""
-
-
-def replace_durably(temporary: str, path: str) -> None:
-    """Let a finished file (or folder of files) take the place of ``path`` in one step.
-
-    The content reaches the disk before the name does, so that a power failure leaves the old file
-    or the new one, never a part.
-
-    Args:
-        temporary (str): The finished file, in the same folder as ``path``.
-        path (str): Its final name; what was there is replaced.
-    """
-    parts = [temporary]
-    if osp.isdir(temporary):
-        parts = [osp.join(top, name) for top, _, names in os.walk(temporary) for name in names]
-    for part in parts:
-        _sync(part)
-    os.replace(temporary, path)
-    _sync(osp.dirname(osp.abspath(path)))
-
-
-def write_text_durably(path: str, text: str) -> None:
-    """Write a small text file through a temporary name; see :func:`replace_durably`."""
-    with open(path + TEMPORARY, 'w', encoding='utf-8') as file:
-        file.write(text)
-    replace_durably(path + TEMPORARY, path)
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems cannot sync a folder
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def read_last_checkpoint(work_dir: str) -> str | None:
@@ -137,9 +97,9 @@ def _candidates(work_dir: str) -> list[list[str]]:
 def inspect_checkpoint(path: str) -> dict:
     """Check that a file is a whole checkpoint of mmengine's, without running what it holds.
 
-    All its bytes are compared with their checksums, then the outline is read with an unpickler
-    that knows no class but ``OrderedDict``: nothing is imported and no tensor is built, and a
-    file is judged alike by every version of torch and mmengine.
+    All its bytes are compared with their checksums, then
+    :func:`~mmc_plugin.checkpoints.pickles.read_outline` reads the outline: nothing is imported and
+    no tensor is built, and a file is judged alike by every version of torch and mmengine.
 
     Args:
         path (str): A file written by ``torch.save``.
@@ -158,11 +118,9 @@ def inspect_checkpoint(path: str) -> dict:
             outline = [name for name in archive.namelist() if name.endswith('/data.pkl')]
             if len(outline) != 1:
                 raise BrokenCheckpointError('torch.save did not write it')
-            with archive.open(outline[0]) as file:
-                reader = _OutlineUnpickler(file)
-                checkpoint = reader.load()
+            checkpoint, storages = read_outline(archive.read(outline[0]))
             folder = outline[0][: -len('data.pkl')] + 'data/'
-            missing = {folder + key for key in reader.storages} - set(archive.namelist())
+            missing = {folder + key for key in storages} - set(archive.namelist())
     except FileNotFoundError:
         raise BrokenCheckpointError('it does not exist') from None
     except OSError as error:
@@ -184,45 +142,3 @@ def inspect_checkpoint(path: str) -> dict:
     if not all(isinstance(meta.get(key), int) for key in ('epoch', 'iter')):
         raise BrokenCheckpointError('its meta does not say epoch and iter')
     return meta
-
-
-class _Anything:
-    """Stands for every class, function and object that a pickle names; takes whatever comes."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Anything:
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Accept any arguments."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> _Anything:
-        return self
-
-    def __setstate__(self, state: Any) -> None:
-        """Forget the state."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Forget the item."""
-
-    def append(self, item: Any) -> None:
-        """Forget the item."""
-
-    def extend(self, items: Any) -> None:
-        """Forget the items."""
-
-
-class _OutlineUnpickler(pickle.Unpickler):
-    """Reads the dictionaries, numbers and strings of a pickle and runs none of its code."""
-
-    def __init__(self, file: Any) -> None:
-        super().__init__(file)
-        self.storages: set[str] = set()
-
-    def find_class(self, module: str, name: str) -> type:
-        if (module, name) == ('collections', 'OrderedDict'):
-            return OrderedDict
-        return _Anything
-
-    def persistent_load(self, pid: tuple) -> _Anything:
-        self.storages.add(pid[2])  # ('storage', type, key, location, number of elements)
-        return _Anything()

@@ -7,13 +7,13 @@ import math
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..checkpoints.checkpoint import hash_files
+from ..checkpoints import file_hash
+from ..durable import write_durably
 from ..version import __version__
 
 
@@ -21,17 +21,16 @@ def source_hash(source: str) -> str | None:
     """SHA-256 of a checkpoint.
 
     Args:
-        source (str): A file; a folder, whose files are hashed in the order of their names; or a
+        source (str): A file or folder, hashed by :func:`~mmc_plugin.checkpoints.file_hash`; or a
             name such as ``timm:vit_small_patch16_224``, which has no bytes of its own.
 
     Returns:
-        str | None: 64 hexadecimal digits, or None for a name.
+        str | None: 64 hexadecimal digits; None for a name, and for a folder without weights.
     """
-    if os.path.isfile(source):
-        return hash_files([source])
-    if os.path.isdir(source):
-        return hash_files(sorted(str(path) for path in Path(source).rglob('*') if path.is_file()))
-    return None
+    try:
+        return file_hash(source)
+    except FileNotFoundError:
+        return None
 
 
 def write_report(
@@ -61,11 +60,8 @@ def write_report(
     )
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    temporary = f'{path}.tmp'
-    with open(temporary, 'w', encoding='utf-8') as file:
-        json.dump(report, file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write('\n')
-    os.replace(temporary, path)
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    write_durably(path, f'{text}\n')
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from mmseg.models import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..durable import replace_durably
 from ..models.features import weights_digest
 from ..version import __version__
 
@@ -94,6 +95,6 @@ class CachedEncoderDecoder(EncoderDecoder):
                 temporary = f'{files[i]}.{os.getpid()}.tmp'
                 with open(temporary, 'wb') as file:
                     np.save(file, each)
-                os.replace(temporary, files[i])
+                replace_durably(temporary, files[i])
         layers = torch.from_numpy(np.stack([np.load(file) for file in files], 1))
         return list(layers.to(inputs.device).float())  # (L, B, D, h, w)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from string import Template
 from urllib.parse import quote
+
+from ..durable import write_durably
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -82,6 +82,4 @@ def write_page(path: str, title: str, intro: str, sections: Sequence[tuple[str, 
     """
     body = '\n'.join(f'<h2>{escape(heading)}</h2>\n{html}' for heading, html in sections)
     text = _PAGE.substitute(title=escape(title), intro=intro, sections=body)
-    temporary = Path(f'{path}.tmp')
-    temporary.write_text(text, encoding='utf-8')
-    os.replace(temporary, path)
+    write_durably(path, text)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmc_plugin.checkpoints import Checkpoint, file_hash, read_checkpoint
-from mmc_plugin.checkpoints.files import holds_only_optimizer, refuse_code
+from mmc_plugin.checkpoints.files import refuse_code
 
 WEIGHTS = {
     'weight': torch.arange(6.0).view(2, 3),
@@ -49,7 +49,7 @@ def header(entries, data=b''):
 @pytest.mark.parametrize(
     'content, words',
     [
-        ((1 << 40).to_bytes(8, 'little') + b'{}', 'its header claims 1,099,511,627,776 bytes'),
+        ((1 << 40).to_bytes(8, 'little') + b'{}', 'cut short or damaged .*header'),
         (header({'a': dict(dtype='F32', shape=[4], data_offsets=[0, 16])}, bytes(12)), 'cut short'),
         (header({'a': dict(dtype='F32', shape=[9], data_offsets=[0, 16])}, bytes(16)), 'damaged'),
         (header({'a': dict(dtype='F32', shape=[4], data_offsets=[0, 16])}, bytes(20)), 'damaged'),
@@ -90,9 +90,9 @@ def test_no_cut_of_safetensors_is_read(tmp_path):
         (b'{"error": "gated"}\n', 'is a text file, not a checkpoint'),
         (b'cos\nsystem\n(S"touch harm"\ntR.', 'is a text file, not a checkpoint'),
         (b'\x89HDF\r\n\x1a\n' + bytes(9), 'holds weights of TensorFlow or Keras'),
-        (b'BZh91AY&SY' + bytes(20), 'is an archive of a kind that .*: unpack it'),
-        (b'\xfd7zXZ\0' + bytes(20), 'is an archive of a kind that .*: unpack it'),
-        (b'PK\x03\x04' + bytes(40), 'is cut short: download'),
+        (b'BZh91AY&SY' + bytes(20), 'is an archive, not a checkpoint: unpack it and give what is'),
+        (b'\xfd7zXZ\0' + bytes(20), 'is an archive, not a checkpoint: unpack it and give what is'),
+        (b'PK\x03\x04' + bytes(40), 'is cut short or damaged: download'),
         (bytes(range(128, 256)), 'is no checkpoint of a known kind'),
         (b'\x93NUMPY' + bytes(200), 'is no checkpoint of a known kind'),
     ],
@@ -161,17 +161,3 @@ def test_weights_without_a_file_are_hashed_by_name_type_shape_and_bits():
     different = [dict(a=ones), dict(b=ones), dict(a=ones.t()), dict(a=ones.double()),
                  dict(a=ones * np.nextafter(np.float32(1), np.float32(2)))]  # fmt: skip
     assert len({sha256(**content) for content in different}) == len(different)
-
-
-def test_an_optimiser_alone_is_known():
-    model = torch.nn.Linear(2, 2)
-    optimizer = torch.optim.Adam(model.parameters())
-    model(torch.ones(1, 2)).sum().backward()
-    optimizer.step()
-    state = optimizer.state_dict()
-    assert holds_only_optimizer(state)
-    assert holds_only_optimizer(dict(optimizer=state, epoch=3))
-    assert holds_only_optimizer(dict(optimizer=state, meta=dict(epoch=3)))
-    assert not holds_only_optimizer(dict(optimizer=state, model=model.state_dict()))
-    assert not holds_only_optimizer(model.state_dict())
-    assert not holds_only_optimizer({})

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from onnx import NodeProto
 from torch import nn
 
 from mmc_plugin.checkpoints import read_checkpoint
-from mmc_plugin.checkpoints.onnx_names import Node
+from mmc_plugin.checkpoints.onnx_names import module_of
 
 
 class Block(nn.Module):
@@ -56,15 +57,18 @@ def test_a_network_of_linear_layers(tmp_path, dynamo, equal):
 @pytest.mark.parametrize(
     'node, module',
     [
-        (Node(name='/blocks/blocks.0/attn/qkv/MatMul'), 'blocks.0.attn.qkv'),
-        (Node(name='/encoder/layer.0/dense/MatMul'), 'encoder.layer.0.dense'),
-        (Node(name='/a/a.0/a.0.1/MatMul'), 'a.0.1'),
-        (Node(name='/MatMul'), None),
-        (Node(name='MatMul_12'), None),
-        (Node(scopes="['', 'blocks.0', 'blocks.0.fc1', 'linear']"), 'blocks.0.fc1'),
-        (Node(scopes="['', 'linear']"), None),
-        (Node(scopes='[]'), None),
+        (dict(name='/blocks/blocks.0/attn/qkv/MatMul'), 'blocks.0.attn.qkv'),
+        (dict(name='/encoder/layer.0/dense/MatMul'), 'encoder.layer.0.dense'),
+        (dict(name='/a/a.0/a.0.1/MatMul'), 'a.0.1'),
+        (dict(name='/MatMul'), None),
+        (dict(name='MatMul_12'), None),
+        (dict(scopes="['', 'blocks.0', 'blocks.0.fc1', 'linear']"), 'blocks.0.fc1'),
+        (dict(scopes="['', 'linear']"), None),
+        (dict(scopes='[]'), None),
     ],
 )
 def test_modules_of_nodes(node, module):
-    assert node.module() == module
+    proto = NodeProto(name=node.get('name', ''))
+    if 'scopes' in node:
+        proto.metadata_props.add(key='pkg.torch.onnx.name_scopes', value=node['scopes'])
+    assert module_of(proto) == module

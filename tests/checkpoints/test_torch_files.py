@@ -1,9 +1,11 @@
 """Files of torch.save are read bit by bit as torch reads them, and code in them is not run."""
 
 import argparse
+import io
 import os
 import pathlib
 import pickle
+import shutil
 import struct
 import sys
 import zipfile
@@ -13,8 +15,8 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmc_plugin.checkpoints import read_checkpoint
-from mmc_plugin.checkpoints.pickles import claimed_storages, end_of_pickle
+from mmc_plugin.checkpoints import read_checkpoint, torch_files
+from mmc_plugin.checkpoints.pickles import read_outline, skip_pickle
 
 WEIGHTS = dict(
     weight=torch.arange(6.0).view(2, 3),
@@ -170,10 +172,11 @@ def test_a_whole_module_is_read_only_with_the_flag(tmp_path):
             Call(np.dtype, ('f8', False, True), (3, '|', None, ('a',), {'a': 1}, -1, -1, 0)),
             'it holds numpy arrays with fields',
         ),
-        # These would take as much memory as they are told to.
+        # These would take as much memory as they are told to, or run what torch calls storages.
         (Call(torch.FloatTensor, (1 << 40,)), 'is damaged'),
         (Call(torch.FloatStorage, (1 << 40,)), 'is damaged'),
         (Call(bytearray, (1 << 40,)), 'is damaged'),
+        (Call(torch.storage._load_from_bytes, (b'',)), 'torch.storage._load_from_bytes'),
     ],
 )
 def test_calls_that_would_do_harm_elsewhere_are_refused(tmp_path, call, words):
@@ -237,15 +240,17 @@ def test_places_of_tensors_are_compared_with_storages_before_any_is_made(tmp_pat
     path = save(tmp_path / 'a.pth', kept)
     with zipfile.ZipFile(path) as archive:
         pickled = archive.read('a/data.pkl')
-    assert end_of_pickle(pickled) == len(pickled)
-    assert end_of_pickle(b'12' + pickled + b'3', 2) == len(pickled) + 2
-    assert claimed_storages(pickled) == {'0': 48, '1': 12}
+    file = io.BytesIO(b'12' + pickled + b'3')
+    file.seek(2)
+    skip_pickle(file)
+    assert file.tell() == len(pickled) + 2
+    assert read_outline(pickled)[1] == {'0': 48, '1': 12}
     forged = pickled.replace(b'QK\x02K\x03\x85', b'QK\x02K\x04\x85')  # 2 + 3 · 3 is the last
-    assert forged != pickled and claimed_storages(forged)
+    assert forged != pickled and read_outline(forged)
     for place, size in ((3, 4), (2, 5), (12, 1)):
         forged = pickled.replace(b'QK\x02K\x03\x85', b'QK%cK%c\x85' % (place, size))
         with pytest.raises(ValueError, match='a tensor larger than its storage'):
-            claimed_storages(forged)
+            read_outline(forged)
 
 
 def test_a_storage_larger_than_a_legacy_file_is_refused(tmp_path):
@@ -257,6 +262,22 @@ def test_a_storage_larger_than_a_legacy_file_is_refused(tmp_path):
     number = content.index(b'K\x04', content.index(b'cpuq'))
     path.write_bytes(content[:number] + claim + content[number + 2 :])
     with pytest.raises(ValueError, match=r'its tensors claim 4,398,046,511,112 bytes where'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+def test_tensors_are_compared_with_their_storages_after_loading_too(tmp_path, legacy, monkeypatch):
+    """If the check of the outline missed one, or was left out because the code may run."""
+    content = dict(list=[dict(a=torch.zeros(1).expand(1 << 20))])
+    content['list'].append(content['list'])  # which may hold itself
+    path = save(tmp_path / 'a.pth', content, legacy)
+    words = 'is damaged: a tensor in it is larger than its storage'
+    with pytest.raises(ValueError, match=words):
+        read_checkpoint(path, allow_pickle=True)
+    with pytest.raises(ValueError, match='is damaged'):
+        read_checkpoint(path)
+    monkeypatch.setattr(torch_files, 'read_outline', lambda pickled: (None, {}))
+    with pytest.raises(ValueError, match=words):
         read_checkpoint(path)
 
 
@@ -295,6 +316,20 @@ def test_no_cut_of_a_file_is_read(tmp_path, legacy):
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match='is cut short.*download'):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize('write', [
+    lambda path: shutil.make_archive(path, 'zip', path.parent, 'weights.pth'),
+    lambda path: shutil.make_archive(path, 'tar', path.parent, 'weights.pth'),
+    lambda path: shutil.make_archive(path, 'gztar', path.parent, 'weights.pth'),
+])  # fmt: skip
+def test_archives_are_left_to_the_user(tmp_path, write):
+    save(tmp_path / 'weights.pth', dict(model=WEIGHTS))
+    path = write(tmp_path / 'archive')
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ValueError, match='is an archive, not a checkpoint: unpack it and give'):
+        read_checkpoint(path)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_torchscript_is_named(tmp_path):

@@ -1,7 +1,7 @@
 """Time and memory that load_backbone takes, against torch.load(mmap=True) + load_state_dict.
 
-Writes a ViT-B/16 with random weights as a bare backbone in mmpretrain's names, in timm's and in a
-folder of Hugging Face, loads each of them and prints medians. The reference fills a model that is
+Writes a ViT-B/16 with random weights as a bare backbone in mmpretrain's names, in timm's, in a
+folder of Hugging Face and as an ONNX model, loads each of them and prints medians. The reference fills a model that is
 there already; load_backbone also makes it. Memory is the peak of resident memory of a fresh
 process (Linux) above that of one that only imports the same modules; it counts mapped pages once
 touched, and every weight is touched.
@@ -25,10 +25,11 @@ import torch
 from mmengine.logging import MMLogger
 
 from mmc_plugin.apis import load_backbone
+from mmc_plugin.checkpoints.export import export_backbone
 from mmc_plugin.models import PretrainedViT
 
 ARCH = dict(embed_dims=768, num_layers=12, num_heads=12, feedforward_channels=3072)
-FORMATS = ('mmpretrain', 'timm', 'huggingface')
+FORMATS = ('mmpretrain', 'timm', 'huggingface', 'onnx')
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         for name in FORMATS:
-            path = osp.join(folder, name)
+            path = osp.join(folder, 'a.onnx' if name == 'onnx' else name)
             write(name, path)
             report(name, path, osp.join(folder, 'mmpretrain'), args.repeats)
 
@@ -66,6 +67,9 @@ def write(name: str, path: str) -> None:
         import timm
 
         torch.save(timm.create_model('vit_base_patch16_224', num_classes=0).state_dict(), path)
+    elif name == 'onnx':
+        model = load_backbone(osp.join(osp.dirname(path), 'mmpretrain'))
+        export_backbone(model, path, 'onnx', sha256='not hashed')
     else:
         from transformers import ViTConfig, ViTModel
 

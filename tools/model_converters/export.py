@@ -56,12 +56,12 @@ def export(args: argparse.Namespace) -> None:
     size = args.img_size and tuple(args.img_size * (3 - len(args.img_size)))
     checkpoint = read_checkpoint(args.source, args.allow_pickle)
     model = load_backbone(checkpoint, which=args.which, img_size=size, num_heads=args.num_heads)
-    guide = export_backbone(
+    usage = export_backbone(
         model, args.destination, args.to, sha256=checkpoint.sha256, force=args.force
     )
     cli.say(f'wrote {args.destination}; {card} tells how to load it')
-    if guide.config:
-        cli.say(guide.config)
+    if usage.config:
+        cli.say(usage.config)
 
 
 def main() -> None:

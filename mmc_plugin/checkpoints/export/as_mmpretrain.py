@@ -1,4 +1,4 @@
-"""A state dict for mmpretrain's ``VisionTransformer``."""
+"""Files in mmpretrain's names: its own checkpoints, and safetensors with their configuration."""
 
 from __future__ import annotations
 
@@ -6,34 +6,29 @@ import os.path as osp
 
 import torch
 
-from .guide import Guide
-from .subject import Subject, as_code
+from .card import Usage
+from .exported_backbone import ExportedBackbone, as_code
 
 
-def write(subject: Subject, path: str) -> Guide:
+def write_mmpretrain(backbone: ExportedBackbone, path: str) -> Usage:
     """Write a checkpoint that ``init_cfg=dict(type='Pretrained', ...)`` reads.
 
-    Args:
-        subject (Subject): Without register tokens.
-        path (str): File to write.
-
     Raises:
-        ValueError: If it has what mmpretrain's model has not.
+        ValueError: If the model has register tokens.
     """
-    if subject.registers:
+    if backbone.registers:
         raise ValueError(
             "mmpretrain's VisionTransformer has no register tokens: export to safetensors, which "
             'PretrainedViT reads, or to timm or huggingface'
         )
-    meta = dict(cfg=subject.run_config('VisionTransformer'))
+    meta = dict(cfg=backbone.run_config('VisionTransformer'))
     with open(path, 'wb') as file:  # torch writes the name of a path into the file
-        torch.save(dict(meta=meta, state_dict=subject.weights), file)
-    name = osp.basename(path)
-    config = subject.config()
-    config['init_cfg'] = dict(type='Pretrained', checkpoint=name)
+        torch.save(dict(meta=meta, state_dict=backbone.weights), file)
+    config = backbone.config('VisionTransformer')
+    config['init_cfg'] = dict(type='Pretrained', checkpoint=osp.basename(path))
     arguments = {key: value for key, value in config.items() if key != 'type'}
-    height, width = subject.size
-    return Guide(
+    height, width = backbone.size
+    return Usage(
         title="a checkpoint of mmpretrain's VisionTransformer",
         code=f"""\
 import torch
@@ -45,9 +40,36 @@ model.eval()
 tokens, = model(images)
 cls, patches = tokens[:, 0], tokens[:, 1:]
 """,
-        notes=[subject.resizing('mmpretrain', antialias=False)],
+        notes=[backbone.resizing('mmpretrain', antialias=False)],
         config=f"""\
 backbone={as_code(config)}
-data_preprocessor=dict(mean={list(subject.mean)}, std={list(subject.std)}, to_rgb=True)
+data_preprocessor=dict(mean={list(backbone.mean)}, std={list(backbone.std)}, to_rgb=True)
 """,
+    )
+
+
+def write_safetensors(backbone: ExportedBackbone, path: str) -> Usage:
+    """Write weights and configuration; :func:`~mmc_plugin.apis.load_backbone` reads it.
+
+    Raises:
+        ImportError: If safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        raise ImportError('install safetensors to export to it') from None
+    weights = {name: value.contiguous() for name, value in backbone.weights.items()}
+    save_file(weights, path, dict(format='pt', **backbone.metadata()))
+    height, width = backbone.size
+    return Usage(
+        title="a safetensors file in the names of mmpretrain's VisionTransformer",
+        code=f"""\
+import torch
+from mmc_plugin.apis import load_backbone
+images = torch.rand(1, 3, {height}, {width})
+model = load_backbone({osp.basename(path)!r})
+tokens, = model(images)
+cls, patches = tokens[:, 0], tokens[:, 1:]
+""",
+        notes=['Images of any size that the patch size divides may be given.'],
     )

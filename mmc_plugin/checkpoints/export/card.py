@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch
 
 from ...version import __version__
 from ..architecture import describe
-from .guide import Guide
-from .subject import Subject
+from .exported_backbone import ExportedBackbone
 
 _LICENCE = """\
 The weights keep the licence of the checkpoint that they were taken from; the conversion adds no
@@ -15,49 +16,65 @@ terms and lifts none. Read that licence before you pass them on or build on them
 """
 
 
-def model_card(name: str, subject: Subject, guide: Guide) -> str:
+@dataclass
+class Usage:
+    """How to use an exported file.
+
+    Args:
+        title (str): What it is, such as ``'a state dict of timm'``.
+        code (str): Python that loads it, run in its folder: defines ``images``, and ``cls`` (B, D)
+            and ``patches`` (B, N, D) from them.
+        notes (list[str]): Sentences on what to know.
+        tags (dict[str, str]): For the head of a card on Hugging Face.
+        config (str): Lines for a config of OpenMMLab, if it is for one.
+    """
+
+    title: str
+    code: str
+    notes: list[str] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    config: str = ''
+
+
+def model_card(name: str, backbone: ExportedBackbone, usage: Usage) -> str:
     """Markdown that tells what a file is, where it comes from and how to load it.
 
     Args:
         name (str): Of the file or folder.
-        subject (Subject): What was exported.
-        guide (Guide): What its exporter says.
+        backbone (ExportedBackbone): What was exported.
+        usage (Usage): What its exporter says.
     """
-    arch = subject.arch
-    height, width = subject.size
+    width, (rows, columns) = backbone.arch['embed_dims'], backbone.size
     mean, std = (
         f'{_list(values, 1)}, or {_list(values, 255)} for pixels from 0 to 1'
-        for values in (subject.mean, subject.std)
+        for values in (backbone.mean, backbone.std)
     )
-    head = ''
-    if guide.tags:
-        tags = ''.join(f'{key}: {value}\n' for key, value in guide.tags.items())
-        head = f'---\n{tags}---\n'
-    notes = ' '.join(guide.notes)
-    config = f'\n## In a config\n```\n{guide.config}```\n' if guide.config else ''
+    tags = ''.join(f'{key}: {value}\n' for key, value in usage.tags.items())
+    head = f'---\n{tags}---\n' if tags else ''
+    config = f'\n## In a config\n```\n{usage.config}```\n' if usage.config else ''
     return f"""\
 {head}# {name}
-The backbone of a vision transformer as {guide.title}: it turns an image into the feature of its
+The backbone of a vision transformer as {usage.title}: it turns an image into the feature of its
 class token and one feature for each patch. It has no classifier.
 
 | | |
 |---|---|
-| taken from | `{subject.source}`, {subject.format} |
-| SHA-256 of that | `{subject.sha256}` |
-| architecture | {describe(subject.settings)}, feed-forward {subject.hidden} |
-| features | class token {arch['embed_dims']}, patches N × {arch['embed_dims']}, row by row |
-| image size | {height}×{width} |
+| taken from | `{backbone.source}`, {backbone.format} |
+| SHA-256 of that | `{backbone.sha256}` |
+| architecture | {describe(backbone.settings)}, feed-forward {backbone.hidden} |
+| features | class token {width}, patches N × {width}, row by row |
+| image size | {rows}×{columns} |
 | mean (RGB) | {mean} |
 | standard deviation | {std} |
-| layer norm | ε = {subject.eps:g} |
+| layer norm | ε = {backbone.eps:g} |
 | written by | mmc_plugin {__version__}, torch {torch.__version__} |
 
 ## Load it
 In the folder of this file, with images that are RGB, less the mean and divided by the standard
 deviation:
 ```python
-{guide.code}```
-{notes}
+{usage.code}```
+{' '.join(usage.notes)}
 {config}
 ## Licence
 {_LICENCE}"""

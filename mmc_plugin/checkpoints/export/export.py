@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import os
 import os.path as osp
+import re
 import shutil
 from collections.abc import Callable
 
 from torch import nn
 
-from . import as_huggingface, as_mmpretrain, as_onnx, as_program, as_safetensors, as_timm
-from .card import model_card
-from .destination import refuse_existing, whole
-from .guide import Guide
-from .subject import Subject
+from ...durable import written_whole
+from . import as_huggingface, as_mmpretrain, as_program, as_timm
+from .card import Usage, model_card
+from .exported_backbone import ExportedBackbone
 
-# Name → what writes it and the ending of the file; a folder has none.
-FORMATS: dict[str, tuple[Callable[[Subject, str], Guide], str]] = {
-    'mmpretrain': (as_mmpretrain.write, '.pth'),
+# Name → what writes a file or folder and tells how to use it, and the ending of the file; a folder
+# has none.
+FORMATS: dict[str, tuple[Callable[[ExportedBackbone, str], Usage], str]] = {
+    'mmpretrain': (as_mmpretrain.write_mmpretrain, '.pth'),
     'timm': (as_timm.write, '.pth'),
     'huggingface': (as_huggingface.write, ''),
-    'safetensors': (as_safetensors.write, '.safetensors'),
+    'safetensors': (as_mmpretrain.write_safetensors, '.safetensors'),
     'torchscript': (as_program.write_torchscript, '.pt'),
     'torch-export': (as_program.write_torch_export, '.pt2'),
-    'onnx': (as_onnx.write, '.onnx'),
+    'onnx': (as_program.write_onnx, '.onnx'),
 }
+# What a folder of Hugging Face holds, and nothing else that somebody could miss.
+_OF_EXPORTS = re.compile(
+    r'config\.json|preprocessor_config\.json|README\.md|model(-\d{5}-of-\d{5})?\.safetensors|'
+    r'model\.safetensors\.index\.json'
+)
 
 
 def export_backbone(
     model: nn.Module, destination: str, to: str, sha256: str, force: bool = False
-) -> Guide:
+) -> Usage:
     """Write a model for another framework, with a model card beside it.
 
     Args:
@@ -41,7 +47,7 @@ def export_backbone(
         force (bool): Replace what is there.
 
     Returns:
-        Guide: How to load what was written, as the card tells.
+        Usage: How to load what was written, as the card tells.
 
     Raises:
         FileExistsError: If something is there.
@@ -52,17 +58,17 @@ def export_backbone(
         raise ValueError(f'to must be one of {", ".join(FORMATS)}; got {to!r}')
     write, ending = FORMATS[to]
     check_destination(destination, to, force)
-    subject = Subject.of(model, sha256)
+    backbone = ExportedBackbone(model, sha256)
     name = osp.basename(osp.abspath(destination))
-    with whole(destination) as path:
-        guide = write(subject, path)
+    with written_whole(destination) as path:
+        usage = write(backbone, path)
         beside = osp.join(path, 'README.md') if not ending else osp.splitext(path)[0] + '.md'
         with open(beside, 'w', encoding='utf-8') as file:
-            file.write(model_card(name, subject, guide))
+            file.write(model_card(name, backbone, usage))
         for folder, _, names in os.walk(osp.dirname(path)):
             for each in names:  # safetensors lets nobody but the owner read its files
                 shutil.copymode(beside, osp.join(folder, each))
-    return guide
+    return usage
 
 
 def check_destination(destination: str, to: str, force: bool) -> str:
@@ -81,12 +87,41 @@ def check_destination(destination: str, to: str, force: bool) -> str:
         ValueError: If the name has the wrong ending.
     """
     ending = FORMATS[to][1]
+    refuse_existing(destination, force, folder=not ending)
     if not ending:
-        refuse_existing(destination, force, folder=True)
         return osp.join(destination, 'README.md')
     if not destination.endswith(ending):
         raise ValueError(f'{destination} does not end with {ending}, as a file for {to} should')
     card = osp.splitext(destination)[0] + '.md'
-    refuse_existing(destination, force)
     refuse_existing(card, force)
     return card
+
+
+def refuse_existing(path: str, force: bool, folder: bool = False) -> None:
+    """Refuse to replace a file or folder.
+
+    Args:
+        path (str): What would be written.
+        force (bool): Replace it, if it is of the same kind, and a folder only if all in it is of
+            an export.
+        folder (bool): Whether a folder would be written.
+
+    Raises:
+        FileExistsError: If it is there and must not be replaced.
+    """
+    if not osp.lexists(path):
+        return
+    kinds = ('file', 'folder')
+    if osp.isdir(path) != folder:
+        is_there, wanted = kinds[not folder], kinds[folder]
+        raise FileExistsError(
+            f'{path} is a {is_there}, and a {wanted} would be written: name another'
+        )
+    if not force:
+        raise FileExistsError(f'{path} exists: name another, or replace it with --force')
+    for name in sorted(os.listdir(path)) if folder else ():
+        if not (_OF_EXPORTS.fullmatch(name) and osp.isfile(osp.join(path, name))):
+            raise FileExistsError(
+                f'{path} holds {name}, which no export wrote, so it is not replaced: name another '
+                'folder'
+            )

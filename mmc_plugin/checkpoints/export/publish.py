@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...durable import replace_durably
 from ..files import file_hash, read_checkpoint
 from ..run_config import read_run_config
-from .destination import refuse_existing
-from .subject import as_code
+from .export import refuse_existing
+from .exported_backbone import as_code
 
 _NOT_WEIGHTS = re.compile(r'opt(im|imi[sz]ers?)?|(.+_)?scaler|param_groups|(.*_)?schedulers?|.*hub')
 # Settings that name files of the machine that the run was on.
@@ -55,8 +56,11 @@ def publish(source: str, out: str, force: bool = False, allow_pickle: bool = Fal
     kept = {name: _compact(value) for name, value in content.items() if _is_weights(name, value)}
     if not kept:
         raise ValueError(f'{source} holds no weights of a model')
-    if isinstance(content.get('meta'), Mapping):
-        kept['meta'] = _published_meta(content['meta'])
+    if isinstance(meta := content.get('meta'), Mapping):
+        config = _without_paths(read_run_config(meta.get('cfg')))
+        lines = [f'{name} = {as_code(value)}\n' for name, value in config.items()]
+        numbers = {name: meta[name] for name in _KEPT if isinstance(meta.get(name), int)}
+        kept['meta'] = numbers | dict(cfg=''.join(lines))
     if isinstance(content.get('arch'), str):  # tells the releases of MoCo-v3 from others
         kept['arch'] = content['arch']
     stem = osp.abspath(out.removesuffix('.pth'))
@@ -67,7 +71,7 @@ def publish(source: str, out: str, force: bool = False, allow_pickle: bool = Fal
             torch.save(kept, file)
         path = f'{stem}-{file_hash(temporary)[:_DIGITS]}.pth'
         refuse_existing(path, force)
-        os.replace(temporary, path)
+        replace_durably(temporary, path)
     return path
 
 
@@ -85,13 +89,6 @@ def _compact(value: Any) -> Any:
         return {name: _compact(each) for name, each in value.items()}
     whole_storage = value.untyped_storage().nbytes() == value.nbytes
     return value.detach() if whole_storage else value.detach().clone()
-
-
-def _published_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: meta[name] for name in _KEPT if isinstance(meta.get(name), int)}
-    config = _without_paths(read_run_config(meta.get('cfg')))
-    kept['cfg'] = ''.join(f'{name} = {as_code(value)}\n' for name, value in config.items())
-    return kept
 
 
 def _without_paths(config: dict[str, Any]) -> dict[str, Any]:

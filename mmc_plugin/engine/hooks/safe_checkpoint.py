@@ -15,14 +15,8 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmpretrain.registry import HOOKS
 
-from ..checkpoint import (
-    LAST_CHECKPOINT,
-    TEMPORARY,
-    find_resumable_checkpoint,
-    read_last_checkpoint,
-    replace_durably,
-    write_text_durably,
-)
+from ...durable import TEMPORARY, replace_durably, write_durably
+from ..checkpoint import LAST_CHECKPOINT, find_resumable_checkpoint, read_last_checkpoint
 
 
 @HOOKS.register_module()
@@ -59,7 +53,7 @@ class SafeCheckpointHook(CheckpointHook):
         whole, named = find_resumable_checkpoint(work_dir), read_last_checkpoint(work_dir)
         path = osp.join(work_dir, LAST_CHECKPOINT)
         if whole is not None and whole != named:
-            write_text_durably(path, whole)
+            write_durably(path, whole)
         elif whole is None and osp.exists(path):
             os.remove(path)
 
@@ -152,7 +146,7 @@ class SafeCheckpointHook(CheckpointHook):
             if is_main_process():
                 replace_durably(path + TEMPORARY, path)
                 if path == self.last_ckpt:
-                    write_text_durably(last, path)
+                    write_durably(last, path)
 
         try:
             self._together(write, f'The checkpoint {filename}', needed)
@@ -160,7 +154,6 @@ class SafeCheckpointHook(CheckpointHook):
         except BaseException:
             if is_main_process():
                 _remove(path + TEMPORARY)
-                _remove(last + TEMPORARY)
             raise
 
     def _check_space(self, needed: int) -> None:

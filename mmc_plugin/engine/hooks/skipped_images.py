@@ -9,6 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+from ...durable import write_durably
+
 _NAMED = 3  # files named in a log line
 
 
@@ -92,12 +94,9 @@ class SkippedImagesHook(Hook):
         if not is_main_process():
             return
         text = json.dumps(dict(sorted(self.skipped.items())), ensure_ascii=False, indent=1)
-        temporary = self._file + '.tmp'
         try:
-            with open(temporary, 'wb') as file:
-                # File names that are not UTF-8 arrive as lone surrogates; so escaped they are JSON.
-                file.write(text.encode('utf-8', errors='backslashreplace'))
-            os.replace(temporary, self._file)
+            # File names that are not UTF-8 arrive as lone surrogates; so escaped they are JSON.
+            write_durably(self._file, text.encode('utf-8', errors='backslashreplace'))
         except OSError as error:
             runner.logger.warning(f'{self._file} could not be written ({error.strerror}).')
 

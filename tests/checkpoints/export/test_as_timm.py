@@ -2,11 +2,11 @@ import timm
 import torch
 
 from mmc_plugin.checkpoints.export import as_timm
-from mmc_plugin.checkpoints.export.subject import Subject, ratio
+from mmc_plugin.checkpoints.export.exported_backbone import ExportedBackbone, ratio
 
 
 def code_of(model, tmp_path):
-    return as_timm.write(Subject.of(model, '0' * 64), str(tmp_path / 'x.pth')).code
+    return as_timm.write(ExportedBackbone(model, '0' * 64), str(tmp_path / 'x.pth')).code
 
 
 def tiny(**changes):

@@ -7,6 +7,7 @@ import torch
 
 from mmc_plugin.apis import load_backbone
 from mmc_plugin.checkpoints.export import FORMATS, export_backbone
+from mmc_plugin.checkpoints.export.export import refuse_existing
 
 SHA = 'a1' * 32
 READ_BACK = ('mmpretrain', 'timm', 'huggingface', 'safetensors', 'onnx')
@@ -146,3 +147,19 @@ def test_nothing_is_replaced_unless_told(to, make_model, tmp_path, features):
     export(second, tmp_path, to, force=True)
     assert set(before) == {path for path in tmp_path.rglob('*') if path.is_file()}
     assert load_backbone(str(destination)).source.settings['layer_scale_init_value']
+
+
+def test_only_folders_of_exports_are_replaced(tmp_path):
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    (folder / 'config.json').touch()
+    refuse_existing(str(folder), force=True, folder=True)
+    with pytest.raises(FileExistsError, match='--force'):
+        refuse_existing(str(folder), force=False, folder=True)
+    (folder / 'cat.jpg').touch()
+    with pytest.raises(FileExistsError, match='holds cat.jpg'):
+        refuse_existing(str(folder), force=True, folder=True)
+    with pytest.raises(FileExistsError, match='is a folder, and a file would'):
+        refuse_existing(str(folder), force=True)
+    with pytest.raises(FileExistsError, match='is a file, and a folder would'):
+        refuse_existing(str(folder / 'cat.jpg'), force=True, folder=True)

@@ -18,7 +18,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mmc_plugin.engine import checkpoint as checkpoint_module
+from mmc_plugin import durable
 from mmc_plugin.engine.checkpoint import inspect_checkpoint
 from mmc_plugin.engine.hooks.safe_checkpoint import SafeCheckpointHook
 
@@ -104,7 +104,7 @@ def test_order_of_events(tmp_path, monkeypatch):
         original_put(self, content, path)
 
     monkeypatch.setattr(LocalBackend, 'put', put)
-    note(checkpoint_module, '_sync')
+    note(durable, '_sync')
     note(os, 'replace')
     note(os, 'remove')
     make_runner(tmp_path, max_keep_ckpts=1).train()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .run_config import read_run_config
@@ -20,18 +20,20 @@ _ACTIVATIONS = dict(
     relu=dict(type='ReLU'),
 )
 # Families of Hugging Face whose models are the plain vision transformer.
-_HUGGINGFACE = {
-    'vit': 'Hugging Face ViT',
-    'vit_mae': 'Hugging Face ViT-MAE',
-    'vit_msn': 'Hugging Face ViT-MSN',
-    'dinov2': 'Hugging Face DINOv2',
-    'dinov2_with_registers': 'Hugging Face DINOv2 with registers',
-}
+_HUGGINGFACE = dict(
+    vit='ViT', vit_mae='ViT-MAE', vit_msn='ViT-MSN', dinov2='DINOv2',
+    dinov2_with_registers='DINOv2 with registers',
+)  # fmt: skip
+# Named architectures of mmpretrain whose heads are not 64 channels wide.
+_NAMED_HEADS = {
+    's': 8, 'small': 8, 'h': 16, 'huge': 16, 'eva-g': 16, 'eva-giant': 16, 'mocov3-s': 12,
+    'mocov3-small': 12,
+}  # fmt: skip
 _ROTARY_NAMES = ('dinov3', 'eva', 'rope')
 
 
 @dataclass
-class Claims:
+class ModelMetadata:
     """What a checkpoint says; None where it is silent.
 
     Args:
@@ -54,8 +56,29 @@ class Claims:
     std: tuple[float, ...] | None = None
     family: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no model is built from.
 
-def read_claims(config: Mapping[str, Any] | None, content: Mapping[str, Any]) -> Claims:
+        A registry imports and calls whatever name it is given, so that an activation which the
+        file names freely would run code.
+        """
+        if self.act_cfg is not None and self.act_cfg not in _ACTIVATIONS.values():
+            raise ValueError(_not_read(f'says that its activation is {self.act_cfg}', _ACTIVATIONS))
+        if self.act_cfg == _ACTIVATIONS['gelu']:
+            self.act_cfg = None
+        heads, eps = self.num_heads, self.eps
+        if heads is not None and (type(heads) is not int or heads < 1):
+            raise ValueError(f'says that it has {heads!r} attention heads')
+        if eps is not None and (type(eps) not in (int, float) or not 0 <= eps < 1):
+            raise ValueError(f'says that the eps of its norms is {eps!r}')
+
+    def __or__(self, other: ModelMetadata) -> ModelMetadata:
+        """This, and what the other says where this is silent."""
+        told = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(other, **told | dict(antialias=self.antialias or other.antialias))
+
+
+def read_metadata(config: Mapping[str, Any] | None, content: Mapping[str, Any]) -> ModelMetadata:
     """Read the configuration that came with the weights.
 
     Args:
@@ -64,7 +87,7 @@ def read_claims(config: Mapping[str, Any] | None, content: Mapping[str, Any]) ->
         content (Mapping): The checkpoint, for the ``meta`` where ``config`` is not given.
 
     Returns:
-        Claims: What it says.
+        ModelMetadata: What it says.
 
     Raises:
         ValueError: As the end of a sentence, if the model is not a plain vision transformer, or
@@ -72,108 +95,12 @@ def read_claims(config: Mapping[str, Any] | None, content: Mapping[str, Any]) ->
     """
     config = _mapping(config or content.get('meta'))
     if 'cfg' in config:
-        claims = _of_run(_mapping(read_run_config(config['cfg'])))
-    elif 'hidden_size' in config or 'model_type' in config:
-        claims = _of_huggingface(config)
-    elif 'architecture' in config or 'pretrained_cfg' in config:
-        claims = _of_timm(config)
-    else:
-        return Claims()
-    return _checked(claims)
-
-
-def _checked(claims: Claims) -> Claims:
-    """Refuse what no model is built from.
-
-    A registry imports and calls whatever name it is given, so that an activation which the file
-    names freely would run code.
-    """
-    if claims.act_cfg is not None and claims.act_cfg not in _ACTIVATIONS.values():
-        raise ValueError(
-            f'says that its activation is {claims.act_cfg}, which is not read: those that are, '
-            f'are {", ".join(_ACTIVATIONS)}'
-        )
-    if claims.act_cfg == _ACTIVATIONS['gelu']:
-        claims.act_cfg = None
-    heads, eps = claims.num_heads, claims.eps
-    if heads is not None and (type(heads) is not int or heads < 1):
-        raise ValueError(f'says that it has {heads!r} attention heads')
-    if eps is not None and (type(eps) not in (int, float) or not 0 <= eps < 1):
-        raise ValueError(f'says that the eps of its norms is {eps!r}')
-    return claims
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _of_run(config: Mapping[str, Any]) -> Claims:
-    model = _mapping(config.get('model'))
-    backbone = _mapping(model.get('backbone'))
-    arch = backbone.get('arch')
-    preprocessor = _mapping(model.get('data_preprocessor') or config.get('data_preprocessor'))
-    norm = _mapping(backbone.get('norm_cfg'))
-    kind = model.get('type')
-    return Claims(
-        num_heads=_mapping(arch).get('num_heads') or _NAMED_HEADS.get(str(arch)),
-        img_size=_pair(backbone.get('img_size')),
-        eps=norm.get('eps', 1e-5) if norm else None,
-        act_cfg=_mapping(backbone.get('layer_cfgs')).get('act_cfg'),
-        mean=_triple(preprocessor.get('mean')),
-        std=_triple(preprocessor.get('std')),
-        antialias=bool(backbone.get('pos_antialias')),
-        family=f'{kind} run' if isinstance(kind, str) else None,
-    )
-
-
-# Named architectures of mmpretrain whose heads are not 64 channels wide.
-_NAMED_HEADS = {
-    's': 8, 'small': 8, 'h': 16, 'huge': 16, 'eva-g': 16, 'eva-giant': 16, 'mocov3-s': 12,
-    'mocov3-small': 12,
-}  # fmt: skip
-
-
-def _of_huggingface(config: Mapping[str, Any]) -> Claims:
-    kind = config.get('model_type')
-    if isinstance(kind, str) and any(name in kind for name in _ROTARY_NAMES):
-        raise ValueError(rotary(kind))
-    if kind is not None and str(kind) not in _HUGGINGFACE:
-        raise ValueError(
-            f'is a model of type {kind}, which is not read: those that are, are '
-            f'{", ".join(_HUGGINGFACE)}'
-        )
-    activation = str(config.get('hidden_act', 'gelu'))
-    if activation not in _ACTIVATIONS and not config.get('use_swiglu_ffn'):
-        raise ValueError(
-            f'has the activation {activation}, which is not read: those that are, are '
-            f'{", ".join(_ACTIVATIONS)}'
-        )
-    images = _mapping(config.get('preprocessor_config'))
-    return Claims(
-        num_heads=config.get('num_attention_heads'),
-        img_size=_pair(config.get('image_size')),
-        eps=config.get('layer_norm_eps'),
-        act_cfg=_ACTIVATIONS.get(activation),
-        mean=_triple(images.get('image_mean'), 255),
-        std=_triple(images.get('image_std'), 255),
-        family=_HUGGINGFACE.get(str(kind)),
-    )
-
-
-def _of_timm(config: Mapping[str, Any]) -> Claims:
-    name = str(config.get('architecture') or '')
-    if any(rotary_name in name for rotary_name in _ROTARY_NAMES):
-        raise ValueError(rotary(name))
-    images = _mapping(config.get('pretrained_cfg')) or config
-    size = images.get('input_size')
-    return Claims(
-        num_heads=config.get('num_heads'),
-        img_size=_pair(size[-2:]) if isinstance(size, Sequence) else None,
-        antialias=True,
-        mean=_triple(images.get('mean'), 255),
-        std=_triple(images.get('std'), 255),
-        family=f'timm {name}'.strip(),
-    )
+        return _of_run(read_run_config(config['cfg']))
+    if 'hidden_size' in config or 'model_type' in config:
+        return _of_huggingface(config)
+    if 'architecture' in config or 'pretrained_cfg' in config:
+        return _of_timm(config)
+    return ModelMetadata()
 
 
 def rotary(name: str) -> str:
@@ -184,11 +111,74 @@ def rotary(name: str) -> str:
     )
 
 
-def _pair(size: Any) -> tuple[int, int] | None:
-    if isinstance(size, int):
-        return size, size
-    if isinstance(size, Sequence) and len(size) == 2 and all(isinstance(x, int) for x in size):
-        return size[0], size[1]
+def _not_read(what: str, read: Mapping[str, Any]) -> str:
+    return f'{what}, which is not read: those that are, are {", ".join(read)}'
+
+
+def _of_run(config: Mapping[str, Any]) -> ModelMetadata:
+    model = _mapping(config.get('model'))
+    backbone = _mapping(model.get('backbone'))
+    arch = backbone.get('arch')
+    images = _mapping(model.get('data_preprocessor') or config.get('data_preprocessor'))
+    norm = _mapping(backbone.get('norm_cfg'))
+    kind = model.get('type')
+    return ModelMetadata(
+        num_heads=_mapping(arch).get('num_heads') or _NAMED_HEADS.get(str(arch)),
+        img_size=_size(backbone.get('img_size')),
+        eps=norm.get('eps', 1e-5) if norm else None,
+        act_cfg=_mapping(backbone.get('layer_cfgs')).get('act_cfg'),
+        mean=_triple(images.get('mean')),
+        std=_triple(images.get('std')),
+        antialias=bool(backbone.get('pos_antialias')),
+        family=f'{kind} run' if isinstance(kind, str) else None,
+    )
+
+
+def _of_huggingface(config: Mapping[str, Any]) -> ModelMetadata:
+    kind = str(config.get('model_type') or '')
+    if any(name in kind for name in _ROTARY_NAMES):
+        raise ValueError(rotary(kind))
+    if kind and kind not in _HUGGINGFACE:
+        raise ValueError(_not_read(f'is a model of type {kind}', _HUGGINGFACE))
+    activation = str(config.get('hidden_act', 'gelu'))
+    if activation not in _ACTIVATIONS and not config.get('use_swiglu_ffn'):
+        raise ValueError(_not_read(f'has the activation {activation}', _ACTIVATIONS))
+    images = _mapping(config.get('preprocessor_config'))
+    return ModelMetadata(
+        num_heads=config.get('num_attention_heads'),
+        img_size=_size(config.get('image_size')),
+        eps=config.get('layer_norm_eps'),
+        act_cfg=_ACTIVATIONS.get(activation),
+        mean=_triple(images.get('image_mean'), 255),
+        std=_triple(images.get('image_std'), 255),
+        family=f'Hugging Face {_HUGGINGFACE[kind]}' if kind else None,
+    )
+
+
+def _of_timm(config: Mapping[str, Any]) -> ModelMetadata:
+    name = str(config.get('architecture') or '')
+    if any(rotary_name in name for rotary_name in _ROTARY_NAMES):
+        raise ValueError(rotary(name))
+    images = _mapping(config.get('pretrained_cfg')) or config
+    size = images.get('input_size')
+    return ModelMetadata(
+        num_heads=config.get('num_heads'),
+        img_size=_size(size[-2:]) if isinstance(size, Sequence) else None,
+        antialias=True,
+        mean=_triple(images.get('mean'), 255),
+        std=_triple(images.get('std'), 255),
+        family=f'timm {name}'.strip(),
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _size(size: Any) -> tuple[int, int] | None:
+    pair = (size, size) if isinstance(size, int) else size
+    if isinstance(pair, Sequence) and len(pair) == 2 and all(isinstance(x, int) for x in pair):
+        return pair[0], pair[1]
     return None
 
 

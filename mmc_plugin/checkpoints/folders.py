@@ -1,4 +1,4 @@
-"""Reads folders and repositories of Hugging Face."""
+"""Reads folders of Hugging Face, and what its hub and timm have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from typing import Any
 
 from .checkpoint import Checkpoint
 
-WEIGHT_FILES = ('.safetensors', '.bin', '.pth', '.pt', '.onnx')
-_WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
+_WEIGHT_FILES = ('.safetensors', '.bin', '.pth', '.pt', '.onnx')
+_MODELS = ('model.safetensors', 'pytorch_model.bin')
 _OTHER = ('tf_model.h5', 'flax_model.msgpack', 'model.ckpt.index')
+_FETCHED = ('config.json', 'preprocessor_config.json', '*.safetensors', '*.safetensors.index.json')
 
 
-def read_directory(
+def weight_files(path: str) -> tuple[str, ...]:
+    """Paths of the weight files in a folder, in the order of their names."""
+    names = sorted(name for name in os.listdir(path) if name.endswith(_WEIGHT_FILES))
+    return tuple(osp.join(path, name) for name in names)
+
+
+def read_folder(
     path: str, allow_pickle: bool, read_file: Callable[[str, bool], Checkpoint]
 ) -> Checkpoint:
     """Read a folder that ``save_pretrained`` of transformers or ``timm`` wrote.
@@ -31,18 +38,17 @@ def read_directory(
         FileNotFoundError: If the folder lacks what it needs.
         ValueError: If a file in it cannot be read.
     """
-    names = set(os.listdir(path))
+    names, files = set(os.listdir(path)), weight_files(path)
     if 'config.json' not in names:
-        found = sorted(name for name in names if name.endswith(WEIGHT_FILES))
-        hint = f'; give the file, such as {osp.join(path, found[-1])}' if found else ''
+        hint = f'; give the file, such as {files[-1]}' if files else ''
         raise FileNotFoundError(
             f'the folder {path} is none of Hugging Face, for it has no config.json{hint}'
         )
     config = _read_json(osp.join(path, 'config.json'))
-    files, index = _weight_files(path, names)
+    parts, index = _parts(path, names)
     content: dict[str, Any] = {}
-    for file in files:
-        content.update(read_file(osp.join(path, file), allow_pickle).content)
+    for part in parts:
+        content.update(read_file(osp.join(path, part), allow_pickle).content)
     missing = sorted(set(index) - set(content))
     if missing:
         raise ValueError(f'{path} is not whole: {missing[0]} is in none of its weight files')
@@ -52,12 +58,12 @@ def read_directory(
     elif 'preprocessor_config.json' in names:
         preprocessor = _read_json(osp.join(path, 'preprocessor_config.json'))
         config = {**config, 'preprocessor_config': preprocessor}
-    return Checkpoint(path, kind, content, config, tuple(osp.join(path, file) for file in files))
+    return Checkpoint(path, kind, content, config, files)
 
 
-def _weight_files(path: str, names: set[str]) -> tuple[list[str], dict[str, str]]:
-    """Names of the weight files, and tensor → file where they are several."""
-    for name in _WEIGHTS:
+def _parts(path: str, names: set[str]) -> tuple[list[str], dict[str, str]]:
+    """Names of the files to read, and tensor → file where they are several."""
+    for name in _MODELS:
         if name in names:
             return [name], {}
         if f'{name}.index.json' in names:
@@ -66,19 +72,20 @@ def _weight_files(path: str, names: set[str]) -> tuple[list[str], dict[str, str]
                 isinstance(file, str) and osp.basename(file) == file for file in index.values()
             ):
                 raise ValueError(f'{name}.index.json in {path} does not map tensors to files in it')
-            missing = sorted(set(index.values()) - names)
+            parts = sorted(set(index.values()))
+            missing = sorted(set(parts) - names)
             if missing:
                 raise FileNotFoundError(
                     f'the checkpoint {path} is not whole: it has no {missing[0]}'
                 )
-            return sorted(set(index.values())), index
+            return parts, index
     other = [name for name in _OTHER if name in names]
     if other:
         raise ValueError(
             f'{path} has only weights of TensorFlow or Flax ({other[0]}), which are not read: '
             'convert them with from_tf=True or from_flax=True of transformers'
         )
-    raise FileNotFoundError(f'the folder {path} has a config.json but no {" or ".join(_WEIGHTS)}')
+    raise FileNotFoundError(f'the folder {path} has a config.json but no {" or ".join(_MODELS)}')
 
 
 def _read_json(path: str) -> dict[str, Any]:
@@ -109,18 +116,47 @@ def read_hub(source: str, read_file: Callable[[str, bool], Checkpoint]) -> Check
         raise ImportError(f'install huggingface_hub to fetch {source}') from None
     name, _, revision = source.removeprefix('hf:').partition('@')
     try:
-        folder = snapshot_download(
-            name,
-            revision=revision or None,
-            allow_patterns=[
-                'config.json', 'preprocessor_config.json', '*.safetensors',
-                '*.safetensors.index.json',
-            ],
-        )  # fmt: skip
+        folder = snapshot_download(name, revision=revision or None, allow_patterns=list(_FETCHED))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().partition('\n')[0]
         raise ConnectionError(
-            f'{source} could not be fetched ({reason}): download the folder where there is a '
-            'network and give its path'
+            f'{source} could not be fetched ({_first_line(error)}): download the folder where '
+            'there is a network and give its path'
         ) from None
-    return replace(read_directory(folder, False, read_file), path=source)
+    return replace(read_folder(folder, False, read_file), path=source)
+
+
+def read_timm(source: str) -> Checkpoint:
+    """Let timm make a model with its pretrained weights.
+
+    Args:
+        source (str): ``timm:<name>`` with a name of ``timm.list_pretrained()``.
+
+    Raises:
+        ConnectionError: If the weights are not at hand and cannot be fetched.
+        ImportError: If timm is not installed.
+        ValueError: If timm knows no such weights.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise ImportError(f'install timm to load {source}') from None
+    name = source.removeprefix('timm:')
+    if ':' not in name and not timm.is_model_pretrained(name):
+        raise ValueError(
+            f'timm has no pretrained weights called {name}: see timm.list_pretrained("vit*")'
+        )
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConnectionError(
+            f'{source} could not be loaded ({_first_line(error)}): without a network, download its '
+            'weights elsewhere and give the file or folder'
+        ) from None
+    config = dict(model.pretrained_cfg)
+    if blocks := getattr(model, 'blocks', None):
+        config['num_heads'] = getattr(getattr(blocks[0], 'attn', None), 'num_heads', None)
+    return Checkpoint(source, 'timm', dict(model.state_dict()), config)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition('\n')[0]

@@ -1,13 +1,20 @@
-"""Folders and repositories of Hugging Face."""
+"""Folders of Hugging Face, its hub, and the weights of timm."""
 
+import hashlib
 import json
+import os
 
 import huggingface_hub
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
+from timm.models import save_for_hf
 
+from mmc_plugin.apis import load_backbone
 from mmc_plugin.checkpoints import file_hash, read_checkpoint
+from mmc_plugin.checkpoints.export import export_backbone
+from mmc_plugin.evaluation.report import source_hash, write_report
 
 WEIGHTS = {f'layer.{i}.weight': torch.arange(12.0).view(3, 4) + i for i in range(6)}
 CONFIG = dict(model_type='vit', hidden_size=4, num_attention_heads=2)
@@ -36,6 +43,27 @@ def test_one_file_of_either_kind(folder, legacy):
     save_file(WEIGHTS, folder / 'model.safetensors')
     (folder / 'pytorch_model.bin').write_bytes(b'')
     assert_read(folder)
+
+
+def test_one_hash_of_a_folder(folder, tmp_path_factory, monkeypatch):
+    """Of the loader, the model card and the report: that of the weights, and of nothing else."""
+    model = timm.create_model('test_vit', img_size=32, num_classes=3)
+    save_for_hf(model, folder, model_args=dict(img_size=32), safe_serialization='both')
+    os.mkdir(folder / 'logs')
+    out = tmp_path_factory.mktemp('out')
+    for names in (['model.safetensors', 'pytorch_model.bin'], ['model.safetensors']):
+        weights = [(folder / name).read_bytes() for name in names]
+        wanted = hashlib.sha256(b''.join(weights)).hexdigest()
+        checkpoint = read_checkpoint(folder)
+        assert checkpoint.sha256 == file_hash(folder) == source_hash(str(folder)) == wanted
+        write_report(str(out / 'report.json'), 'p', None, str(folder), {})
+        assert json.loads((out / 'report.json').read_text())['checkpoint']['sha256'] == wanted
+        backbone = load_backbone(checkpoint)
+        export_backbone(backbone, str(out / 'a.pt'), 'torchscript', checkpoint.sha256, force=True)
+        assert f'`{wanted}`' in (out / 'a.md').read_text()
+        (folder / 'pytorch_model.bin').unlink(missing_ok=True)
+        (folder / 'README.md').write_text('words')
+    assert file_hash(folder / 'model.safetensors') == wanted
 
 
 def test_parts(folder):
@@ -118,3 +146,42 @@ def test_without_a_network_the_way_out_is_told(offline):
         read_checkpoint('hf:someone/vit')
     with pytest.raises(ConnectionError, match='could not be fetched'):
         read_checkpoint('hf:no/such/name')
+
+
+@pytest.fixture
+def timm_folder(tmp_path):
+    torch.manual_seed(0)
+    model = timm.create_model('test_vit', img_size=32, num_classes=3)
+    save_for_hf(model, tmp_path, model_args=dict(img_size=32), safe_serialization=True)
+    return tmp_path, model
+
+
+def test_a_model_of_timm(timm_folder):
+    path, model = timm_folder
+    checkpoint = read_checkpoint(f'timm:local-dir:{path}')
+    assert (checkpoint.kind, checkpoint.files) == ('timm', ())
+    assert list(checkpoint.content) == list(model.state_dict())
+    assert all(torch.equal(checkpoint.content[k], v) for k, v in model.state_dict().items())
+    assert checkpoint.config['num_heads'] == model.blocks[0].attn.num_heads
+    assert checkpoint.config['architecture'] == 'test_vit'
+    assert tuple(checkpoint.config['mean']) == tuple(model.pretrained_cfg['mean'])
+    assert len(checkpoint.sha256) == 64
+
+
+def test_a_folder_of_timm(timm_folder):
+    path, model = timm_folder
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.kind == 'timm'
+    assert all(torch.equal(checkpoint.content[k], v) for k, v in model.state_dict().items())
+    assert checkpoint.config['architecture'] == 'test_vit'
+    assert tuple(checkpoint.config['mean']) == tuple(model.pretrained_cfg['mean'])
+
+
+def test_sentences_of_timm(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r'timm has no pretrained weights called vit_of_nobody: '):
+        read_checkpoint('timm:vit_of_nobody')
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_OFFLINE', True)
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
+    words = r'timm:test_vit could not be loaded .*without a network, download'
+    with pytest.raises(ConnectionError, match=words):
+        read_checkpoint('timm:test_vit')

@@ -1,9 +1,15 @@
-"""Names of the libraries and releases → names of mmpretrain."""
+"""Names of mmpretrain and those of the libraries and releases, both ways."""
 
 import pytest
 import torch
 
-from mmc_plugin.checkpoints.layouts import is_onnx_constant, rejoin_positions, to_mmpretrain
+from mmc_plugin.checkpoints.names import (
+    from_mmpretrain,
+    is_onnx_constant,
+    rejoin_positions,
+    to_mmpretrain,
+)
+from mmc_plugin.models import PretrainedViT
 
 
 @pytest.mark.parametrize(('layout', 'name', 'expected'), [
@@ -23,6 +29,39 @@ def test_names(layout, name, expected):
     renamed, dropped, unknown = to_mmpretrain({name: value}, layout)
     assert list(renamed) == [expected] and renamed[expected] is value
     assert dropped == unknown == []
+
+
+@pytest.mark.parametrize('kind', ['plain', 'LayerScale', 'SwiGLU'])
+@pytest.mark.parametrize('library', ['timm', 'vit', 'dinov2'])
+def test_there_and_back(library, kind):
+    if library == 'vit' and kind != 'plain':
+        for name in ('layers.0.attn.gamma1.weight', 'layers.0.ffn.w3.bias', 'registers'):
+            with pytest.raises(KeyError, match=name):  # it has no place for these
+                from_mmpretrain({name: torch.ones(1)}, library)
+        return
+    weights = model_of(kind).state_dict()
+    if library == 'vit':
+        weights.pop('registers')
+    renamed = from_mmpretrain(weights, library)
+    layout = 'timm' if library == 'timm' else 'huggingface'
+    back, dropped, unknown = to_mmpretrain(renamed, layout)
+    assert not dropped and not unknown and set(back) == set(weights)
+    assert all(torch.equal(back[name], value) for name, value in weights.items())
+    again, dropped, unknown = to_mmpretrain(weights, 'mmpretrain')
+    assert not dropped and not unknown and again == weights
+
+
+def model_of(kind):
+    """Random numbers in every weight that a model of two layers can have."""
+    arch = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=48)
+    options = dict(
+        plain={}, LayerScale=dict(layer_scale_init_value=1.0),
+        SwiGLU=dict(layer_scale_init_value=1.0, layer_cfgs=dict(ffn_type='swiglu_fused')),
+    )[kind]  # fmt: skip
+    model = PretrainedViT(arch=arch, img_size=16, patch_size=8, num_registers=2, **options)
+    for parameter in model.parameters():
+        parameter.data = torch.randn_like(parameter)
+    return model
 
 
 def test_query_key_and_value_keep_their_order():

@@ -1,0 +1,139 @@
+"""What is exported: a model, and all that other libraries want to know about it."""
+
+from __future__ import annotations
+
+import os.path as osp
+from typing import Any
+
+import torch
+from mmengine.utils import to_2tuple
+from torch import Tensor, nn
+
+from ..architecture import square
+from ..backbone import BackboneWeights
+
+# Settings that a configuration names where they differ from mmpretrain's own.
+_DEFAULTS = dict(
+    qkv_bias=True, final_norm=True, layer_scale_init_value=0.0, norm_cfg=None,
+    patch_cfg=dict(bias=True), layer_cfgs={}, num_registers=0, pos_antialias=False,
+)  # fmt: skip
+
+
+class ExportedBackbone:
+    """A vision transformer to be exported.
+
+    Args:
+        model (PretrainedViT): As :func:`~mmc_plugin.apis.load_backbone` returns it.
+        sha256 (str): Hash of the checkpoint that it comes from.
+
+    Attributes:
+        model (PretrainedViT): On the CPU, in evaluation mode.
+        weights (dict[str, Tensor]): In mmpretrain's names.
+        settings (dict): Keyword arguments of the model, with its own image size.
+        size, patch_size (tuple[int, int]): Height and width.
+        registers (int): Number of register tokens.
+        hidden (int): Channels inside the feed-forward layers.
+        activation (str): ``'gelu'``, ``'gelu_tanh'``, ``'relu'`` or, for SwiGLU, ``'silu'``.
+        source (str): Name of the checkpoint, without its folder.
+
+    Raises:
+        ValueError: If the model comes from elsewhere, and so does not know its source, or if
+            patches do not fill its images.
+    """
+
+    def __init__(self, model: nn.Module, sha256: str) -> None:
+        origin = getattr(model, 'source', None)
+        if not isinstance(origin, BackboneWeights):
+            raise ValueError('only what load_backbone returns can be exported')
+        self.model = model.cpu().eval()
+        self.weights = {name: value.detach() for name, value in model.state_dict().items()}
+        self.size = height, width = to_2tuple(model.img_size)
+        self.patch_size = rows, columns = to_2tuple(origin.settings['patch_size'])
+        if height % rows or width % columns:
+            raise ValueError(
+                f'the image size {height}×{width} is no multiple of the patch size '
+                f'{rows}×{columns}: choose another with --img-size'
+            )
+        self.settings = {**origin.settings, 'img_size': square(height, width)}
+        self.arch: dict[str, int] = self.settings['arch']
+        self.registers: int = self.settings['num_registers']
+        self.layer_scale = bool(self.settings['layer_scale_init_value'])
+        self.swiglu = self.settings['layer_cfgs'].get('ffn_type') == 'swiglu_fused'
+        name = 'ffn.w3.weight' if self.swiglu else 'ffn.layers.1.weight'
+        self.hidden = self.weights[f'layers.0.{name}'].shape[1]
+        act = self.settings['layer_cfgs'].get('act_cfg', dict(type='GELU'))
+        suffix = '_tanh' if act.get('approximate') == 'tanh' else ''
+        self.activation = 'silu' if self.swiglu else act['type'].lower() + suffix
+        self.eps: float = self.settings['norm_cfg']['eps']
+        self.mean, self.std, self.format = tuple(origin.mean), tuple(origin.std), origin.format
+        online = origin.path.startswith(('timm:', 'hf:'))
+        self.source = origin.path if online else osp.basename(osp.normpath(origin.path))
+        self.sha256 = sha256
+
+    def config(self, kind: str = 'PretrainedViT', antialias: bool | None = None) -> dict[str, Any]:
+        """The backbone in a configuration of mmpretrain, where it differs from the defaults.
+
+        Args:
+            kind (str): ``'VisionTransformer'``, or ``'PretrainedViT'`` for all that it has more.
+            antialias (bool, optional): How the exported model resizes positions; by default as
+                this one does.
+        """
+        settings = self.settings | dict(
+            pos_antialias=self.model.pos_antialias if antialias is None else antialias
+        )
+        if kind == 'VisionTransformer':
+            del settings['pos_antialias']
+        told = {name: settings[name] for name in ('arch', 'img_size', 'patch_size')}
+        differing = {
+            name: settings[name]
+            for name, default in _DEFAULTS.items()
+            if settings.get(name, default) != default
+        }
+        return dict(type=kind, **told, **differing)
+
+    def run_config(self, kind: str = 'PretrainedViT', antialias: bool | None = None) -> str:
+        """Text of a configuration that :func:`~mmc_plugin.apis.load_backbone` understands."""
+        images = dict(mean=list(self.mean), std=list(self.std), to_rgb=True)
+        model = dict(backbone=self.config(kind, antialias), data_preprocessor=images)
+        return f'model = {as_code(model)}\n'
+
+    def metadata(self) -> dict[str, str]:
+        """What files with room for texts say."""
+        return dict(cfg=self.run_config(), source=self.source, source_sha256=self.sha256)
+
+    def resizing(self, library: str, antialias: bool) -> str:
+        """A sentence on what a library, which has antialiasing or not, makes of other sizes."""
+        height, width = self.size
+        if antialias == self.model.pos_antialias:
+            return (
+                f'Images of other sizes than {height}×{width} may be given: {library} resizes the '
+                'positions as the source does.'
+            )
+        how = 'with' if antialias else 'without'
+        return (
+            f'At other sizes than {height}×{width} {library} resizes the positions {how} '
+            f'antialiasing, unlike the source, and features differ slightly from its own; '
+            'exported with `--img-size` for that size they do not.'
+        )
+
+
+def zeros_for(weight: Tensor) -> Tensor:
+    """A bias of zeros for the output channels of a weight."""
+    return torch.zeros(len(weight), dtype=weight.dtype)
+
+
+def ratio(hidden: int, width: int) -> int | float:
+    """A factor whose product with ``width``, rounded down, is ``hidden``."""
+    if hidden % width == 0:
+        return hidden // width
+    factor = hidden / width
+    return factor if int(width * factor) == hidden else (hidden + 0.5) / width
+
+
+def as_code(value: Any) -> str:
+    """Python for nested dictionaries with names as keys, in the style of configurations."""
+    if isinstance(value, dict) and all(str(key).isidentifier() for key in value):
+        return f'dict({", ".join(f"{key}={as_code(each)}" for key, each in value.items())})'
+    if isinstance(value, list):
+        return f'[{", ".join(map(as_code, value))}]'
+    return repr(value)
