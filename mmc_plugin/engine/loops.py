@@ -66,7 +66,7 @@ class TimeLimitedTrainLoop(EpochBasedTrainLoop):
         if done == min(SKIPPED, length - 1):
             self._marks.clear()
             self._marks.append((_now(), self._iter))
-        elif done == SKIPPED + TIMED:
+        elif done == min(SKIPPED + TIMED, length):
             self._fit(self._epoch + (idx + 1) / length)
 
     def _fit(self, done: float) -> None:

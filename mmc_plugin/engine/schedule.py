@@ -8,6 +8,8 @@ import torch
 from mmengine.optim import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 
+_PLACES = ('begin', 'end', 'T_max')  # of a scheduler's config, in epochs or iterations
+
 
 def replan(runner) -> tuple[float, float]:
     """Give a run the schedule that it would have, had it been planned for its present length.
@@ -70,16 +72,16 @@ def _planned(cfg: dict, max_epochs: int, max_iters: int, length: int, shrink: fl
     """The config of a scheduler for a run of ``max_epochs`` epochs of ``length`` iterations."""
     cfg = dict(cfg)
     by_epoch = cfg.get('by_epoch', True)
-    converted = by_epoch and cfg.get('convert_to_iter_based', False)
     if shrink < 1:
-        unit = length if converted else 1
-        steps = {
-            key: round(cfg[key] * unit * shrink) for key in ('begin', 'end', 'T_max') if key in cfg
-        }
-        if 'end' in steps:  # two at least: the first step of a warm-up is its lowest value
-            steps['end'] = max(steps['end'], steps.get('begin', 0) + 2)
-        # mmengine multiplies by the length again, and rounds down.
-        cfg.update({key: (n + 1e-3) / unit if converted else n for key, n in steps.items()})
+        unit = length if by_epoch and cfg.get('convert_to_iter_based', False) else 1
+        steps = {key: round(cfg[key] * unit * shrink) for key in _PLACES if cfg.get(key)}
+        # Two at least: the first step of a warm-up is its lowest value.
+        steps = {key: max(n, 2) for key, n in steps.items()}
+        begin = steps.get('begin', 0)
+        if 'end' in steps or begin + 2 > (max_epochs * unit if by_epoch else max_iters):
+            steps['end'] = max(steps.get('end', 0), begin + 2)
+        # With a unit mmengine multiplies by the length again, and rounds down.
+        cfg.update({key: n if unit == 1 else (n + 1e-3) / unit for key, n in steps.items()})
     cfg.setdefault('end', max_epochs if by_epoch else max_iters)
     return cfg
 
