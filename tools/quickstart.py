@@ -9,48 +9,39 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
 import cv2
+import numpy as np
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 
+from mmc_plugin.apis.features import to_pixels
+from mmc_plugin.apis.reference import reference_maps
 from mmc_plugin.datasets import ImageTree
 from mmc_plugin.datasets.image_files import ImageFiles
+from mmc_plugin.datasets.photographs import CLICKS, copy_photographs
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint, read_last_checkpoint
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 from mmc_plugin.visualization import page
-from mmc_plugin.visualization.curves import training_curves
+from mmc_plugin.visualization.click_gallery import write_click_gallery
 from mmc_plugin.visualization.run_log import read_scalars, series
+from mmc_plugin.visualization.run_page import write_run_page
+from mmc_plugin.visualization.similarity_map import similarity_panel
 
-PHOTOGRAPHS = {
-    'skimage': (
-        'data',
-        (
-            'astronaut.png',
-            'chelsea.png',
-            'coffee.png',
-            'hubble_deep_field.jpg',
-            'ihc.png',
-            'motorcycle_left.png',
-            'retina.jpg',
-            'rocket.jpg',
-        ),
-    ),
-    'sklearn': ('datasets/images', ('china.jpg', 'flower.jpg')),
-}
-# What to click on in the photographs: (x, y) in the square that is cut from the centre.
-CLICKS = {'chelsea.png': (0.55, 0.35), 'coffee.png': (0.42, 0.38), 'flower.jpg': (0.5, 0.5)}
-SIMILARITY_SIZE = 256  # pixels
+MAPS_SIZE, SHOWN_SIZE = 256, 448  # pixels: of what the new network sees, of what is shown
 STATE = 'quickstart.json'
+INTRO = (
+    'What a small vision transformer learned in a few minutes from pictures without a label, by '
+    'masked momentum contrastive learning (MMC, arXiv 2308.11448): click on one patch, and the '
+    'patches that it takes for similar light up.'
+)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -60,7 +51,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('image_dir', nargs='?', help='folder of images: any nesting, no labels')
     parser.add_argument('--config', default='mmc/quickstart.py')
     parser.add_argument('--work-dir', default='work_dirs/quickstart')
-    parser.add_argument('--minutes', type=float, default=5, help='time limit of the training')
+    parser.add_argument(
+        '--minutes',
+        type=float,
+        default=5,
+        help='time limit of the training: a slow machine trains for fewer epochs',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -69,21 +65,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help='override settings of the config',
     )
     return parser.parse_args(argv)
-
-
-def copy_photographs(folder: Path) -> None:
-    """Copy the photographs out of the installed packages; nothing is downloaded."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for package, (inner, names) in PHOTOGRAPHS.items():
-        spec = find_spec(package)
-        for name in names:
-            source = Path(spec.origin).parent / inner / name if spec else None
-            if source is None or not source.is_file():
-                raise FileNotFoundError(
-                    f'the photograph {name} of the package {package} is not installed: run "pip '
-                    'install scikit-image scikit-learn", or name a folder of images'
-                )
-            shutil.copyfile(source, folder / name)
 
 
 def make_room(work_dir: Path, image_dir: str | None) -> bool:
@@ -130,18 +111,17 @@ def build_config(args: argparse.Namespace, images: Path) -> tuple[Config, ImageT
         clicks = {str(images / name): point for name, point in CLICKS.items()}
     else:
         paths = [data.get_data_info(i)['img_path'] for i in range(len(data))]
-        clicks = {path: (0.5, 0.5) for path in readable_images(paths, 3)}
-    cfg.custom_hooks.append(
-        dict(
-            type='SimilarityPanelHook',
-            images=list(clicks),
-            points=list(clicks.values()),
-            size=SIMILARITY_SIZE,
-        )
+        clicks = {path: (0.5, 0.5) for path in readable_images(paths, 4)}
+    cfg.default_hooks.similarity = dict(
+        type='SimilarityPanelHook',
+        images=list(clicks),
+        points=list(clicks.values()),
+        size=MAPS_SIZE,
     )
     # At each epoch, as any epoch may be the last.
     cfg.default_hooks.checkpoint.interval = 1
-    cfg.default_hooks.time_limit = dict(type='TimeLimitHook', seconds=60 * args.minutes)
+    cfg.train_cfg.pop('by_epoch', None)
+    cfg.train_cfg.update(type='TimeLimitedTrainLoop', seconds=60 * args.minutes)
     return cfg, data
 
 
@@ -156,7 +136,9 @@ def facts(
         else f'CPU, {cli.available_cpus()} cores'
     )
     parameters = sum(each.numel() for each in runner.model.backbone.parameters())
-    _, rates = series(records, 'images_per_second')
+    most, limit = runner.cfg.train_cfg.max_epochs, runner.cfg.train_cfg.seconds
+    fewer = '' if runner.epoch >= most else f', as many of {most} as fit into {limit:.0f} s'
+    _, images_per_second = series(records, 'images_per_second')
     rows = [
         ('Images', f'{len(data)} in {data.data_root}'),
         (
@@ -166,23 +148,32 @@ def facts(
             f'{runner.model.patch_size}²',
         ),
         ('Device', name),
-        ('Training', f'{runner.epoch} epochs, {runner.iter} iterations in {seconds:.0f} s'),
+        ('Training', f'{runner.epoch} epochs, {runner.iter} iterations in {seconds:.0f} s{fewer}'),
     ]
-    if rates:
-        rows.append(('Speed', f'{median(rates):.0f} images/s (median)'))
-    for key, words in dict(
-        loss_rec='Reconstruction loss', loss_patch='Patch loss', loss_cls='Class token loss'
-    ).items():
+    if images_per_second:
+        rows.append(('Speed', f'{median(images_per_second):.0f} images/s (median)'))
+    for key, words, form in (
+        ('loss_rec', 'Reconstruction loss', '.3f'),
+        ('loss_patch', 'Patch loss', '.3f'),
+        ('loss_cls', 'Class token loss', '.3f'),
+        ('lr', 'Learning rate', '.1e'),
+    ):
         _, values = series(records, key)
         if values:
-            rows.append((words, f'{values[0]:.3f} at first, {values[-1]:.3f} at last'))
+            first = max(values) if key == 'lr' else values[0]
+            at = 'at most' if key == 'lr' else 'at first'
+            rows.append((words, f'{first:{form}} {at}, {values[-1]:{form}} at last'))
     return rows
 
 
-def next_steps(cfg: Config, checkpoint: str) -> list[tuple[str, str]]:
+def next_steps(cfg: Config, checkpoint: str, epochs: int) -> list[tuple[str, str]]:
     """What to run now, in words and as a command."""
     work_dir = shlex.quote(cfg.work_dir)
     config = shlex.quote(os.path.join(cfg.work_dir, os.path.basename(cfg.filename)))
+    image, (x, y) = cfg.default_hooks.similarity.images[0], cfg.default_hooks.similarity.points[0]
+    height, width = to_pixels(image).shape[1:]
+    side = min(height, width)
+    x, y = (width - side) / 2 + x * side, (height - side) / 2 + y * side
     arch = cfg.model.backbone.arch
     backbone = (
         "custom_imports = dict(imports=['mmc_plugin'])\n"
@@ -196,54 +187,47 @@ def next_steps(cfg: Config, checkpoint: str) -> list[tuple[str, str]]:
     )
     return [
         (
+            'Click on another place, or in a picture of yours',
+            f'python tools/visualization/zero_shot.py click {shlex.quote(checkpoint)} '
+            f'{shlex.quote(image)} --point {x:.0f} {y:.0f} --threshold otsu --out click.png',
+        ),
+        (
+            'Go on with this run to twice as many epochs, at most an hour',
+            f'python tools/train.py {config} --work-dir {work_dir} --resume --cfg-options '
+            f'train_cfg.max_epochs={2 * epochs} train_cfg.seconds=3600',
+        ),
+        (
             'Train a ViT-S/16 on a folder of your own',
             'python tools/train.py configs/mmc/vits_folder.py --cfg-options '
             'train_dataloader.dataset.data_root=IMAGE_DIR',
-        ),
-        (
-            'Go on with this run for twice as many epochs, up to an hour',
-            f'python tools/train.py {config} --work-dir {work_dir} --resume --cfg-options '
-            f'train_cfg.max_epochs={2 * cfg.train_cfg.max_epochs} '
-            'default_hooks.time_limit.seconds=3600',
         ),
         ('Watch a run in TensorBoard', f'tensorboard --logdir {work_dir}'),
         ('Use the backbone in a config of mmpretrain', backbone),
     ]
 
 
-def write_pictures(work_dir: Path, records: list[dict]) -> dict[str, tuple[str, str]]:
-    """Write the curves; put all pictures under fixed names.
-
-    Returns:
-        dict: Heading → (file name, words about it).
-    """
-    cv2.imwrite(str(work_dir / 'curves.png'), training_curves({work_dir.name: records})[..., ::-1])
-    pictures = {
-        'Losses': (
-            'curves.png',
-            'The three losses apart, the learning rate, and how much '
-            'of the feature space the features fill.',
-        )
+def click_section(cfg: Config, epochs: int) -> str:
+    """HTML of the clicks; writes their pictures."""
+    work_dir, hook = Path(cfg.work_dir), cfg.default_hooks.similarity
+    files = ImageFiles(hook.images, SHOWN_SIZE, SHOWN_SIZE)
+    images = [files[i][0].permute(1, 2, 0).numpy() for i in range(len(files))]
+    points = [(x * SHOWN_SIZE, y * SHOWN_SIZE) for x, y in hook.points]
+    maps = {
+        words: list(np.load(work_dir / 'vis' / f'similarity_{name}.npz')['maps'])
+        for name, words in (('before', 'before training'), ('after', f'after {epochs} epochs'))
     }
-    panels = sorted(
-        (work_dir / 'vis').glob('reconstruction_epoch_*.png'),
-        key=lambda path: int(path.stem.rsplit('_', 1)[1]),
+    others, about = reference_maps(images, points, SHOWN_SIZE)
+    if others is not None:
+        maps['for comparison, not ours'] = others
+    panel = similarity_panel(images, points, maps)
+    cv2.imwrite(str(work_dir / 'similarity.png'), panel[..., ::-1])
+    words = (
+        'The circle is the clicked patch. The brighter another one, the more similar its feature '
+        "is to the clicked one's; the scale is the same for all pictures. Outlined is what the "
+        "threshold 'otsu' selects. The cosines are those from the least to the most similar "
+        'patch: after so short a training all patches of a picture are still much alike. '
     )
-    if panels:
-        shutil.copyfile(panels[-1], work_dir / 'reconstruction.png')
-        pictures['Reconstruction'] = (
-            'reconstruction.png',
-            'Parts of each image are replaced by noise or by another image; '
-            'the student has to fill them in from what is left. A run of minutes gets to colours, '
-            'not to shapes.',
-        )
-    shutil.copyfile(work_dir / 'vis' / 'similarity.png', work_dir / 'similarity.png')
-    pictures['Click similarity'] = (
-        'similarity.png',
-        'The circle is the clicked patch. The colour shows the cosine of every '
-        "other patch's feature to it, in the teacher before and after training.",
-    )
-    return pictures
+    return write_click_gallery(work_dir, images, points, maps) + page.paragraph(words + about)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -276,36 +260,18 @@ def main(argv: list[str] | None = None) -> None:
         seconds = time.monotonic() - start
         write_state(work_dir, image_dir, finished=True)
 
-        records = read_scalars(str(work_dir))
-        pictures = write_pictures(work_dir, records)
         checkpoint = str(work_dir / os.path.basename(read_last_checkpoint(str(work_dir))))
-        steps = next_steps(cfg, checkpoint)
-        rows = facts(runner, data, records, seconds)
+        rows = facts(runner, data, read_scalars(str(work_dir)), seconds)
         rows += [('Config', args.config), ('Checkpoint', checkpoint)]
-        index = work_dir / 'index.html'
-        page.write_page(
-            str(index),
-            'MMC quickstart',
-            page.paragraph(
-                'A small vision transformer was pretrained with masked momentum '
-                'contrastive learning (MMC, arXiv 2308.11448). This is what it learned '
-                'in a few minutes, without a label.'
-            ),
-            [
-                ('How the run went', page.table(rows)),
-                *(
-                    (heading, page.paragraph(words) + page.picture(name, words))
-                    for heading, (name, words) in pictures.items()
-                ),
-                (
-                    'What next',
-                    ''.join(page.paragraph(words) + page.command(text) for words, text in steps),
-                ),
-            ],
+        steps = next_steps(cfg, checkpoint, runner.epoch)
+        clicks = click_section(cfg, runner.epoch)
+        paths = write_run_page(
+            work_dir, 'MMC quickstart', page.paragraph(INTRO) + clicks, rows, steps
         )
+        paths.append(work_dir / 'similarity.png')
 
     cli.say('\nDone. Look at')
-    for path in [index, *(work_dir / name for name, _ in pictures.values()), checkpoint]:
+    for path in [*paths, checkpoint]:
         cli.say(f'  {path}')
     for words, text in steps:
         cli.say(f'\n{words}:\n  ' + text.replace('\n', '\n  '))

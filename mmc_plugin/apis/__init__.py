@@ -3,5 +3,14 @@
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
 from .prompt_segmenter import PromptSegmenter, Segment
+from .reference import find_reference, reference_maps
 
-__all__ = ['PromptSegmenter', 'Segment', 'extract_features', 'frozen_features', 'load_backbone']
+__all__ = [
+    'PromptSegmenter',
+    'Segment',
+    'extract_features',
+    'find_reference',
+    'frozen_features',
+    'load_backbone',
+    'reference_maps',
+]

@@ -28,12 +28,21 @@ table { border-collapse: collapse; }
 th, td { text-align: left; padding: .25rem 1.2rem .25rem 0; vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; }
 td { overflow-wrap: anywhere; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
+  gap: .8rem; margin: 1rem 0; }
+figure { margin: 0; }
+figure img { margin: 0; width: 100%; border: 0; }
+figcaption { font-size: .85rem; line-height: 1.35; margin-top: .3rem; }
+figcaption small { display: block; color: #666; font-size: inherit; }
+.scale { height: .8rem; border-radius: 3px; }
+.ends { display: flex; justify-content: space-between; font-size: .85rem; gap: 1rem; }
 pre { background: #f4f4f4; border-radius: 6px; padding: .7rem .9rem; white-space: pre-wrap;
   overflow-wrap: anywhere;
   font-size: .85rem; line-height: 1.4; }
 @media (prefers-color-scheme: dark) {
   body { color: #ddd; background: #181818; }
   h2, img { border-color: #444; }
+  figcaption small { color: #aaa; }
   pre { background: #262626; }
 }
 </style>
@@ -64,6 +73,31 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
 def picture(name: str, words: str) -> str:
     """A picture that lies beside the page, with words for those who cannot see it."""
     return f'<img src="{quote(name)}" alt="{escape(words)}">'
+
+
+def gallery(pictures: Sequence[tuple[str, str, str]]) -> str:
+    """Pictures side by side, as many as the window is wide enough for.
+
+    Args:
+        pictures (Sequence[tuple[str, str, str]]): File beside the page, caption, and what is
+            written small below it.
+    """
+    cells = '\n'.join(
+        f'<figure><img src="{quote(name)}" alt="{escape(f"{words} {more}".strip())}">'
+        f'<figcaption>{escape(words)}<small>{escape(more)}</small></figcaption></figure>'
+        for name, words, more in pictures
+    )
+    return f'<div class="gallery">\n{cells}\n</div>'
+
+
+def colour_bar(colours: Sequence[str], low: str, middle: str, high: str) -> str:
+    """A bar of colours, with words at its ends and in between."""
+    ends = ''.join(f'<span>{escape(each)}</span>' for each in (low, middle, high))
+    gradient = ', '.join(map(escape, colours))
+    return (
+        f'<div class="scale" style="background: linear-gradient(to right, {gradient})"></div>\n'
+        f'<div class="ends">{ends}</div>'
+    )
 
 
 def command(text: str) -> str:

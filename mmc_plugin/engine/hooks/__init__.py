@@ -4,12 +4,12 @@ from .feature_monitor import FeatureMonitorHook
 from .loss_guard import LossGuardHook
 from .momentum_teacher_hook import MomentumTeacherHook
 from .reconstruction_panel import ReconstructionPanelHook
+from .replan_schedule import ReplanSchedulerHook
 from .safe_checkpoint import SafeCheckpointHook
 from .seed_iteration import SeedEachIteration
 from .similarity_panel import SimilarityPanelHook
 from .skipped_images import SkippedImagesHook
 from .throughput import ThroughputHook
-from .time_limit import TimeLimitHook
 
 __all__ = [
     'DeferredRuntimeInfoHook',
@@ -18,10 +18,10 @@ __all__ = [
     'LossGuardHook',
     'MomentumTeacherHook',
     'ReconstructionPanelHook',
+    'ReplanSchedulerHook',
     'SafeCheckpointHook',
     'SeedEachIteration',
     'SimilarityPanelHook',
     'SkippedImagesHook',
     'ThroughputHook',
-    'TimeLimitHook',
 ]

@@ -1,3 +1,4 @@
+from .click_maps import click_maps
 from .corruption import corrupt, patch_mask
 from .distributed import gather_with_grad, global_mean
 from .momentum_teacher import MomentumTeacher
@@ -7,6 +8,7 @@ from .view_preprocessor import ViewDataPreprocessor
 __all__ = [
     'MomentumTeacher',
     'ViewDataPreprocessor',
+    'click_maps',
     'corrupt',
     'gather_with_grad',
     'global_mean',

@@ -1,0 +1,106 @@
+"""A training whose length fits a time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast_object_list
+from mmengine.runner import EpochBasedTrainLoop
+from mmpretrain.registry import LOOPS
+
+from .schedule import replan
+
+SKIPPED, TIMED = 3, 7  # first iterations, which are slower; those that the first plan rests on
+LATE, EARLY = 1.05, 0.9  # of the limit: an end expected between them changes nothing
+
+
+@LOOPS.register_module()
+class TimeLimitedTrainLoop(EpochBasedTrainLoop):
+    """mmengine's loop by epochs, with as many of them as fit into a time, and at least one.
+
+    The first iterations are timed, then the epochs. Where the run would end more than 5 % after
+    the limit it gets shorter; where one that got shorter would end more than 10 % before it gets
+    longer, up to ``max_epochs``. The schedule of the learning rate follows each time
+    (:func:`replan`), so that every run ends with its annealing. A run that is fast enough for
+    ``max_epochs`` is that of the parent class, to the bit. What hooks do before the first
+    iteration counts, what they do after the last does not. The time counts anew from each start.
+
+    Args:
+        runner (Runner): Of mmengine.
+        dataloader (DataLoader | dict): Of the training.
+        max_epochs (int): The most epochs.
+        seconds (float): Time that the training may take.
+        **kwargs: Of :class:`EpochBasedTrainLoop`.
+    """
+
+    def __init__(
+        self, runner, dataloader: Any, max_epochs: int, seconds: float, **kwargs: Any
+    ) -> None:
+        if seconds <= 0:
+            raise ValueError(f'TimeLimitedTrainLoop: seconds must be positive, got {seconds}.')
+        super().__init__(runner, dataloader, max_epochs, **kwargs)
+        self.seconds = seconds
+        self._most_epochs = self._max_epochs
+
+    def run(self) -> torch.nn.Module:
+        """Train."""
+        self._started, self._first = _now(), self._iter
+        # Times and iterations at them; the rate is the mean since the oldest of the four.
+        self._marks = deque([(self._started, self._iter)], maxlen=4)
+        return super().run()
+
+    def run_epoch(self) -> None:
+        """Fit the length to what the epochs before took, and train one."""
+        if self._iter > self._first:
+            self._fit(self._epoch)
+            self._marks.append((_now(), self._iter))
+        super().run_epoch()
+
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        """Train an iteration; fit the length after the first ones."""
+        super().run_iter(idx, data_batch)
+        length, done = len(self.dataloader), self._iter - self._first
+        if done == min(SKIPPED, length - 1):
+            self._marks.clear()
+            self._marks.append((_now(), self._iter))
+        elif done == min(SKIPPED + TIMED, length):
+            self._fit(self._epoch + (idx + 1) / length)
+
+    def _fit(self, done: float) -> None:
+        """Change the length after so many epochs if the run would end too late or too early."""
+        now, (since, first) = _now(), self._marks[0]
+        an_epoch = (now - since) / (self._iter - first) * len(self.dataloader)
+        passed = now - self._started
+        fitting = int(done + (self.seconds - passed) / an_epoch)
+        fitting = min(max(fitting, self._epoch + 1), self._most_epochs)
+        ends = passed + (self._max_epochs - done) * an_epoch
+        late = fitting < self._max_epochs and ends > LATE * self.seconds
+        early = fitting > self._max_epochs and ends < EARLY * self.seconds
+        chosen = [fitting if late or early else self._max_epochs]
+        broadcast_object_list(chosen)  # the clock of the first process holds for all
+        if chosen[0] != self._max_epochs:
+            self._set_length(chosen[0], an_epoch)
+
+    def _set_length(self, epochs: int, an_epoch: float) -> None:
+        runner = self.runner
+        self._max_epochs, self._max_iters = epochs, epochs * len(self.dataloader)
+        # What was told the length at the start.
+        runner.message_hub.update_info('max_epochs', self._max_epochs)
+        runner.message_hub.update_info('max_iters', self._max_iters)
+        runner.optim_wrapper.initialize_count_status(runner.model, self._iter, self._max_iters)
+        before, after = replan(runner)
+        runner.logger.info(
+            f'{epochs} epochs of at most {self._most_epochs} fit into {self.seconds:g} s, at '
+            f'{an_epoch:.3g} s each: the schedule is that of {epochs} epochs from here on, '
+            f'learning rate {before:.3g} → {after:.3g}.'
+        )
+
+
+def _now() -> float:
+    """Seconds, when all that was started on the device is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.monotonic()

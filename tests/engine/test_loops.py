@@ -1,0 +1,192 @@
+"""A training under a time limit, with a clock of the test's own."""
+
+import math
+import random
+from itertools import count
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader, TensorDataset
+
+from mmc_plugin.engine import loops
+from mmc_plugin.engine.loops import TimeLimitedTrainLoop
+
+TOP, LOW, LENGTH = 1e-2, 1e-5, 12
+
+
+class Line(BaseModel):
+    """One weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1, bias=False)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return dict(loss=self.layer(inputs).square().mean())
+
+
+class Machine(Hook):
+    """Lets a clock go on as iterations and the ends of epochs would; writes down what it sees."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, an_iteration, an_end=0.0, before=0.0) -> None:
+        self.an_iteration, self.an_end, self.before = an_iteration, an_end, before
+        self.now = 1000.0
+        self.rates, self.lengths, self.last = [], [], []
+
+    def before_train(self, runner) -> None:
+        self.now += self.before
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
+        self.lengths.append(runner.max_iters)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self.now += self.an_iteration(runner.iter)
+
+    def after_train_epoch(self, runner) -> None:
+        self.now += self.an_end
+        if self.is_last_train_epoch(runner):
+            self.last.append(runner.epoch)
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """Train on a machine; returns the runner."""
+
+    def train(machine, epochs=30, seconds=300.0, length=LENGTH, **options):
+        monkeypatch.setattr(loops.time, 'monotonic', lambda: machine.now)
+        torch.manual_seed(0)
+        cfg = Config(
+            dict(
+                train_cfg=dict(type='TimeLimitedTrainLoop', max_epochs=epochs, seconds=seconds),
+                param_scheduler=[
+                    dict(type='LinearLR', start_factor=0.01, end=2, convert_to_iter_based=True),
+                    dict(
+                        type='CosineAnnealingLR', eta_min=LOW, begin=2, convert_to_iter_based=True
+                    ),
+                ],
+            )
+        )
+        runner = Runner(
+            model=Line(),
+            work_dir=str(tmp_path),
+            train_dataloader=DataLoader(TensorDataset(torch.ones(length, 1))),
+            train_cfg=cfg.train_cfg,
+            param_scheduler=cfg.param_scheduler,
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=TOP)),
+            default_hooks=dict(param_scheduler=dict(type='ReplanSchedulerHook')),
+            custom_hooks=[machine],
+            default_scope='mmpretrain',
+            experiment_name=f'{tmp_path.name}_{next(numbers)}',
+            log_level='WARNING',
+            cfg=cfg,
+            **options,
+        )
+        runner.train()
+        return runner
+
+    numbers = count()
+    return train
+
+
+def rate(iteration: int, epochs: int, length: int = LENGTH, most: int = 30) -> float:
+    """The closed form of the schedule of a run of so many epochs, at most 30."""
+    warm_up = max(2, round(2 * length * epochs / most))
+    if iteration < warm_up:
+        return TOP * (0.01 + 0.99 * iteration / (warm_up - 1))
+    passed = (iteration - warm_up) / (epochs * length - warm_up)
+    return LOW + (TOP - LOW) * (1 + math.cos(math.pi * passed)) / 2
+
+
+def check_rates(machine: Machine, first: int = 0) -> None:
+    """Each rate is that of a run of the length that was planned then; the last ones are low."""
+    expected = [rate(first + i, n // LENGTH) for i, n in enumerate(machine.lengths)]
+    assert machine.rates == pytest.approx(expected, rel=1e-9)
+    assert machine.rates[-1] < TOP / 50
+    assert machine.last == [machine.lengths[-1] // LENGTH - 1]
+
+
+def test_a_fast_machine_trains_as_without_a_limit(train):
+    machine = Machine(lambda i: 0.8)  # 288 s
+    runner = train(machine)
+    assert runner.epoch == 30 and set(machine.lengths) == {30 * LENGTH}
+    check_rates(machine)
+    plain = Machine(lambda i: 1e-3)
+    other = train(plain, seconds=1e9)
+    assert plain.rates == machine.rates
+    assert torch.equal(runner.model.layer.weight, other.model.layer.weight)
+
+
+@pytest.mark.parametrize('seconds', [0.9, 2.0, 2.3, 6.0, 11.0])
+def test_a_slow_machine_ends_annealed_in_time(train, seconds):
+    machine = Machine(lambda i: seconds, an_end=0.6, before=5.0)
+    runner = train(machine)
+    an_epoch = LENGTH * seconds + 0.6
+    assert machine.now - 1000 <= 1.05 * 300
+    assert machine.now - 1000 > 300 - 1.1 * an_epoch
+    assert runner.epoch < 30
+    check_rates(machine)
+    # Planned after the first ten iterations, next to right.
+    assert machine.lengths[:10] == [30 * LENGTH] * 10
+    assert abs(machine.lengths[10] // LENGTH - runner.epoch) <= 2
+    assert runner.message_hub.get_info('max_epochs') == runner.epoch == runner.max_epochs
+    assert runner.max_iters == runner.iter == len(machine.rates)
+
+
+def test_noise_does_not_change_the_plan_at_each_turn(train):
+    generator = random.Random(0)
+    machine = Machine(lambda i: 2.0 * generator.lognormvariate(0, 0.5))
+    train(machine)
+    assert machine.now - 1000 <= 1.1 * 300
+    changes = sum(a != b for a, b in zip(machine.lengths, machine.lengths[1:]))
+    assert 1 <= changes <= 3
+    check_rates(machine)
+
+
+@pytest.mark.parametrize(
+    ('first', 'then', 'longer'), [(1.0, 3.0, False), (3.0, 1.0, True), (6.0, 0.5, True)]
+)
+def test_a_machine_that_changes_its_pace(train, first, then, longer):
+    machine = Machine(lambda i: first if i < 14 else then)
+    runner = train(machine)
+    planned = machine.lengths[10] // LENGTH
+    assert (runner.epoch > planned) is longer and runner.epoch != planned
+    assert machine.now - 1000 <= 1.1 * 300
+    check_rates(machine)
+
+
+@pytest.mark.parametrize(('length', 'seconds'), [(1, 100.0), (2, 100.0), (4, 30.0), (12, 400.0)])
+def test_at_least_one_epoch_and_short_ones(train, length, seconds):
+    machine = Machine(lambda i: seconds)
+    runner = train(machine, length=length)
+    assert runner.epoch == max(1, int(300 / seconds / length))
+    assert math.isfinite(machine.rates[-1])
+
+
+def test_time_counts_anew_when_resumed_and_the_run_ends_annealed(train, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def dies(i):
+        if i == 5 * LENGTH + 3:
+            raise Killed
+        return 2.0
+
+    with pytest.raises(Killed):
+        train(Machine(dies))
+    machine = Machine(lambda i: 2.0)
+    runner = train(machine, resume=True)
+    assert len(machine.rates) == runner.iter - 5 * LENGTH
+    assert 5 + 11 <= runner.epoch <= 5 + 13 and machine.now - 1000 <= 1.05 * 300
+    check_rates(machine, 5 * LENGTH)
+
+
+def test_refuses_no_time():
+    with pytest.raises(ValueError, match='seconds must be positive, got 0'):
+        TimeLimitedTrainLoop(None, None, max_epochs=3, seconds=0)
