@@ -33,7 +33,7 @@ strategy = dict(
     ),
 )
 optim_wrapper = dict(
-    type='ShardedBFloat16OptimWrapper', constructor='ShardedOptimWrapperConstructor'
+    type='ShardedAutoPrecisionOptimWrapper', constructor='ShardedOptimWrapperConstructor'
 )
 # No hook may call the model in one process alone, as those that draw or measure do.
 custom_hooks = [
