@@ -19,7 +19,7 @@ from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
-from mmc_plugin.engine import cli
+from mmc_plugin.engine import cli, precision
 from mmc_plugin.engine.fsdp import ShardedStrategy, wrap_types
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 
@@ -83,6 +83,7 @@ def work(rank: int, folder: Path) -> None:
     def sgd(cfg):
         cfg.optim_wrapper.optimizer = SGD
         cfg.optim_wrapper.clip_grad = CLIP
+        cfg.optim_wrapper.precision = 'fp32'
         for head in ('patch_head', 'cls_head'):  # batch norm over two images would be chaotic
             cfg.model[head].norm_cfg = dict(type='LN')
 
@@ -91,8 +92,11 @@ def work(rank: int, folder: Path) -> None:
         cfg.pop('runner_type')
         cfg.pop('strategy')
         cfg.optim_wrapper.update(
-            type='BFloat16OptimWrapper', constructor='MergedGroupsOptimWrapperConstructor'
+            type='AutoPrecisionOptimWrapper', constructor='MergedGroupsOptimWrapperConstructor'
         )
+
+    def adamw(cfg):
+        cfg.optim_wrapper.precision = 'bf16'
 
     def resumed(cfg):
         Path(cfg.work_dir).mkdir(exist_ok=True)
@@ -101,6 +105,9 @@ def work(rank: int, folder: Path) -> None:
             shutil.copy(folder / 'adamw' / 'epoch_1.pth', checkpoint)
         dist.barrier()
         cfg.update(resume=True, load_from=str(checkpoint))
+        # Of itself it would take fp32, but the checkpoint has bf16.
+        assert cfg.optim_wrapper.precision == 'auto'
+        precision.bf16_speedup = lambda: 0.1
 
     train(folder, 'whole', whole)
     model = train(folder, 'sharded', sgd).model
@@ -108,7 +115,7 @@ def work(rank: int, folder: Path) -> None:
         name.replace('_fsdp_wrapped_module.', ''): p.numel() for name, p in model.named_parameters()
     }
     (folder / f'parts_{rank}.json').write_text(json.dumps(parts))
-    train(folder, 'adamw', lambda cfg: None)
+    train(folder, 'adamw', adamw)
     train(folder, 'resumed', resumed)
     dist.destroy_process_group()
 
@@ -154,8 +161,7 @@ def test_sharded_is_whole(runs):
     for a, b in zip(whole, sharded):
         assert a['lr'] == pytest.approx(b['lr'], rel=1e-9)
         for key in ('loss_rec', 'loss_patch', 'loss_cls', 'grad_norm', 'teacher_momentum'):
-            # bfloat16 forward passes, so rounding of weights is felt.
-            assert a[key] == pytest.approx(b[key], rel=1e-2), (a['iter'], key)
+            assert a[key] == pytest.approx(b[key], rel=1e-4), (a['iter'], key)
         assert a['grad_norm'] > 2 * CLIP['max_norm']  # clipping is at work
 
     one = saved(runs / 'whole' / f'epoch_{EPOCHS}.pth')
@@ -163,7 +169,7 @@ def test_sharded_is_whole(runs):
     assert set(one['state_dict']) == set(two['state_dict'])
     for name, value in one['state_dict'].items():
         torch.testing.assert_close(
-            two['state_dict'][name], value, rtol=1e-2, atol=2e-4, msg=lambda m, n=name: f'{n}: {m}'
+            two['state_dict'][name], value, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f'{n}: {m}'
         )
 
 
@@ -203,6 +209,7 @@ def test_a_resumed_run_repeats_the_whole_one(runs):
         [row[key] for key in keys] for row in resumed
     ]
     one, two = (saved(runs / name / 'epoch_2.pth') for name in ('adamw', 'resumed'))
+    assert one['optimizer']['precision'] == two['optimizer']['precision'] == 'bf16'
     for name, value in one['state_dict'].items():
         assert torch.equal(two['state_dict'][name], value), name
     for name, state in one['optimizer']['state'].items():

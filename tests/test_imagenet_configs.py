@@ -1,6 +1,7 @@
 """The ImageNet configs train on a stand-in folder: two iterations, as they are but for their size.
 
-Only the batch, the workers, the width of the heads and the length of the schedule are reduced.
+Only the batch, the workers, the depth, the width of the heads and the length of the schedule are
+reduced.
 """
 
 import json
@@ -13,10 +14,13 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.models import VisionTransformer
 
 ROOT = Path(__file__).resolve().parents[1]
 WNIDS = ('n01558993', 'n02869837')  # of ImageNet-1K and ImageNet-100
 PATCHES = 196  # of 224² views
+DEPTH = 4
+WEIGHT = f'backbone.layers.{DEPTH - 1}.ffn.layers.0.0.weight'
 # config, environment variable of its data, images a batch, losses that are on
 CASES = [
     ('vitb_400e.py', 'IMAGENET_ROOT', 2, {'rec', 'patch', 'cls'}),
@@ -35,9 +39,8 @@ class Watch(Hook):
         self.student, self.teacher, self.momentum = [], [], []
 
     def _note(self, runner):
-        name = 'backbone.layers.3.ffn.layers.0.0.weight'
-        self.student.append(runner.model.get_parameter(name).detach().clone())
-        self.teacher.append(runner.model.get_parameter(f'teacher.{name}').detach().clone())
+        self.student.append(runner.model.get_parameter(WEIGHT).detach().clone())
+        self.teacher.append(runner.model.get_parameter(f'teacher.{WEIGHT}').detach().clone())
 
     def before_train(self, runner):
         self._note(runner)
@@ -52,10 +55,13 @@ def build_runner(monkeypatch, config: str, work_dir: Path, *options: str) -> Run
     tool = runpy.run_path(str(ROOT / 'tools' / 'train.py'))
     command = ['train.py', str(ROOT / 'configs' / 'mmc' / config), '--work-dir', str(work_dir)]
     monkeypatch.setattr('sys.argv', [*command, '--cfg-options', *options])
-    return Runner.from_cfg(tool['build_config'](tool['parse_args']()))
+    cfg = tool['build_config'](tool['parse_args']())
+    cfg.model.backbone.arch = dict(
+        VisionTransformer.arch_zoo[cfg.model.backbone.arch], num_layers=DEPTH
+    )
+    return Runner.from_cfg(cfg)
 
 
-@pytest.mark.timeout(900)  # a few seconds where nothing else runs
 @pytest.mark.parametrize('config, variable, batch, losses', CASES, ids=[c[0] for c in CASES])
 def test_two_iterations(config, variable, batch, losses, photo_folder, tmp_path, monkeypatch):
     photos = sorted(photo_folder.glob('*.jpg'))[:batch]
@@ -108,5 +114,5 @@ def test_two_iterations(config, variable, batch, losses, photo_folder, tmp_path,
     checkpoint = tmp_path / 'run' / 'epoch_2.pth'
     state = torch.load(checkpoint, weights_only=False)['state_dict']
     runner.model.load_state_dict(state, strict=True)
-    assert torch.equal(state['teacher.backbone.layers.3.ffn.layers.0.0.weight'], watch.teacher[2])
+    assert torch.equal(state[f'teacher.{WEIGHT}'], watch.teacher[2])
     checkpoint.unlink()  # hundreds of megabytes, which pytest would keep

@@ -22,6 +22,7 @@ from mmc_plugin.engine.checkpoint import (
 )
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 
+AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
 MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
 
 
@@ -39,7 +40,9 @@ def parse_args() -> argparse.Namespace:
         help='go on from this checkpoint; without a path, from the newest whole one in the work '
         'dir, or from the start if there is none',
     )
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in the precision that fits the machine'
+    )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate in between')
     parser.add_argument(
         '--auto-scale-lr',
@@ -74,17 +77,19 @@ def parse_args() -> argparse.Namespace:
 
 
 def use_mixed_precision(cfg: Config) -> None:
-    """Switch ``cfg.optim_wrapper`` to mixed precision: fp16 on a GPU, bfloat16 without one."""
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if kind in MIXED_PRECISION:
-        cli.say(f'--amp changes nothing: the config trains in mixed precision already ({kind}).')
-    elif kind != 'OptimWrapper':
-        raise ValueError(f'--amp cannot be used with {kind}, only with OptimWrapper')
-    elif torch.cuda.is_available():
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    else:
-        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    """Let ``cfg.optim_wrapper`` choose the precision that fits the machine."""
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    name = kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+    precision = wrapper.get('precision', 'auto') if name in AUTO_PRECISION else None
+    if name in MIXED_PRECISION or precision not in (None, 'fp32'):
+        cli.say(f'--amp changes nothing: the config sets {precision or name} already.')
+        return
+    if precision is None:
+        if name != 'OptimWrapper':
+            raise ValueError(f'--amp cannot be used with {name}, only with OptimWrapper')
+        wrapper.type = 'mmpretrain.AutoPrecisionOptimWrapper'
+    wrapper.precision = 'auto'
 
 
 def set_resume(cfg: Config, resume: str) -> None:
@@ -142,7 +147,7 @@ def build_config(args: argparse.Namespace) -> Config:
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
         raise ValueError(
             'optim_wrapper.type=AmpOptimWrapper needs a GPU, and this machine shows none: use '
-            'BFloat16OptimWrapper or OptimWrapper'
+            'AutoPrecisionOptimWrapper'
         )
     if args.resume is not None:
         set_resume(cfg, args.resume)

@@ -29,8 +29,7 @@ train_dataloader = dict(
     sampler=dict(_delete_=True, type='FixedLengthSampler', length=300),
     dataset=dict(pipeline=train_pipeline),
 )
-# In fp32: bfloat16 is many times slower on CPUs that have no instructions for it.
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=1.5e-3))
+optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 auto_scale_lr = dict(enable=False)
 train_cfg = dict(max_epochs=30)
 param_scheduler = [

@@ -33,5 +33,5 @@ strategy = dict(
     ),
 )
 optim_wrapper = dict(
-    type='ShardedBFloat16OptimWrapper', constructor='ShardedOptimWrapperConstructor'
+    type='ShardedAutoPrecisionOptimWrapper', constructor='ShardedOptimWrapperConstructor'
 )

@@ -16,8 +16,9 @@ from mmengine.registry import STRATEGIES
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
-from .optimizers import BFloat16OptimWrapper, MergedGroupsOptimWrapperConstructor
+from .optimizers import AutoPrecisionOptimWrapper, MergedGroupsOptimWrapperConstructor
 
 
 def wrap_types(
@@ -65,11 +66,21 @@ class ShardedStrategy(FSDPStrategy):
                 setattr(self, name, replace(getattr(self, name), offload_to_cpu=False))
         return super()._wrap_model(model)
 
+    def optim_state_dict(self) -> dict:
+        """The optimiser's state, with the precision, which FSDP would leave out."""
+        state = super().optim_state_dict()
+        if isinstance(self.optim_wrapper, AutoPrecisionOptimWrapper):
+            state |= self.optim_wrapper.precision_state()
+        return state
+
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Give each process its part of the optimiser's state."""
         part = FullyShardedDataParallel.optim_state_dict_to_load(
             model=self.model, optim=self.optim_wrapper.optimizer, optim_state_dict=state_dict
         )
+        for key in ('precision', 'loss_scaler'):
+            if key in state_dict:
+                part[key] = state_dict[key]
         self.optim_wrapper.load_state_dict(part)
 
 
@@ -88,22 +99,36 @@ class ShardedOptimWrapperConstructor(MergedGroupsOptimWrapperConstructor):
 
 
 @OPTIM_WRAPPERS.register_module()
-class ShardedBFloat16OptimWrapper(BFloat16OptimWrapper):
-    """``BFloat16OptimWrapper`` that clips by the gradient norm of the whole model.
+class ShardedAutoPrecisionOptimWrapper(AutoPrecisionOptimWrapper):
+    """``AutoPrecisionOptimWrapper`` that clips by the gradient norm of the whole model.
 
-    The host would let each process clip by the norm of its own part.
+    The host would let each process clip by the norm of its own part, and leave out, in fp16, the
+    step of those processes alone whose parts overflow.
 
     Args:
         clip_grad (dict, optional): ``dict(max_norm=...)``.
-        **kwargs: Of :class:`mmengine.optim.OptimWrapper`.
+        **kwargs: Of :class:`AutoPrecisionOptimWrapper`.
     """
 
-    def __init__(self, *args, clip_grad: dict | None = None, **kwargs) -> None:
-        super().__init__(*args, clip_grad=clip_grad, **kwargs)
+    def __init__(
+        self, *args, precision: str = 'auto', clip_grad: dict | None = None, **kwargs
+    ) -> None:
+        super().__init__(*args, precision=precision, clip_grad=clip_grad, **kwargs)
         if clip_grad is not None:
             if set(clip_grad) != {'max_norm'}:
                 raise ValueError(f'clip_grad must be dict(max_norm=...), got {clip_grad}.')
             self.clip_func = clip_sharded_grad_norm
+
+    def _make_scaler(self, enabled: bool) -> torch.amp.GradScaler:
+        return ShardedGradScaler(self.device, enabled=enabled)
+
+
+@OPTIM_WRAPPERS.register_module()
+class ShardedBFloat16OptimWrapper(ShardedAutoPrecisionOptimWrapper):
+    """:class:`ShardedAutoPrecisionOptimWrapper` that is always in bf16."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, precision='bf16', **kwargs)
 
 
 @torch.no_grad()

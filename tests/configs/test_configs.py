@@ -41,6 +41,7 @@ def test_model_pipeline_hooks_and_optimiser_build(name):
         HOOKS.build(hook)
     hooks = [hook.type for hook in cfg.default_hooks.values()]
     assert {'SeedEachIteration', 'MomentumTeacherHook', 'LossGuardHook'} <= set(hooks)
+    assert cfg.optim_wrapper.precision == 'auto'
     size, patch = model.backbone.img_size[0], model.patch_size
     assert size % patch == 0
     for head in (model.rec_head, model.patch_head, model.cls_head):

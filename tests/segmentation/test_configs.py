@@ -52,6 +52,7 @@ def test_everything_builds(name):
     for hook in [*cfg.default_hooks.values(), *cfg.custom_hooks]:
         HOOKS.build(hook)
     METRICS.build(cfg.test_evaluator)
+    assert cfg.optim_wrapper.precision == 'auto'
     assert model.num_classes == CLASSES[name.split('_')[1]]
     assert {n.split('.')[0] for n, p in model.named_parameters() if p.requires_grad} == {
         'decode_head'
@@ -77,7 +78,7 @@ def test_the_papers_numbers(name):
     assert cfg.optim_wrapper.optimizer == dict(
         type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05
     )
-    assert cfg.optim_wrapper.type == 'OptimWrapper' and 'clip_grad' not in cfg.optim_wrapper
+    assert 'clip_grad' not in cfg.optim_wrapper
     warmup, poly = cfg.param_scheduler
     assert warmup.end == poly.begin == 1500 and poly.end == cfg.train_cfg.max_iters == 40000
     assert poly.power == 1.0

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import runpy
 import socket
 import subprocess
@@ -336,6 +337,57 @@ def test_settings_that_cannot_train_are_refused(call, option, sentence):
         pytest.skip('there is a GPU')
     done = call('train.py', 'mmc/vits_folder.py', '--cfg-options', option)
     assert sentence in only_sentence(done)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_fp16_without_a_gpu_is_refused(config, call):
+    options = ('optim_wrapper.type=AutoPrecisionOptimWrapper', 'optim_wrapper.precision=fp16')
+    line = only_sentence(call('train.py', config, '--cfg-options', *options))
+    assert "precision is 'fp16', but fp16 needs a GPU" in line
+
+
+AUTO = dict(type='AutoPrecisionOptimWrapper')
+
+
+@pytest.mark.parametrize(
+    'given, expected, said',
+    [
+        (dict(type='OptimWrapper'), dict(type='mmpretrain.AutoPrecisionOptimWrapper'), None),
+        (dict(), dict(type='mmpretrain.AutoPrecisionOptimWrapper'), None),
+        (dict(AUTO, precision='fp32'), AUTO, None),
+        (AUTO, None, 'auto'),
+        (dict(AUTO, precision='auto'), None, 'auto'),
+        (dict(AUTO, precision='bf16'), None, 'bf16'),
+        (dict(type='mmpretrain.BFloat16OptimWrapper'), None, 'BFloat16OptimWrapper'),
+        (dict(type='AmpOptimWrapper'), None, 'AmpOptimWrapper'),
+    ],
+    ids=str,
+)
+def test_amp_is_the_precision_that_fits(given, expected, said, config, monkeypatch, capsys):
+    given = dict(given, optimizer=dict(type='SGD', lr=0.01))
+    tool = runpy.run_path(str(TOOLS / 'train.py'))
+    cfg = Config(dict(optim_wrapper=given))
+    tool['use_mixed_precision'](cfg)
+    if expected is not None:
+        expected = given | dict(expected, precision='auto')
+    assert cfg.optim_wrapper.to_dict() == (expected or given)
+    printed = capsys.readouterr().out
+    assert printed == (said and f'--amp changes nothing: the config sets {said} already.\n' or '')
+
+
+def test_amp_says_what_it_cannot_change():
+    tool = runpy.run_path(str(TOOLS / 'train.py'))
+    with pytest.raises(ValueError, match='--amp cannot be used with ApexOptimWrapper'):
+        tool['use_mixed_precision'](Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+
+
+def test_the_hosts_own_wrapper_trains_in_the_precision_that_fits(config, call, tmp_path):
+    done = call('train.py', config, '--amp', '--no-validate', '--work-dir', tmp_path / 'run')
+    assert done.returncode == 0, done.stderr[-3000:]
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    assert re.search(r"Training in (bf16|fp16|fp32) \(precision='auto'\): ", log.read_text())
+    state = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=False)['optimizer']
+    assert state['precision'] in ('bf16', 'fp16', 'fp32')
 
 
 def test_a_broken_checkpoint_to_resume_from_is_refused(config, call, tmp_path):

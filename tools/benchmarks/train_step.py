@@ -79,7 +79,7 @@ def build_model(arch, changes=None):
 def build_optimiser(model, dtype):
     """The optimiser of the configs in bf16 or fp32."""
     cfg = Config.fromfile(CONFIGS / 'schedules' / 'mmc_adamw.py').optim_wrapper
-    cfg.type = 'BFloat16OptimWrapper' if dtype == 'bf16' else 'OptimWrapper'
+    cfg.precision = dtype
     return build_optim_wrapper(model, cfg)
 
 

@@ -1,7 +1,8 @@
 # "paper" is arXiv 2308.11448. The config that inherits this sets
 # train_cfg.max_epochs.
 optim_wrapper = dict(
-    type='BFloat16OptimWrapper',  # our choice; --cfg-options optim_wrapper.type=OptimWrapper: fp32
+    type='AutoPrecisionOptimWrapper',
+    precision='auto',  # what the device is fast at; 'bf16', 'fp16' and 'fp32' force one
     constructor='MergedGroupsOptimWrapperConstructor',
     optimizer=dict(
         type='AdamW',  # paper §4

@@ -44,7 +44,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='mmpretrain.AutoPrecisionOptimWrapper',
+    precision='auto',  # of the training; tests are in fp32
     constructor='mmpretrain.MergedGroupsOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
 )

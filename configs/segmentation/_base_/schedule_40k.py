@@ -1,7 +1,8 @@
 # Table 3 of the paper: AdamW 1e-4, (.9, .999), weight decay .05, 1500 warm-up iterations, poly
 # power 1, 40k iterations of 4 GPUs × 4 images.
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='mmpretrain.AutoPrecisionOptimWrapper',
+    precision='auto',  # of the training; tests are in fp32
     # Leaves the frozen backbone out of the optimiser, which mmengine's own does not.
     constructor='mmpretrain.MergedGroupsOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),

@@ -6,7 +6,7 @@ import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmpretrain.registry import HOOKS
 
-from ..optimizers import BFloat16OptimWrapper
+from ..optimizers import AutoPrecisionOptimWrapper
 
 
 @HOOKS.register_module()
@@ -18,8 +18,8 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     the device until a ``LoggerHook`` is due, at the end of an epoch at the latest, and then go into
     the message hub together, all of them and in their order: the log is the same.
 
-    The gradient norm is deferred with :class:`BFloat16OptimWrapper`; other wrappers of mmengine
-    read it by themselves.
+    The gradient norm is deferred with :class:`AutoPrecisionOptimWrapper` and its subclasses;
+    mmengine's own wrappers read it by themselves.
     """
 
     def before_train(self, runner) -> None:
@@ -28,13 +28,13 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         self._intervals = {hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)}
         self._pending: list[tuple[list[str], torch.Tensor]] = []
         self._wrapper = runner.optim_wrapper
-        if isinstance(self._wrapper, BFloat16OptimWrapper):
+        if isinstance(self._wrapper, AutoPrecisionOptimWrapper):
             self._wrapper.defer_grad_norm = True
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Keep this step's losses; hand over all that were kept if the log is due."""
         outputs = dict(outputs or {})
-        if isinstance(self._wrapper, BFloat16OptimWrapper):
+        if isinstance(self._wrapper, AutoPrecisionOptimWrapper):
             outputs.update(self._wrapper.take_grad_norm())
         if outputs:
             # A copy: a compiled step may write the next losses to the same memory.

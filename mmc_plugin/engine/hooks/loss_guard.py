@@ -127,6 +127,6 @@ class LossGuardHook(Hook):
         raise RuntimeError(
             f'Training stopped at iteration {iteration}, where {what}; nothing was saved after '
             f'that. The same settings lead here again: {go_on} and a lower learning rate '
-            '(optim_wrapper.optimizer.lr), in fp32 (optim_wrapper.type=OptimWrapper) or with '
+            '(optim_wrapper.optimizer.lr), in fp32 (optim_wrapper.precision=fp32) or with '
             'stronger clipping (optim_wrapper.clip_grad.max_norm).'
         )

@@ -1,4 +1,8 @@
-from .bfloat16 import BFloat16OptimWrapper
+from .auto_precision import AutoPrecisionOptimWrapper, BFloat16OptimWrapper
 from .merged_groups import MergedGroupsOptimWrapperConstructor
 
-__all__ = ['BFloat16OptimWrapper', 'MergedGroupsOptimWrapperConstructor']
+__all__ = [
+    'AutoPrecisionOptimWrapper',
+    'BFloat16OptimWrapper',
+    'MergedGroupsOptimWrapperConstructor',
+]

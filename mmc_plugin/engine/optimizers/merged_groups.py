@@ -1,7 +1,10 @@
 """Few parameter groups instead of one for each parameter."""
 
+from inspect import signature
+
 import torch.nn as nn
 from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPERS
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -11,6 +14,9 @@ class MergedGroupsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     The host makes one group a parameter, so that fused and foreach optimisers run one kernel
     each; and, depending on its version, it lists frozen parameters too.
+
+    ``precision='auto'`` of a config goes with a wrapper that takes it: where another type has been
+    put in the place of :class:`AutoPrecisionOptimWrapper`, that one has a precision of its own.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -18,6 +24,12 @@ class MergedGroupsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg, paramwise_cfg or dict(custom_keys={}))
         # A ConfigDict would turn the groups into ConfigDicts, which torch.compile cannot read.
         self.optimizer_cfg = dict(self.optimizer_cfg)
+        if self.optim_wrapper_cfg.get('precision') == 'auto':
+            with OPTIM_WRAPPERS.switch_scope_and_registry(None) as registry:
+                kind = self.optim_wrapper_cfg.get('type', 'OptimWrapper')
+                kind = registry.get(kind) if isinstance(kind, str) else kind
+            if kind is not None and 'precision' not in signature(kind.__init__).parameters:
+                del self.optim_wrapper_cfg['precision']
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:
         """Collect the groups of ``module`` into ``params``; see the host."""

@@ -43,7 +43,7 @@ def images(tmp_path) -> str:
     return str(folder)
 
 
-def train(images, work_dir, hook: str, wrapper: str, accumulate: int = 1) -> list[dict]:
+def train(images, work_dir, hook: str, wrapper: dict) -> list[dict]:
     """Scalars in the log of a short training."""
     torch.set_num_threads(1)
     cfg = Config.fromfile(CONFIG)
@@ -57,8 +57,7 @@ def train(images, work_dir, hook: str, wrapper: str, accumulate: int = 1) -> lis
             'default_hooks.runtime_info.type': hook,
             'default_hooks.logger.interval': INTERVAL,
             'log_processor.window_size': INTERVAL,
-            'optim_wrapper.type': wrapper,
-            'optim_wrapper.accumulative_counts': accumulate,
+            'optim_wrapper': wrapper,
         }
     )
     cfg.custom_hooks = [dict(type='StepReadsHook')]
@@ -71,12 +70,18 @@ def train(images, work_dir, hook: str, wrapper: str, accumulate: int = 1) -> lis
 
 
 @pytest.mark.parametrize(
-    'wrapper, accumulate',
-    [('BFloat16OptimWrapper', 1), ('BFloat16OptimWrapper', 2), ('OptimWrapper', 1)],
+    'wrapper',
+    [
+        dict(precision='bf16'),
+        dict(precision='bf16', accumulative_counts=2),
+        dict(precision='fp32'),
+        dict(type='OptimWrapper'),
+    ],
+    ids=str,
 )
-def test_same_log_as_the_host(images, tmp_path, wrapper, accumulate):
-    host = train(images, tmp_path / 'host', 'RuntimeInfoHook', wrapper, accumulate)
-    ours = train(images, tmp_path / 'ours', 'DeferredRuntimeInfoHook', wrapper, accumulate)
+def test_same_log_as_the_host(images, tmp_path, wrapper):
+    host = train(images, tmp_path / 'host', 'RuntimeInfoHook', wrapper)
+    ours = train(images, tmp_path / 'ours', 'DeferredRuntimeInfoHook', wrapper)
     assert len(host) == EPOCHS * (ITERS // INTERVAL)
     assert {'loss', 'loss_rec', 'loss_patch', 'loss_cls', 'grad_norm', 'lr'} <= set(host[0])
     assert ours == host
@@ -92,9 +97,9 @@ def test_reads_nothing_between_two_logs(images, tmp_path, monkeypatch):
 
     for name in READERS:
         monkeypatch.setattr(torch.Tensor, name, counting(getattr(torch.Tensor, name)))
-    train(images, tmp_path / 'host', 'RuntimeInfoHook', 'BFloat16OptimWrapper')
+    train(images, tmp_path / 'host', 'RuntimeInfoHook', dict(precision='fp32'))
     host = StepReadsHook.log
-    train(images, tmp_path / 'ours', 'DeferredRuntimeInfoHook', 'BFloat16OptimWrapper')
+    train(images, tmp_path / 'ours', 'DeferredRuntimeInfoHook', dict(precision='fp32'))
     ours = StepReadsHook.log
     assert len(ours) == EPOCHS * ITERS
     # The third step of each epoch: the log was written after the second and is after the fourth.

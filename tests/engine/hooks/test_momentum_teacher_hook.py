@@ -6,12 +6,12 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, OPTIM_WRAPPERS
 from torch import nn
 
 from mmc_plugin.engine.hooks import MomentumTeacherHook
+from mmc_plugin.engine.optimizers import AutoPrecisionOptimWrapper
 from mmc_plugin.models.selfsup import StudentTeacher
 from mmc_plugin.models.utils import MomentumTeacher
 
@@ -119,31 +119,30 @@ def test_accumulated_iterations_do_not_move_the_teacher(tmp_path):
 
 
 @OPTIM_WRAPPERS.register_module()
-class OverflowingOptimWrapper(OptimWrapper):
-    """torch's gradient scaler on the CPU, with gradients that overflow in some iterations."""
+class OverflowingOptimWrapper(AutoPrecisionOptimWrapper):
+    """fp16's loss scale on the CPU, with gradients that overflow in some iterations."""
 
     def __init__(self, overflows, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(precision='fp32', **kwargs)
         self.overflows = overflows
-        self.scaler = torch.amp.GradScaler('cpu', init_scale=8.0)
+
+    def _make_scaler(self, enabled):
+        return torch.amp.GradScaler('cpu', init_scale=8.0)
 
     def backward(self, loss, **kwargs):
         factor = float('inf') if self._inner_count in self.overflows else 1.0
-        self.scaler.scale(loss * factor).backward(**kwargs)
-        self._inner_count += 1
-
-    def step(self, **kwargs):
-        self.scaler.step(self.optimizer, **kwargs)
-        self.scaler.update()
+        super().backward(loss * factor, **kwargs)
 
 
+@pytest.mark.parametrize('clip', [None, dict(max_norm=1.0)])
 @pytest.mark.parametrize('fused', [False, True])
-def test_steps_that_the_scaler_skips_do_not_move_the_teacher(tmp_path, fused):
+def test_steps_that_the_scaler_skips_do_not_move_the_teacher(tmp_path, fused, clip):
     # A plain optimiser is not called for such a step; a fused one is, and skips it by itself.
     wrapper = dict(
         type='OverflowingOptimWrapper',
         overflows=[0, 3, 4],
         optimizer=dict(type='AdamW', lr=0.1, fused=fused),
+        clip_grad=clip,
     )
     watch, _ = train(tmp_path, wrapper)
     assert_follows(watch, [1, 2, 5, 6, 7])
