@@ -3,7 +3,6 @@ import pytest
 
 from mmc_plugin.visualization import panels
 from mmc_plugin.visualization.panels import reconstruction_panel
-from mmc_plugin.visualization.similarity_map import resize_map, similarity_panel
 
 
 def flat(colour, number=2):
@@ -34,16 +33,3 @@ def test_reconstruction_panel_shows_each_image(monkeypatch):
     assert red / green == pytest.approx(1.5, rel=0.1) and blue / green == pytest.approx(
         1.5, rel=0.1
     )
-
-
-def test_resize_map_is_bilinear():
-    ramp = resize_map(np.array([[0.0, 1.0], [0.0, 1.0]]), 2, 4)
-    np.testing.assert_allclose(ramp, [[0, 0.25, 0.75, 1]] * 2)
-
-
-def test_similarity_panel_has_a_column_for_each_state():
-    images = [flat((0, 0, 0), 1)[0]] * 2
-    maps = dict(before=[np.zeros((2, 2))] * 2, after=[np.eye(2)] * 2)
-    one = similarity_panel(images, [(4, 4)] * 2, dict(before=maps['before']))
-    two = similarity_panel(images, [(4, 4)] * 2, maps, 'title')
-    assert two.shape[1] > one.shape[1] and two.dtype == np.uint8
