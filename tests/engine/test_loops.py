@@ -2,49 +2,34 @@
 
 import math
 import random
-from itertools import count
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.model import BaseModel
-from mmengine.runner import Runner
-from torch.utils.data import DataLoader, TensorDataset
 
 from mmc_plugin.engine import loops
 from mmc_plugin.engine.loops import TimeLimitedTrainLoop
 
-TOP, LOW, LENGTH = 1e-2, 1e-5, 12
+from .conftest import TOP, Watch
+
+LENGTH, START = 12, 1000.0
 
 
-class Line(BaseModel):
-    """One weight."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1, bias=False)
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        return dict(loss=self.layer(inputs).square().mean())
-
-
-class Machine(Hook):
-    """Lets a clock go on as iterations and the ends of epochs would; writes down what it sees."""
-
-    priority = 'VERY_LOW'
+class Machine(Watch):
+    """Lets a clock go on as iterations and the ends of epochs would."""
 
     def __init__(self, an_iteration, an_end=0.0, before=0.0) -> None:
+        super().__init__()
         self.an_iteration, self.an_end, self.before = an_iteration, an_end, before
-        self.now = 1000.0
-        self.rates, self.lengths, self.last = [], [], []
+        self.now = START
+        self.last = []
+
+    @property
+    def passed(self) -> float:
+        return self.now - START
 
     def before_train(self, runner) -> None:
+        super().before_train(runner)
         self.now += self.before
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
-        self.lengths.append(runner.max_iters)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         self.now += self.an_iteration(runner.iter)
@@ -56,58 +41,20 @@ class Machine(Hook):
 
 
 @pytest.fixture
-def train(tmp_path, monkeypatch):
-    """Train on a machine; returns the runner."""
+def train(train_line, monkeypatch):
+    """Train on a machine for at most 30 epochs; returns the runner."""
 
-    def train(machine, epochs=30, seconds=300.0, length=LENGTH, **options):
+    def train(machine, seconds=300.0, length=LENGTH, **options):
         monkeypatch.setattr(loops.time, 'monotonic', lambda: machine.now)
-        torch.manual_seed(0)
-        cfg = Config(
-            dict(
-                train_cfg=dict(type='TimeLimitedTrainLoop', max_epochs=epochs, seconds=seconds),
-                param_scheduler=[
-                    dict(type='LinearLR', start_factor=0.01, end=2, convert_to_iter_based=True),
-                    dict(
-                        type='CosineAnnealingLR', eta_min=LOW, begin=2, convert_to_iter_based=True
-                    ),
-                ],
-            )
-        )
-        runner = Runner(
-            model=Line(),
-            work_dir=str(tmp_path),
-            train_dataloader=DataLoader(TensorDataset(torch.ones(length, 1))),
-            train_cfg=cfg.train_cfg,
-            param_scheduler=cfg.param_scheduler,
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=TOP)),
-            default_hooks=dict(param_scheduler=dict(type='ReplanSchedulerHook')),
-            custom_hooks=[machine],
-            default_scope='mmpretrain',
-            experiment_name=f'{tmp_path.name}_{next(numbers)}',
-            log_level='WARNING',
-            cfg=cfg,
-            **options,
-        )
-        runner.train()
-        return runner
+        loop = dict(type='TimeLimitedTrainLoop', seconds=seconds)
+        return train_line(machine, 30, length, loop=loop, **options)
 
-    numbers = count()
     return train
 
 
-def rate(iteration: int, epochs: int, length: int = LENGTH, most: int = 30) -> float:
-    """The closed form of the schedule of a run of so many epochs, at most 30."""
-    warm_up = max(2, round(2 * length * epochs / most))
-    if iteration < warm_up:
-        return TOP * (0.01 + 0.99 * iteration / (warm_up - 1))
-    passed = (iteration - warm_up) / (epochs * length - warm_up)
-    return LOW + (TOP - LOW) * (1 + math.cos(math.pi * passed)) / 2
-
-
-def check_rates(machine: Machine, first: int = 0) -> None:
+def check_rates(machine: Machine) -> None:
     """Each rate is that of a run of the length that was planned then; the last ones are low."""
-    expected = [rate(first + i, n // LENGTH) for i, n in enumerate(machine.lengths)]
-    assert machine.rates == pytest.approx(expected, rel=1e-9)
+    assert machine.rates == pytest.approx(machine.closed_form(LENGTH, 30), rel=1e-9)
     assert machine.rates[-1] < TOP / 50
     assert machine.last == [machine.lengths[-1] // LENGTH - 1]
 
@@ -128,8 +75,8 @@ def test_a_slow_machine_ends_annealed_in_time(train, seconds):
     machine = Machine(lambda i: seconds, an_end=0.6, before=5.0)
     runner = train(machine)
     an_epoch = LENGTH * seconds + 0.6
-    assert machine.now - 1000 <= 1.05 * 300
-    assert machine.now - 1000 > 300 - 1.1 * an_epoch
+    assert machine.passed <= 1.05 * 300
+    assert machine.passed > 300 - 1.1 * an_epoch
     assert runner.epoch < 30
     check_rates(machine)
     # Planned after the first ten iterations, next to right.
@@ -137,13 +84,15 @@ def test_a_slow_machine_ends_annealed_in_time(train, seconds):
     assert abs(machine.lengths[10] // LENGTH - runner.epoch) <= 2
     assert runner.message_hub.get_info('max_epochs') == runner.epoch == runner.max_epochs
     assert runner.max_iters == runner.iter == len(machine.rates)
+    words = f'{machine.lengths[10] // LENGTH} epochs of at most 30 fit into 300 s, at'
+    assert [line for line in machine.log if ' fit into ' in line][0].startswith(words)
 
 
 def test_noise_does_not_change_the_plan_at_each_turn(train):
     generator = random.Random(0)
     machine = Machine(lambda i: 2.0 * generator.lognormvariate(0, 0.5))
     train(machine)
-    assert machine.now - 1000 <= 1.1 * 300
+    assert machine.passed <= 1.1 * 300
     changes = sum(a != b for a, b in zip(machine.lengths, machine.lengths[1:]))
     assert 1 <= changes <= 3
     check_rates(machine)
@@ -157,7 +106,7 @@ def test_a_machine_that_changes_its_pace(train, first, then, longer):
     runner = train(machine)
     planned = machine.lengths[10] // LENGTH
     assert (runner.epoch > planned) is longer and runner.epoch != planned
-    assert machine.now - 1000 <= 1.1 * 300
+    assert machine.passed <= 1.1 * 300
     check_rates(machine)
 
 
@@ -183,8 +132,8 @@ def test_time_counts_anew_when_resumed_and_the_run_ends_annealed(train, tmp_path
     machine = Machine(lambda i: 2.0)
     runner = train(machine, resume=True)
     assert len(machine.rates) == runner.iter - 5 * LENGTH
-    assert 5 + 11 <= runner.epoch <= 5 + 13 and machine.now - 1000 <= 1.05 * 300
-    check_rates(machine, 5 * LENGTH)
+    assert 5 + 11 <= runner.epoch <= 5 + 13 and machine.passed <= 1.05 * 300
+    check_rates(machine)
 
 
 def test_refuses_no_time():

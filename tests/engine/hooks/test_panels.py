@@ -131,7 +131,7 @@ def test_similarity_before_and_after_also_when_resumed(photo_folder, tmp_path, d
     for key, value in plain.model.state_dict().items():
         assert torch.equal(value, first.model.state_dict()[key]), key
     run(photo_folder, tmp_path / 'run', [hook], resume=True)
-    (images, points, maps, _), (_, _, later, _) = drawn
+    (images, points, maps), (_, _, later) = drawn
     assert images.shape == (2, 48, 48, 3) and points[0] == pytest.approx((4.8, 43.2))
     assert list(maps) == list(later) == ['before training', 'after training']
     assert np.array_equal(maps['before training'], later['before training'])
@@ -140,6 +140,9 @@ def test_similarity_before_and_after_also_when_resumed(photo_folder, tmp_path, d
         assert each.shape == (2, 6, 6)
         assert each[0, 5, 0] == pytest.approx(1) and each[1, 0, 5] == pytest.approx(1)
     assert (tmp_path / 'run' / 'vis' / 'similarity.png').is_file()
+    for name in ('before', 'after'):
+        kept = np.load(tmp_path / 'run' / 'vis' / f'similarity_{name}.npz')['maps']
+        assert np.array_equal(kept, later[f'{name} training'])
 
 
 def test_similarity_refuses_in_a_sentence(photo_folder, tmp_path):
