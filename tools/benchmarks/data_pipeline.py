@@ -20,7 +20,7 @@ import argparse
 import platform
 import random
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -31,6 +31,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image, ImageFilter, ImageOps
 from skimage import data as skimage_data
 from sklearn.datasets import load_sample_images
+from timing import WALL, in_turns, ratio
 from torchvision import transforms
 
 import mmc_plugin  # noqa: F401  registers the transforms
@@ -193,12 +194,11 @@ def pil_pipeline(size, align):
     return run
 
 
-def seconds_per_image(pipeline, paths, rounds):
-    start = time.perf_counter()
+def passes(pipeline, paths, rounds):
+    """So many passes over the files."""
     for _ in range(rounds):
         for path in paths:
             pipeline(path)
-    return (time.perf_counter() - start) / (rounds * len(paths))
 
 
 def main():
@@ -214,14 +214,11 @@ def main():
         '+ normalise': normalised(plugin),
         BASELINE: pil_pipeline(args.size, args.align),
     }
-    times = {name: [] for name in pipelines}
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder))
-        for pipeline in pipelines.values():
-            seconds_per_image(pipeline, paths, 1)
-        for _ in range(args.repeats):
-            for name, pipeline in pipelines.items():
-                times[name].append(seconds_per_image(pipeline, paths, args.rounds))
+        runs = [partial(passes, pipeline, paths, args.rounds) for pipeline in pipelines.values()]
+        turns = in_turns(runs, args.repeats, warmup=1, device=WALL).T / (args.rounds * len(paths))
+    times = dict(zip(pipelines, turns, strict=True))
 
     print(
         f'{platform.machine()}, torch {torch.__version__}, OpenCV {cv2.__version__}, one thread, '
@@ -231,14 +228,11 @@ def main():
     )
     print('| pipeline | ms per image | images/s per core | ratio to torchvision on PIL |')
     print('|---|---|---|---|')
-    baseline = np.array(times[BASELINE])
     for name, seconds in times.items():
         median = np.median(seconds)
-        ratios = baseline / np.array(seconds)
-        spread = '' if name == BASELINE else f' [{ratios.min():.2f}, {ratios.max():.2f}]'
-        print(
-            f'| {name} | {median * 1e3:.2f} | {1 / median:.0f} | {np.median(ratios):.2f}{spread} |'
-        )
+        speed = ratio(times[BASELINE], seconds)
+        spread = '' if name == BASELINE else f' [{speed.low:.2f}, {speed.high:.2f}]'
+        print(f'| {name} | {median * 1e3:.2f} | {1 / median:.0f} | {speed.median:.2f}{spread} |')
 
 
 if __name__ == '__main__':

@@ -1,9 +1,8 @@
 """Time of features by an exported ONNX model and by torch.compile, against eager PyTorch.
 
 All run in turn, again and again, on the same images in fp32; each turn gives one ratio to eager,
-and the medians are reported with the largest difference of the features. On a CPU the clock is the
-processor time of this process, so that other processes disturb less, and one thread is used unless
-told otherwise; on a GPU it is that of the wall, after a synchronisation.
+and the medians are reported with the largest difference of the features (``timing.py``). On a CPU
+one thread is used unless told otherwise.
 
 Example:
     python tools/benchmarks/exported.py --batches 1 8
@@ -14,13 +13,14 @@ import argparse
 import json
 import platform
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.logging import MMLogger
 from mmpretrain.models import VisionTransformer
+from timing import in_turns, ratio
 
 from mmc_plugin.apis import load_backbone
 from mmc_plugin.checkpoints.export import export_backbone
@@ -95,40 +95,27 @@ def features(model):
     return run
 
 
-def seconds(run, images):
-    """Time of one call: of the wall with a GPU, of this process' processors without."""
-    if images.is_cuda:
-        torch.cuda.synchronize(images.device)
-        begin = time.perf_counter()
-        run(images)
-        torch.cuda.synchronize(images.device)
-        return time.perf_counter() - begin
-    begin = time.process_time()
-    run(images)
-    return time.process_time() - begin
-
-
 def measure(runs, images, args):
     """One row for each runtime: milliseconds, ratio to eager, difference of the features."""
     expected = runs['eager'](images).cpu()
     worst = {name: float((run(images).cpu() - expected).abs().max()) for name, run in runs.items()}
-    for _ in range(args.warmup):
-        for run in runs.values():
-            run(images)
-    times = np.array([[seconds(run, images) for run in runs.values()] for _ in range(args.repeats)])
-    ratios = times / times[:, :1]
-    return [
-        dict(
-            batch=len(images),
-            runtime=name,
-            milliseconds=1e3 * float(np.median(times[:, column])),
-            ratio=float(np.median(ratios[:, column])),
-            ratio_min=float(ratios[:, column].min()),
-            ratio_max=float(ratios[:, column].max()),
-            max_difference=worst[name],
+    calls = [partial(run, images) for run in runs.values()]
+    times = in_turns(calls, args.repeats, args.warmup, images.device).T
+    rows = []
+    for name, seconds in zip(runs, times, strict=True):
+        spread = ratio(seconds, times[0])
+        rows.append(
+            dict(
+                batch=len(images),
+                runtime=name,
+                milliseconds=1e3 * float(np.median(seconds)),
+                ratio=spread.median,
+                ratio_min=spread.low,
+                ratio_max=spread.high,
+                max_difference=worst[name],
+            )
         )
-        for column, name in enumerate(runs)
-    ]
+    return rows
 
 
 def benchmark(args, folder):

@@ -7,8 +7,7 @@
   upsampling to the labels, cross-entropy and backward, in plain torch. No optimiser.
 
 Both run in turn, again and again, on the same batch; each turn gives one ratio, and the median is
-reported. On a CPU the clock is the processor time of this process, with one thread unless told
-otherwise; on a GPU it is that of CUDA events.
+reported (``timing.py``). On a CPU one thread is used unless told otherwise.
 
 Memory is the most that is held at a time, weights and optimiser state included: of the step; of the
 backbone's inference on the batch; and, beside what was there before, of the head's forward and
@@ -26,7 +25,6 @@ import platform
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from memory import LiveBytes
 from mmengine.config import ConfigDict
@@ -35,8 +33,9 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from timing import in_turns, ratio
 from torch.nn import functional as F
-from train_step import quiet, seconds
+from train_step import quiet
 
 from mmc_plugin.engine import cli
 
@@ -166,29 +165,23 @@ def main():
         partial(model.train_step, batch, optimiser),
         partial(floor_step, model, data['inputs'], labels),
     )
-    for _ in range(args.warmup):
-        for run in runs:
-            run()
-    times = np.array([[seconds(run, args.device) for run in runs] for _ in range(args.repeats)])
-    ratios = times[:, 0] / times[:, 1]
+    step, least = in_turns(runs, args.repeats, args.warmup, args.device).T
+    spread = ratio(step, least)
     del model, optimiser, batch, data, labels, runs
     held = memory(args)
     share = held['step'] / (held['backbone'] + held['head'])
 
     device = torch.cuda.get_device_name(args.device) if on_gpu else platform.machine()
     print(f'{args.config}, {args.batch} images of {args.size}², {device}')
-    print(
-        f'time: step / floor = {np.median(ratios):.3f} [{ratios.min():.3f}, {ratios.max():.3f}] '
-        f'over {args.repeats} turns'
-    )
+    print(f'time: step / floor = {spread} over {args.repeats} turns')
     sizes = ', '.join(f'{name} {size / MIB:.0f} MiB' for name, size in held.items())
     print(f'memory: {sizes}: step / (backbone + head) = {share:.3f}')
     if args.out is not None:
         results = dict(
             config=args.config, batch=args.batch, size=args.size, device=device,
             threads=None if on_gpu else args.threads, torch=torch.__version__,
-            step_seconds=times[:, 0].tolist(), floor_seconds=times[:, 1].tolist(),
-            ratio=float(np.median(ratios)), bytes=held, memory_ratio=share,
+            step_seconds=step.tolist(), floor_seconds=least.tolist(),
+            ratio=spread.median, bytes=held, memory_ratio=share,
         )  # fmt: skip
         args.out.write_text(json.dumps(results, indent=2) + '\n')
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import argparse
 import os.path as osp
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import torch
 from mmengine.logging import MMLogger
+from timing import WALL, in_turns, ratio
 
 from mmc_plugin.apis import load_backbone
 from mmc_plugin.checkpoints.export import export_backbone
@@ -84,27 +84,20 @@ def reference(path: str, model: PretrainedViT) -> None:
 def report(name: str, path: str, plain: str, repeats: int) -> None:
     """Print the medians of one format beside those of the reference, measured in turns."""
     model = make_model()
-    ours, theirs = [], []
-    for _ in range(repeats + 1):  # the first warms the page cache and the registries up
-        theirs.append(timed(lambda: reference(plain, model)))
-        ours.append(timed(lambda: load_backbone(path)))
+    # The first turn warms the page cache and the registries up; reading counts, so not the
+    # processor's time.
+    runs = [partial(load_backbone, path), partial(reference, plain, model)]
+    ours, theirs = in_turns(runs, repeats, warmup=1, device=WALL).T
+    spread = ratio(ours, theirs)
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     floor = peak('floor', path)
-    ratios = [one / other for one, other in zip(ours[1:], theirs[1:])]
     print(
-        f'{name:12s} load {1e3 * statistics.median(ours[1:]):6.0f} ms, reference '
-        f'{1e3 * statistics.median(theirs[1:]):6.0f} ms, ratio {statistics.median(ratios):.2f} '
-        f'({min(ratios):.2f} to {max(ratios):.2f}); peak '
+        f'{name:12s} load {1e3 * np.median(ours):6.0f} ms, reference '
+        f'{1e3 * np.median(theirs):6.0f} ms, ratio {spread.median:.2f} '
+        f'({spread.low:.2f} to {spread.high:.2f}); peak '
         f'{(peak("load", path) - floor) / weights:.2f} of the weights ({weights / 2**20:.0f} MiB), '
         f'reference {(peak("reference", plain) - floor) / weights:.2f}'
     )
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def peak(what: str, path: str) -> int:

@@ -9,9 +9,8 @@
   heads' outputs. No corruption, no losses, no clipping, no optimiser, no moving average.
 
 Both run in turn, again and again, on the same batch and in the same precision; each turn gives one
-ratio, and the median is reported. On a CPU the clock is the processor time of this process, so that
-other processes disturb less, and one thread is used unless told otherwise; on a GPU it is that of
-CUDA events.
+ratio, and the median is reported (``timing.py``). On a CPU one thread is used unless told
+otherwise.
 
 Example:
     python tools/benchmarks/train_step.py --arch vits --batch 8 --device cpu
@@ -21,7 +20,6 @@ Example:
 import argparse
 import json
 import platform
-import time
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +30,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
+from timing import in_turns, ratio
 from torch import nn
 
 from mmc_plugin.datasets.transforms.gmml import sample_block_mask
@@ -154,21 +153,6 @@ def floor_step(floor, images, dtype):
     return run
 
 
-def seconds(run, device):
-    """Time of one call: of the GPU for CUDA, of this process' processors otherwise."""
-    if torch.device(device).type == 'cuda':
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda.synchronize(device)
-        start.record()
-        run()
-        end.record()
-        torch.cuda.synchronize(device)
-        return start.elapsed_time(end) / 1e3
-    begin = time.process_time()
-    run()
-    return time.process_time() - begin
-
-
 def main():
     args = parse_args()
     torch.set_num_threads(args.threads)
@@ -191,12 +175,8 @@ def main():
         whole_step(model, build_optimiser(model, args.dtype), batch),
         floor_step(floor, images, args.dtype),
     )
-    for _ in range(args.warmup):
-        for run in runs:
-            run()
-    times = np.array([[seconds(run, args.device) for run in runs] for _ in range(args.repeats)])
-
-    ratios = times[:, 0] / times[:, 1]
+    step, least = in_turns(runs, args.repeats, args.warmup, args.device).T
+    spread = ratio(step, least)
     results = dict(
         arch=args.arch,
         batch=args.batch,
@@ -205,16 +185,16 @@ def main():
         compile=args.compile,
         threads=None if on_gpu else args.threads,
         torch=torch.__version__,
-        ratio=float(np.median(ratios)),
-        ratio_min=float(ratios.min()),
-        ratio_max=float(ratios.max()),
-        step_seconds=times[:, 0].tolist(),
-        floor_seconds=times[:, 1].tolist(),
+        ratio=spread.median,
+        ratio_min=spread.low,
+        ratio_max=spread.high,
+        step_seconds=step.tolist(),
+        floor_seconds=least.tolist(),
     )
     print(
         f'{args.arch}, {args.batch} images, {results["device"]}, {args.dtype}, '
-        f'{"" if args.compile else "not "}compiled: step / floor = {results["ratio"]:.3f} '
-        f'[{results["ratio_min"]:.3f}, {results["ratio_max"]:.3f}] over {args.repeats} turns'
+        f'{"" if args.compile else "not "}compiled: step / floor = {spread} '
+        f'over {args.repeats} turns'
     )
     if args.out is not None:
         args.out.write_text(json.dumps(results, indent=2) + '\n')

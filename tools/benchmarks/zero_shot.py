@@ -5,8 +5,7 @@
   photographs, decoding masks and drawing prompts, which workers do beside it in a run.
 - ``floor``: forward of the backbone on the same images, already resized and normalised.
 
-Both run in turn on each batch, and the ratio is that of their sums. On a CPU the clock is the
-processor time of this process; on a GPU it is the wall clock, with the queue emptied at the end.
+Both run in turn on each batch, and the ratio is that of their sums.
 
 The memory is the most bytes of tensors that the metric holds for an image beside its inputs, over
 the number of prompts on each mask.
@@ -20,7 +19,7 @@ Example:
 import argparse
 import json
 import platform
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, METRICS, MODELS
+from timing import timed
 
 from mmc_plugin.engine import cli
 
@@ -65,32 +65,27 @@ def build(args):
     return MODELS.build(cfg.model).to(args.device), dataset, metric
 
 
-def clock(device):
-    """Seconds, after all that was asked of the device is done."""
-    if torch.device(device).type == 'cuda':
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
-
-
 def measure(args, model, dataset, metric):
     """Seconds of loading, evaluation and floor for each batch, shape (batches, 3)."""
-    times = []
-    for start in range(0, len(dataset), args.batch):
-        marks = [clock(args.device)]
-        data = pseudo_collate(
-            [dataset[i] for i in range(start, min(start + args.batch, len(dataset)))]
-        )
-        marks.append(clock(args.device))
+
+    def load(numbers):
+        return pseudo_collate([dataset[i] for i in numbers])
+
+    def evaluate(data):
         outputs = model.test_step(data)
         metric.process(data, [each.to_dict() for each in outputs])
-        marks.append(clock(args.device))
-        inputs = model.prepare(data['inputs'])
-        begin = clock(args.device)
+
+    def floor(inputs):
         with torch.no_grad():
             model.backbone(inputs)
-        end = clock(args.device)
-        times.append([*np.diff(marks), end - begin])
+
+    times = []
+    for start in range(0, len(dataset), args.batch):
+        numbers = range(start, min(start + args.batch, len(dataset)))
+        loading, data = timed(partial(load, numbers), args.device)
+        evaluation, _ = timed(partial(evaluate, data), args.device)
+        least, _ = timed(partial(floor, model.prepare(data['inputs'])), args.device)
+        times.append([loading, evaluation, least])
     return np.array(times[1:])  # the first batch warms up
 
 

@@ -10,7 +10,7 @@ Example:
 """
 
 import argparse
-import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, METRICS
+from timing import timed
 
 from mmc_plugin.apis.features import frozen_features
 from mmc_plugin.engine import cli
@@ -61,21 +62,12 @@ def evaluate(backbone, cfg, dataset, size, stride, device):
     seconds = 0.0
     for i in range(len(dataset)):
         data = pseudo_collate([dataset[i]])
-        begin = clock(device)
-        outputs = model.test_step(data)
-        seconds += clock(device) - begin
+        taken, outputs = timed(partial(model.test_step, data), device)
+        seconds += taken
         metric.process(data, [each.to_dict() for each in outputs])
         side = outputs[0].tokens.shape[0]
     metric.evaluate(len(dataset))
     return metric.numbers, side, seconds / len(dataset)
-
-
-def clock(device):
-    """Seconds, after all that was asked of the device is done."""
-    if torch.device(device).type == 'cuda':
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
 
 
 def main(argv=None):
