@@ -39,26 +39,22 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
     meta = dict(architecture=architecture, cfg=backbone.run_config(antialias=True))
     with open(path, 'wb') as file:  # torch writes the name of a path into the file
         torch.save(dict(meta=meta, state_dict=weights), file)
-    file_name = osp.basename(path)
-    height, width = backbone.size
-    imports = 'import timm\nimport torch\n'
+    making = (
+        f'model = timm.models.VisionTransformer({code}, dynamic_img_size=True)\n'
+        f'timm.models.load_checkpoint(model, {osp.basename(path)!r})'
+    )
     if name is not None:
         making = (
-            f"model = timm.create_model('{name}', num_classes=0, img_size=({height}, {width}), "
-            f'dynamic_img_size=True, checkpoint_path={file_name!r})\n'
-        )
-    else:
-        imports = ('import functools\n' if 'functools.' in code else '') + imports
-        making = (
-            f'model = timm.models.VisionTransformer({code}, dynamic_img_size=True)\n'
-            f'timm.models.load_checkpoint(model, {file_name!r})\n'
+            f"model = timm.create_model('{name}', num_classes=0, img_size={backbone.size}, "
+            f'dynamic_img_size=True, checkpoint_path={osp.basename(path)!r})'
         )
     return Usage(
         title=f'a checkpoint of timm ({architecture})',
-        code=(
-            f'{imports}images = torch.rand(1, 3, {height}, {width})\n{making}'
-            'tokens = model.eval().forward_features(images)\n'
-            f'cls, patches = tokens[:, 0], tokens[:, {1 + backbone.registers}:]\n'
+        code=backbone.example(
+            ('import functools\n' if 'functools.' in making else '') + 'import timm\n',
+            making,
+            'tokens = model.eval().forward_features(images)',
+            backbone.registers,
         ),
         notes=[backbone.resizing('timm', antialias=True)],
     )
