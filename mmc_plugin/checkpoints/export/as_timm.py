@@ -64,7 +64,7 @@ def _arguments(backbone: ExportedBackbone) -> tuple[dict[str, Any], str]:
     """Keyword arguments of timm's ``VisionTransformer``, and the same as Python."""
     from timm.layers import SwiGLUPacked
 
-    width = backbone.arch['embed_dims']
+    width, registers = backbone.arch['embed_dims'], backbone.registers
     arguments = dict(
         img_size=backbone.size,
         patch_size=backbone.patch_size,
@@ -73,17 +73,13 @@ def _arguments(backbone: ExportedBackbone) -> tuple[dict[str, Any], str]:
         num_heads=backbone.arch['num_heads'],
         mlp_ratio=ratio(backbone.hidden * (2 if backbone.swiglu else 1), width),
         num_classes=0,
+        qkv_bias=backbone.settings['qkv_bias'],
+        final_norm=backbone.settings['final_norm'],
+        init_values=1.0 if backbone.layer_scale else None,
+        reg_tokens=registers,
+        no_embed_class=bool(registers),
+        act_layer=None if backbone.activation == 'gelu' else backbone.activation,
     )
-    if not backbone.settings['qkv_bias']:
-        arguments['qkv_bias'] = False
-    if not backbone.settings['final_norm']:
-        arguments['final_norm'] = False
-    if backbone.layer_scale:
-        arguments['init_values'] = 1.0
-    if backbone.registers:
-        arguments |= dict(reg_tokens=backbone.registers, no_embed_class=True)
-    if backbone.activation != 'gelu':
-        arguments['act_layer'] = backbone.activation
     code = [f'{key}={value!r}' for key, value in arguments.items()]
     if backbone.eps != 1e-6:  # timm's own
         arguments['norm_layer'] = functools.partial(nn.LayerNorm, eps=backbone.eps)
