@@ -39,9 +39,6 @@ def infer_settings(
         img_size (tuple[int, int], optional): Height and width that the positions are made for,
             where the checkpoint does not say and their grid is not square.
 
-    Returns:
-        dict[str, Any]: ``arch``, ``img_size``, ``patch_size`` and so on.
-
     Raises:
         ValueError: As the end of a sentence, if this is no plain vision transformer.
     """
@@ -61,16 +58,13 @@ def infer_settings(
     mlp = weights.get('layers.0.ffn.w3.weight' if swiglu else 'layers.0.ffn.layers.1.weight')
     if mlp is None or mlp.ndim != 2:
         raise ValueError('has no feed-forward layers in its first layer')
-    hidden = mlp.shape[-1]
     rows, columns = _split_positions(weights, patch, [metadata.img_size, img_size])
+    arch = dict(embed_dims=width, num_layers=depth)
+    arch['num_heads'] = _num_heads(width, depth, metadata.num_heads, num_heads)
+    arch['feedforward_channels'] = _swiglu_channels(mlp.shape[1]) if swiglu else mlp.shape[1]
     layer_cfgs = dict(act_cfg=dict(metadata.act_cfg)) if metadata.act_cfg is not None else {}
     return dict(
-        arch=dict(
-            embed_dims=width,
-            num_layers=depth,
-            num_heads=_num_heads(width, depth, metadata.num_heads, num_heads),
-            feedforward_channels=_swiglu_channels(hidden) if swiglu else hidden,
-        ),
+        arch=arch,
         img_size=square(rows * patch[0], columns * patch[1]),
         patch_size=square(*patch),
         qkv_bias='layers.0.attn.qkv.bias' in weights,
@@ -86,28 +80,26 @@ def infer_settings(
 def expected_shapes(settings: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name → shape of each weight of the model with these settings."""
     width, hidden = (settings['arch'][name] for name in ('embed_dims', 'feedforward_channels'))
-    rows, columns = grid(settings)
-    shapes: dict[str, tuple[int, ...]] = dict(
-        cls_token=(1, 1, width), pos_embed=(1, 1 + rows * columns, width)
-    )
-    if settings['num_registers']:
-        shapes['registers'] = (1, settings['num_registers'], width)
-    shapes['patch_embed.projection.weight'] = (width, 3, *to_2tuple(settings['patch_size']))
-    if settings['patch_cfg']['bias']:
-        shapes['patch_embed.projection.bias'] = (width,)
     linears = {'attn.qkv': (3 * width, width), 'attn.proj': (width, width)}
     if settings['layer_cfgs'].get('ffn_type') == 'swiglu_fused':
         hidden = _swiglu_hidden(hidden)
         linears |= {'ffn.w12': (2 * hidden, width), 'ffn.w3': (width, hidden)}
     else:
         linears |= {'ffn.layers.0.0': (hidden, width), 'ffn.layers.1': (width, hidden)}
-    norms = {f'{norm}.{name}': (width,) for norm in ('ln1', 'ln2') for name in ('weight', 'bias')}
-    layer = norms | {f'{name}.weight': shape for name, shape in linears.items()}
+    vectors = ['ln1.weight', 'ln1.bias', 'ln2.weight', 'ln2.bias']
+    if settings['layer_scale_init_value']:
+        vectors += ['attn.gamma1.weight', 'ffn.gamma2.weight']
+    layer = dict.fromkeys(vectors, (width,))
+    layer |= {f'{name}.weight': shape for name, shape in linears.items()}
     layer |= {f'{name}.bias': shape[:1] for name, shape in linears.items()}
     if not settings['qkv_bias']:
         del layer['attn.qkv.bias']
-    if settings['layer_scale_init_value']:
-        layer |= {'attn.gamma1.weight': (width,), 'ffn.gamma2.weight': (width,)}
+    shapes = dict(cls_token=(1, 1, width), pos_embed=(1, 1 + math.prod(grid(settings)), width))
+    shapes['patch_embed.projection.weight'] = (width, 3, *to_2tuple(settings['patch_size']))
+    if settings['num_registers']:
+        shapes['registers'] = (1, settings['num_registers'], width)
+    if settings['patch_cfg']['bias']:
+        shapes['patch_embed.projection.bias'] = (width,)
     for number in range(settings['arch']['num_layers']):
         shapes |= {f'layers.{number}.{name}': shape for name, shape in layer.items()}
     if settings['final_norm']:
@@ -117,15 +109,12 @@ def expected_shapes(settings: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def misfits(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """What does not fit: each the end of a sentence, naming at most ten weights."""
-    kinds = {
-        'missing': [name for name in shapes if name not in weights],
-        'unexpected': [name for name in weights if name not in shapes],
-        'of the wrong shape': [
-            f'{name} {tuple(weights[name].shape)} for {shape}'
-            for name, shape in shapes.items()
-            if name in weights and tuple(weights[name].shape) != shape
-        ],
-    }
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    both = [name for name in shapes if name in found]
+    wrong = [f'{x} {found[x]} for {shapes[x]}' for x in both if found[x] != shapes[x]]
+    missing = [name for name in shapes if name not in found]
+    kinds = dict(missing=missing, unexpected=[name for name in found if name not in shapes])
+    kinds['of the wrong shape'] = wrong
     return [f'{kind}: {some(names)}' for kind, names in kinds.items() if names]
 
 
@@ -137,21 +126,15 @@ def some(names: list[str]) -> str:
 
 def describe(settings: Mapping[str, Any]) -> str:
     """An architecture in a few words."""
-    arch = settings['arch']
-    sizes = (
-        '×'.join(map(str, pair)) for pair in (to_2tuple(settings['patch_size']), grid(settings))
+    arch, registers = settings['arch'], settings['num_registers']
+    patch, positions = to_2tuple(settings['patch_size']), grid(settings)
+    text = (
+        f'width {arch["embed_dims"]}, {arch["num_layers"]} layers, {arch["num_heads"]} heads, '
+        f'patch {patch[0]}×{patch[1]}, positions {positions[0]}×{positions[1]}'
     )
-    parts = [
-        f'width {arch["embed_dims"]}', f'{arch["num_layers"]} layers',
-        f'{arch["num_heads"]} heads', 'patch {}, positions {}'.format(*sizes),
-    ]  # fmt: skip
-    if settings['num_registers']:
-        parts.append(f'{settings["num_registers"]} registers')
-    if settings['layer_scale_init_value']:
-        parts.append('LayerScale')
-    if settings['layer_cfgs'].get('ffn_type') == 'swiglu_fused':
-        parts.append('SwiGLU')
-    return ', '.join(parts)
+    text += f', {registers} registers' if registers else ''
+    text += ', LayerScale' if settings['layer_scale_init_value'] else ''
+    return text + (', SwiGLU' if 'ffn_type' in settings['layer_cfgs'] else '')
 
 
 def grid(settings: Mapping[str, Any]) -> tuple[int, int]:
@@ -175,10 +158,8 @@ def _check_tokens(weights: Mapping[str, Tensor]) -> None:
         raise ValueError('has no class token: models that only average their patches are not read')
     for name, rank in _RANKS.items():
         if name in weights and weights[name].ndim != rank:
-            raise ValueError(
-                f'has a {name} of the shape {tuple(weights[name].shape)} where {rank} dimensions '
-                'are expected'
-            )
+            shape = tuple(weights[name].shape)
+            raise ValueError(f'has a {name} of the shape {shape}, which has not {rank} dimensions')
 
 
 def _split_positions(

@@ -28,15 +28,9 @@ def read_folder(
 ) -> Checkpoint:
     """Read a folder that ``save_pretrained`` of transformers or ``timm`` wrote.
 
-    Args:
-        path (str): With ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``, or the
-            parts of either beside their ``.index.json``.
-        allow_pickle (bool): See :func:`~mmc_plugin.checkpoints.read_checkpoint`.
-        read_file (Callable): Reads one file.
-
-    Raises:
-        FileNotFoundError: If the folder lacks what it needs.
-        ValueError: If a file in it cannot be read.
+    It has ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``, or the parts of
+    either beside their ``.index.json``. For errors see
+    :func:`~mmc_plugin.checkpoints.read_checkpoint`.
     """
     names, files = set(os.listdir(path)), weight_files(path)
     if 'config.json' not in names:
@@ -100,16 +94,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def read_hub(source: str, read_file: Callable[[str, bool], Checkpoint]) -> Checkpoint:
-    """Fetch the safetensors weights of a repository of Hugging Face, and no code.
-
-    Args:
-        source (str): ``hf:<user>/<name>`` or ``hf:<user>/<name>@<revision>``.
-        read_file (Callable): Reads one file.
-
-    Raises:
-        ConnectionError: If they are not at hand and cannot be fetched.
-        ImportError: If huggingface_hub is not installed.
-    """
+    """Fetch the safetensors weights of ``hf:<user>/<name>[@<revision>]``, and no code."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
@@ -126,16 +111,7 @@ def read_hub(source: str, read_file: Callable[[str, bool], Checkpoint]) -> Check
 
 
 def read_timm(source: str) -> Checkpoint:
-    """Let timm make a model with its pretrained weights.
-
-    Args:
-        source (str): ``timm:<name>`` with a name of ``timm.list_pretrained()``.
-
-    Raises:
-        ConnectionError: If the weights are not at hand and cannot be fetched.
-        ImportError: If timm is not installed.
-        ValueError: If timm knows no such weights.
-    """
+    """Let timm make the model ``timm:<name>`` with its pretrained weights."""
     try:
         import timm
     except ImportError:

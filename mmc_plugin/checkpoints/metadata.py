@@ -13,11 +13,9 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 # Names in configurations of Hugging Face → activation layers of mmcv.
+_TANH = dict(type='GELU', approximate='tanh')
 _ACTIVATIONS = dict(
-    gelu=dict(type='GELU'),
-    gelu_new=dict(type='GELU', approximate='tanh'),
-    gelu_pytorch_tanh=dict(type='GELU', approximate='tanh'),
-    relu=dict(type='ReLU'),
+    gelu=dict(type='GELU'), gelu_new=_TANH, gelu_pytorch_tanh=_TANH, relu=dict(type='ReLU')
 )
 # Families of Hugging Face whose models are the plain vision transformer.
 _HUGGINGFACE = dict(

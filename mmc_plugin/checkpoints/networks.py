@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -20,8 +20,8 @@ _TEACHERS = {
 }  # fmt: skip
 _STUDENTS = {'student', 'base_encoder'}
 _CONVOLUTIONS = re.compile(r'patch_embed\.(proj\.\d|backbone\.)')
-_MAX_DEPTH = 32  # of dictionaries; a pickle may hold one that holds itself
 _OPTIMIZERS = ('optimizer', 'optimizers', 'opt', 'param_groups', 'optim')
+_MAX_DEPTH = 32  # of dictionaries; a pickle may hold one that holds itself
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Network:
     path: str
     layout: str
     role: str
-    weights: dict[str, Tensor] = field(repr=False)
-    dropped: list[str] = field(repr=False)
+    weights: dict[str, Tensor]
+    dropped: list[str]
 
 
 def find_network(content: Mapping[str, Any], which: str) -> Network:
@@ -53,33 +53,35 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
         which (str): ``'teacher'`` or ``'student'``; a file with one network that is neither gives
             that one.
 
-    Returns:
-        Network: The one asked for.
-
     Raises:
         ValueError: As the end of a sentence, if there is none or more than one.
     """
     tensors = dict(_walk(content))
-    found = _find_anchors(tensors)
-    if not found:
+    layouts = {
+        name.removesuffix(anchor): layout
+        for name in tensors
+        for layout, anchor in _ANCHORS.items()
+        if name == anchor or name.endswith('.' + anchor)
+    }
+    if not layouts:
         raise ValueError(_what_else(content, tensors))
-    roles = {path: _role(path) for path in found}
+    roles = {path: _role(path) for path in layouts}
     if 'teacher' in roles.values():  # then what is no teacher is the network that it follows
         roles = {path: 'student' if role == 'network' else role for path, role in roles.items()}
-    other = 'student' if which == 'teacher' else 'teacher'
-    chosen = [path for path in found if roles[path] == which]
-    chosen = chosen or [path for path in found if roles[path] == 'network']
+    chosen = [path for path, role in roles.items() if role == which]
+    chosen = chosen or [path for path, role in roles.items() if role == 'network']
     if not chosen:
+        other = 'student' if which == 'teacher' else 'teacher'
         raise ValueError(f"has no {which}, only a {other}: ask for which='{other}'")
     if len(chosen) > 1:
-        paths = ', '.join(repr(path) for path in chosen)
         raise ValueError(
-            f'has several vision transformers, at {paths}: save the one that you want by itself'
+            f'has several vision transformers, at {", ".join(map(repr, chosen))}: save the one '
+            'that you want by itself'
         )
     path = chosen[0]
     inside = {name[len(path) :]: value for name, value in tensors.items() if name.startswith(path)}
     outside = [name for name in tensors if not name.startswith(path)]
-    return Network(path, found[path], roles[path], inside, outside)
+    return Network(path, layouts[path], roles[path], inside, outside)
 
 
 def _walk(
@@ -95,16 +97,6 @@ def _walk(
             yield from _walk(value, f'{path}{name}.', depth + 1)
 
 
-def _find_anchors(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Path → layout of each vision transformer."""
-    found = {}
-    for name in tensors:
-        for layout, anchor in _ANCHORS.items():
-            if name == anchor or name.endswith('.' + anchor):
-                found[name[: len(name) - len(anchor)]] = layout
-    return found
-
-
 def _role(path: str) -> str:
     parts = set(path.split('.'))
     if parts & _TEACHERS:
@@ -114,16 +106,15 @@ def _role(path: str) -> str:
 
 def _what_else(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """The end of a sentence on a file without a vision transformer."""
+    if not tensors and any(name in content for name in _OPTIMIZERS):
+        return 'holds the state of an optimiser and no weights of a model'
     if not tensors:
-        if any(name in content for name in _OPTIMIZERS):
-            return 'holds the state of an optimiser and no weights of a model'
         return 'holds no weights'
     if any(name.endswith('layer1.0.conv1.weight') for name in tensors):
         return 'holds a ResNet, not a vision transformer'
     if any(_CONVOLUTIONS.search(name) for name in tensors):
         return 'holds a vision transformer with a stem of convolutions, which is not read'
-    names = list(tensors)
     return (
         'holds no vision transformer that this package knows: there is no patch embedding among '
-        f'its {len(names)} tensors, such as {", ".join(names[:3])}'
+        f'its {len(tensors)} tensors, such as {", ".join(list(tensors)[:3])}'
     )

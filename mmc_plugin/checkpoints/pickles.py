@@ -205,14 +205,14 @@ def _stand_in(path: str, **members: Any) -> type:
 
 
 _HISTORY = _stand_in('mmengine.logging.history_buffer.HistoryBuffer')
+_INERT = (
+    'numpy.ndarray', 'numpy._core.multiarray._reconstruct', 'numpy._core.multiarray.scalar',
+    'numpy.core.multiarray._reconstruct', 'numpy.core.multiarray.scalar',  # before numpy 2
+    'pathlib.PosixPath', 'pathlib.PurePosixPath', 'pathlib.WindowsPath', 'pathlib.PureWindowsPath',
+)  # fmt: skip
 _STAND_INS = [
     _HISTORY,
     _stand_in('builtins.getattr', __new__=_getattr),
     _stand_in('numpy.dtype', __new__=_dtype, __setstate__=_set_dtype),
-    _stand_in('numpy.ndarray'),
+    *map(_stand_in, _INERT),
 ]
-for _module in ('numpy._core', 'numpy.core'):  # numpy 2 and 1
-    for _name in ('multiarray._reconstruct', 'multiarray.scalar'):
-        _STAND_INS.append(_stand_in(f'{_module}.{_name}'))
-for _name in ('PosixPath', 'PurePosixPath', 'WindowsPath', 'PureWindowsPath'):
-    _STAND_INS.append(_stand_in(f'pathlib.{_name}'))

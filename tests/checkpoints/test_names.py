@@ -3,12 +3,7 @@
 import pytest
 import torch
 
-from mmc_plugin.checkpoints.names import (
-    from_mmpretrain,
-    is_onnx_constant,
-    rejoin_positions,
-    to_mmpretrain,
-)
+from mmc_plugin.checkpoints.names import from_mmpretrain, to_mmpretrain
 from mmc_plugin.models import PretrainedViT
 
 
@@ -102,21 +97,3 @@ def test_packed_swiglu_is_told_by_its_shapes():
     }
     plain = dict(zip(names, (torch.ones(8, 4), torch.ones(8), torch.ones(4, 8))))
     assert 'layers.0.ffn.layers.0.0.weight' in to_mmpretrain(plain, 'timm')[0]
-
-
-def test_split_positions_are_rejoined():
-    token, rest = torch.zeros(1, 1, 4), torch.ones(1, 9, 4)
-    weights = {'embeddings.cls_token': torch.ones(1, 1, 4)}
-    rejoin_positions(weights, {'onnx::Reshape_7': rest, 'onnx::Concat_5': token, 'val_1': token[0]})
-    torch.testing.assert_close(
-        weights['embeddings.position_embeddings'], torch.cat([token, rest], dim=1)
-    )
-    unclear = {'embeddings.cls_token': torch.ones(1, 1, 4)}
-    rejoin_positions(unclear, {'onnx::Reshape_7': rest, 'onnx::Reshape_5': rest})
-    assert list(unclear) == ['embeddings.cls_token']
-
-
-def test_constants_of_exporters():
-    made_up = ('onnx::MatMul_12', 'val_3', '/blocks/Constant_output_0')
-    assert all(map(is_onnx_constant, made_up))
-    assert not any(map(is_onnx_constant, ('pos_embed', 'norm.weight', 'val_x')))

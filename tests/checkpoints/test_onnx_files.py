@@ -1,4 +1,4 @@
-"""Weights of ONNX files come from their own folder only, and what is damaged has its sentence."""
+"""Weights of ONNX files come from their own folder only, and get their names and shapes back."""
 
 import os
 import re
@@ -8,9 +8,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from torch import nn
 
 from mmc_plugin.checkpoints import file_hash, read_checkpoint
+from mmc_plugin.checkpoints.onnx_files import module_of, name_weights
 
 RNG = np.random.RandomState(0)
 FLOATS = RNG.randn(3, 5).astype(np.float32)
@@ -153,3 +155,88 @@ def test_without_onnx_the_way_out_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnx', None)
     with pytest.raises(ImportError, match=r'a\.onnx is an ONNX file: pip install onnx'):
         read_checkpoint(path)
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(6)
+        self.fc1 = nn.Linear(6, 12)
+        self.fc2 = nn.Linear(12, 6, bias=False)
+
+    def forward(self, x):
+        return x + self.fc2(self.fc1(self.norm(x)).relu())
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 6, 2, stride=2)
+        self.token = nn.Parameter(torch.randn(1, 1, 6))
+        self.blocks = nn.Sequential(Block(), Block())
+        self.list = nn.ModuleList([Block()])
+
+    def forward(self, image):
+        x = self.patch(image).flatten(2).transpose(1, 2)
+        return self.list[0](self.blocks(x + self.token))
+
+
+@pytest.mark.parametrize('equal', [False, True])
+@pytest.mark.parametrize('dynamo', [False, True])
+def test_a_network_of_linear_layers(tmp_path, dynamo, equal):
+    """``equal``: as layers are at the start; the exporters write equal parameters once."""
+    torch.manual_seed(0)
+    model = Net().eval()
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
+            nn.init.zeros_(module.bias) if equal else nn.init.normal_(module.bias)
+        if isinstance(module, nn.LayerNorm) and not equal:
+            nn.init.normal_(module.weight)
+    path = str(tmp_path / 'a.onnx')
+    images = torch.ones(1, 3, 4, 4)
+    torch.onnx.export(model, (images,), path, dynamo=dynamo, external_data=False, verbose=False)
+    content = read_checkpoint(path).content
+    for name, value in model.state_dict().items():
+        assert torch.equal(content[name], value), name
+    matrices = [name for name, value in content.items() if value.dim() == 2]
+    assert sorted(matrices) == sorted(k for k, v in model.state_dict().items() if v.dim() == 2)
+
+
+@pytest.mark.parametrize(
+    'node, module',
+    [
+        (dict(name='/blocks/blocks.0/attn/qkv/MatMul'), 'blocks.0.attn.qkv'),
+        (dict(name='/encoder/layer.0/dense/MatMul'), 'encoder.layer.0.dense'),
+        (dict(name='/a/a.0/a.0.1/MatMul'), 'a.0.1'),
+        (dict(name='/MatMul'), None),
+        (dict(name='MatMul_12'), None),
+        (dict(scopes="['', 'blocks.0', 'blocks.0.fc1', 'linear']"), 'blocks.0.fc1'),
+        (dict(scopes="['', 'linear']"), None),
+        (dict(scopes='[]'), None),
+    ],
+)
+def test_modules_of_nodes(node, module):
+    proto = NodeProto(name=node.get('name', ''))
+    if 'scopes' in node:
+        proto.metadata_props.add(key='pkg.torch.onnx.name_scopes', value=node['scopes'])
+    assert module_of(proto) == module
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.'])
+def test_split_positions_are_joined(prefix):
+    """Exporters leave the slices of Hugging Face models under names of their own."""
+    token, positions, rest = (torch.full((1, n, 4), float(n)) for n in (1, 1, 9))
+    named = {f'{prefix}embeddings.cls_token': token}
+    constants = {'onnx::Reshape_7': rest, 'onnx::Concat_5': positions, 'val_1': rest[0]}
+    found = name_weights(named | constants, [])
+    joined = torch.cat([positions, rest], dim=1)
+    assert torch.equal(found.pop(f'{prefix}embeddings.position_embeddings'), joined)
+    assert list(found) == list(named)
+    unclear = {'onnx::Reshape_7': rest, 'onnx::Reshape_5': rest}
+    assert list(name_weights(named | unclear, [])) == list(named)
+
+
+def test_constants_that_exporters_made_up_are_left_out():
+    kept = ('pos_embed', 'norm.weight', 'val_x')
+    made_up = ('onnx::MatMul_12', 'val_3', '/blocks/Constant_output_0')
+    assert tuple(name_weights(dict.fromkeys(kept + made_up, torch.ones(1)), [])) == kept

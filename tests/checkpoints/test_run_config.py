@@ -16,7 +16,7 @@ def test_reads_what_mmengine_dumps():
     found = read_run_config(text)
     assert set(found) == {'model', 'data_preprocessor'}
     assert found['model']['backbone'] == dict(
-        arch=dict(num_heads=3), img_size=[32, 48], eps=1e-6, shift=-0.5
+        arch=dict(num_heads=3), img_size=(32, 48), eps=1e-6, shift=-0.5
     )
     assert found['model']['heads'] == model['heads']
     assert found['data_preprocessor'] == dict(mean=[1, 2.5])

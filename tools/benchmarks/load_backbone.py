@@ -1,10 +1,10 @@
 """Time and memory that load_backbone takes, against torch.load(mmap=True) + load_state_dict.
 
 Writes a ViT-B/16 with random weights as a bare backbone in mmpretrain's names, in timm's, in a
-folder of Hugging Face and as an ONNX model, loads each of them and prints medians. The reference fills a model that is
-there already; load_backbone also makes it. Memory is the peak of resident memory of a fresh
-process (Linux) above that of one that only imports the same modules; it counts mapped pages once
-touched, and every weight is touched.
+folder of Hugging Face and as an ONNX model, loads each of them and prints medians. The reference
+fills a model that is there already; load_backbone also makes it. Memory is the peak of resident
+memory of a fresh process (Linux) above that of one that only imports the same modules; it counts
+mapped pages once touched, and every weight is touched.
 
 Example:
     python tools/benchmarks/load_backbone.py --repeats 7

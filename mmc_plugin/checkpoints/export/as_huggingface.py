@@ -42,28 +42,23 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
     model.load_state_dict(weights, strict=True, assign=True)
     os.mkdir(path)
     model.save_pretrained(path)
-    height, width = backbone.size
     transformers.ViTImageProcessor(
-        size=dict(height=height, width=width),
+        size=dict(zip(('height', 'width'), backbone.size)),
         resample=_BICUBIC,
         image_mean=[value / 255 for value in backbone.mean],
         image_std=[value / 255 for value in backbone.std],
     ).save_pretrained(path)
     loading = '' if dinov2 else ', add_pooling_layer=False'
     resizing = '' if dinov2 else ', interpolate_pos_encoding=True'
-    pooler = (
-        '; there is no pooler, and `pooler_output` of a model with one would be of random weights'
-    )
+    pooler = '; there is no pooler: `pooler_output` of a model with one would be of random weights'
     return Usage(
         title=f"a folder of Hugging Face's transformers ({kind}Model)",
-        code=f"""\
-import torch
-from transformers import {kind}Model
-images = torch.rand(1, 3, {height}, {width})
-model = {kind}Model.from_pretrained('.'{loading}).eval()
-tokens = model(images{resizing}).last_hidden_state
-cls, patches = tokens[:, 0], tokens[:, {1 + backbone.registers}:]
-""",
+        code=backbone.example(
+            f'from transformers import {kind}Model\n',
+            f"model = {kind}Model.from_pretrained('.'{loading}).eval()",
+            f'tokens = model(images{resizing}).last_hidden_state',
+            backbone.registers,
+        ),
         notes=[
             backbone.resizing('transformers', antialias=bool(backbone.registers)),
             f'Features are the last hidden state{"" if dinov2 else pooler}.',
@@ -73,19 +68,17 @@ cls, patches = tokens[:, 0], tokens[:, {1 + backbone.registers}:]
 
 
 def _check(backbone: ExportedBackbone) -> None:
-    height, width = backbone.size
-    rows, columns = backbone.patch_size
+    (height, width), (rows, columns) = backbone.size, backbone.patch_size
+    reason = ''
     if rows != columns:
-        raise ValueError(
-            f"transformers' ViT has square patches, not {rows}×{columns}: export to timm"
-        )
-    if height != width:
-        raise ValueError(
-            f"transformers' ViT takes positions of square images only, not {height}×{width}: "
-            f'add --img-size {max(height, width)}, or export to timm'
-        )
-    if not backbone.settings['final_norm']:
-        raise ValueError("transformers' ViT has a final norm and this model none: export to timm")
+        reason = f'has square patches, not {rows}×{columns}: '
+    elif height != width:
+        reason = f'takes positions of square images only, not {height}×{width}: add --img-size '
+        reason += f'{max(height, width)}, or '
+    elif not backbone.settings['final_norm']:
+        reason = 'has a final norm and this model none: '
+    if reason:
+        raise ValueError(f"transformers' ViT {reason}export to timm")
 
 
 def _config(backbone: ExportedBackbone, dinov2: bool) -> dict:

@@ -27,19 +27,14 @@ def write_mmpretrain(backbone: ExportedBackbone, path: str) -> Usage:
     config = backbone.config('VisionTransformer')
     config['init_cfg'] = dict(type='Pretrained', checkpoint=osp.basename(path))
     arguments = {key: value for key, value in config.items() if key != 'type'}
-    height, width = backbone.size
+    model = f"model = VisionTransformer(**{as_code(arguments)}, out_type='raw')\n"
     return Usage(
         title="a checkpoint of mmpretrain's VisionTransformer",
-        code=f"""\
-import torch
-from mmpretrain.models import VisionTransformer
-images = torch.rand(1, 3, {height}, {width})
-model = VisionTransformer(**{as_code(arguments)}, out_type='raw')
-model.init_weights()
-model.eval()
-tokens, = model(images)
-cls, patches = tokens[:, 0], tokens[:, 1:]
-""",
+        code=backbone.example(
+            'from mmpretrain.models import VisionTransformer\n',
+            f'{model}model.init_weights()\nmodel.eval()',
+            'tokens, = model(images)',
+        ),
         notes=[backbone.resizing('mmpretrain', antialias=False)],
         config=f"""\
 backbone={as_code(config)}
@@ -60,16 +55,12 @@ def write_safetensors(backbone: ExportedBackbone, path: str) -> Usage:
         raise ImportError('install safetensors to export to it') from None
     weights = {name: value.contiguous() for name, value in backbone.weights.items()}
     save_file(weights, path, dict(format='pt', **backbone.metadata()))
-    height, width = backbone.size
     return Usage(
         title="a safetensors file in the names of mmpretrain's VisionTransformer",
-        code=f"""\
-import torch
-from mmc_plugin.apis import load_backbone
-images = torch.rand(1, 3, {height}, {width})
-model = load_backbone({osp.basename(path)!r})
-tokens, = model(images)
-cls, patches = tokens[:, 0], tokens[:, 1:]
-""",
+        code=backbone.example(
+            'from mmc_plugin.apis import load_backbone\n',
+            f'model = load_backbone({osp.basename(path)!r})',
+            'tokens, = model(images)',
+        ),
         notes=['Images of any size that the patch size divides may be given.'],
     )

@@ -6,10 +6,11 @@ import os.path as osp
 import warnings
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from .card import Usage
 from .exported_backbone import ExportedBackbone
-from .features import ExportedFeatures
 
 OPSET = 18  # the first whose Resize can antialias
 _LARGEST_FILE = 2**31 - 2**24  # of protocol buffers, less room for the graph
@@ -19,26 +20,60 @@ _DYNAMIC = (
 )
 
 
+class ExportedFeatures(nn.Module):
+    """Class token and patch features of a :class:`PretrainedViT`, for programs without Python.
+
+    It computes what the model does, but the positions are always resized: the question whether
+    they have to be cannot be asked in a program that takes images of every size. Resized to their
+    own grid they stay as they are.
+
+    Args:
+        model (PretrainedViT): Its parts become parts of this module, under their names.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.patch_embed, self.cls_token = model.patch_embed, model.cls_token
+        self.pos_embed, self.registers = model.pos_embed, model.registers
+        self.layers = model.layers
+        self.ln1 = model.ln1 if model.final_norm else nn.Identity()
+        self.grid = tuple(model.patch_resolution)
+        self.resizing = dict(mode=model.interpolate_mode, antialias=model.pos_antialias)
+        self.eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Class tokens (B, D) and patches (B, N, D), row by row, of images (B, 3, H, W)."""
+        x, grid = self.patch_embed(images)  # (B,N,D)
+        positions = self.pos_embed[:, 1:].unflatten(1, self.grid).permute(0, 3, 1, 2)  # (1,D,h,w)
+        positions = F.interpolate(positions, size=tuple(grid), **self.resizing)
+        x = x + positions.flatten(2).transpose(1, 2)
+        first = self.cls_token + self.pos_embed[:, :1]
+        if self.registers is not None:
+            first = torch.cat([first, self.registers], dim=1)  # (1,1+R,D)
+        x = torch.cat([first.expand(x.shape[0], -1, -1), x], dim=1)  # (B,1+R+N,D)
+        for layer in self.layers:
+            x = layer(x)
+        x = self.ln1(x)
+        return x[:, 0], x[:, first.shape[1] :]
+
+
 def write_torchscript(backbone: ExportedBackbone, path: str) -> Usage:
     """Write a traced program that ``torch.jit.load`` reads, in Python or C++."""
-    features = ExportedFeatures(backbone.model).eval()
+    features, images = ExportedFeatures(backbone.model), _example_images(backbone)
     with torch.no_grad(), warnings.catch_warnings():
         # Of newer Pythons, where TorchScript is not maintained; who asks for it knows.
         warnings.filterwarnings('ignore', '.*torch.jit', DeprecationWarning)
-        program = torch.jit.trace(features, _example_images(backbone), check_trace=False)
-        torch.jit.save(program, path)
-    loading = f'torch.jit.load({osp.basename(path)!r})'
-    return Usage('a program of TorchScript', _code(backbone, loading), [_DYNAMIC])
+        torch.jit.save(torch.jit.trace(features, images, check_trace=False), path)
+    code = backbone.example('', f'model = torch.jit.load({osp.basename(path)!r})')
+    return Usage('a program of TorchScript', code, [_DYNAMIC])
 
 
 def write_torch_export(backbone: ExportedBackbone, path: str) -> Usage:
     """Write a program that ``torch.export.load`` reads."""
     torch.export.save(_exported_program(backbone), path)
-    return Usage(
-        title='a program of torch.export',
-        code=_code(backbone, f'torch.export.load({osp.basename(path)!r}).module()'),
-        notes=[_DYNAMIC, f'Written by torch {torch.__version__}; older ones may not read it.'],
-    )
+    code = backbone.example('', f'model = torch.export.load({osp.basename(path)!r}).module()')
+    version = f'Written by torch {torch.__version__}; older ones may not read it.'
+    return Usage('a program of torch.export', code, [_DYNAMIC, version])
 
 
 def write_onnx(backbone: ExportedBackbone, path: str) -> Usage:
@@ -71,17 +106,14 @@ def write_onnx(backbone: ExportedBackbone, path: str) -> Usage:
     size = sum(value.nbytes for value in backbone.weights.values())
     program.save(path, external_data=size > _LARGEST_FILE)
     height, width = backbone.size
-    return Usage(
-        title=f'an ONNX model (opset {OPSET})',
-        code=f"""\
+    code = f"""\
 import numpy
 import onnxruntime
 images = numpy.random.rand(1, 3, {height}, {width}).astype('float32')
 session = onnxruntime.InferenceSession({osp.basename(path)!r})
 cls, patches = session.run(['cls', 'patches'], dict(images=images))
-""",
-        notes=[_DYNAMIC],
-    )
+"""
+    return Usage(f'an ONNX model (opset {OPSET})', code, [_DYNAMIC])
 
 
 def _exported_program(backbone: ExportedBackbone) -> torch.export.ExportedProgram:
@@ -92,23 +124,12 @@ def _exported_program(backbone: ExportedBackbone) -> torch.export.ExportedProgra
         2: rows * torch.export.Dim('rows', min=1, max=_MAX_GRID),
         3: columns * torch.export.Dim('columns', min=1, max=_MAX_GRID),
     }
-    features, images = ExportedFeatures(backbone.model).eval(), _example_images(backbone)
+    features, images = ExportedFeatures(backbone.model), _example_images(backbone)
     with torch.no_grad():
         return torch.export.export(features, (images,), dynamic_shapes=dict(images=shape))
 
 
-def _example_images(backbone: ExportedBackbone) -> torch.Tensor:
+def _example_images(backbone: ExportedBackbone) -> Tensor:
     """Two images whose grid is neither square nor the model's own: nothing may depend on it."""
-    rows, columns = backbone.patch_size
-    height, width = backbone.size
+    (height, width), (rows, columns) = backbone.size, backbone.patch_size
     return torch.zeros(2, 3, height + rows, width + 2 * columns)
-
-
-def _code(backbone: ExportedBackbone, loading: str) -> str:
-    height, width = backbone.size
-    return f"""\
-import torch
-images = torch.rand(1, 3, {height}, {width})
-model = {loading}
-cls, patches = model(images)
-"""

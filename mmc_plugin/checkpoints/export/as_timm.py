@@ -39,26 +39,22 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
     meta = dict(architecture=architecture, cfg=backbone.run_config(antialias=True))
     with open(path, 'wb') as file:  # torch writes the name of a path into the file
         torch.save(dict(meta=meta, state_dict=weights), file)
-    file_name = osp.basename(path)
-    height, width = backbone.size
-    imports = 'import timm\nimport torch\n'
+    making = (
+        f'model = timm.models.VisionTransformer({code}, dynamic_img_size=True)\n'
+        f'timm.models.load_checkpoint(model, {osp.basename(path)!r})'
+    )
     if name is not None:
         making = (
-            f"model = timm.create_model('{name}', num_classes=0, img_size=({height}, {width}), "
-            f'dynamic_img_size=True, checkpoint_path={file_name!r})\n'
-        )
-    else:
-        imports = ('import functools\n' if 'functools.' in code else '') + imports
-        making = (
-            f'model = timm.models.VisionTransformer({code}, dynamic_img_size=True)\n'
-            f'timm.models.load_checkpoint(model, {file_name!r})\n'
+            f"model = timm.create_model('{name}', num_classes=0, img_size={backbone.size}, "
+            f'dynamic_img_size=True, checkpoint_path={osp.basename(path)!r})'
         )
     return Usage(
         title=f'a checkpoint of timm ({architecture})',
-        code=(
-            f'{imports}images = torch.rand(1, 3, {height}, {width})\n{making}'
-            'tokens = model.eval().forward_features(images)\n'
-            f'cls, patches = tokens[:, 0], tokens[:, {1 + backbone.registers}:]\n'
+        code=backbone.example(
+            ('import functools\n' if 'functools.' in making else '') + 'import timm\n',
+            making,
+            'tokens = model.eval().forward_features(images)',
+            backbone.registers,
         ),
         notes=[backbone.resizing('timm', antialias=True)],
     )
@@ -68,7 +64,7 @@ def _arguments(backbone: ExportedBackbone) -> tuple[dict[str, Any], str]:
     """Keyword arguments of timm's ``VisionTransformer``, and the same as Python."""
     from timm.layers import SwiGLUPacked
 
-    width = backbone.arch['embed_dims']
+    width, registers = backbone.arch['embed_dims'], backbone.registers
     arguments = dict(
         img_size=backbone.size,
         patch_size=backbone.patch_size,
@@ -77,17 +73,13 @@ def _arguments(backbone: ExportedBackbone) -> tuple[dict[str, Any], str]:
         num_heads=backbone.arch['num_heads'],
         mlp_ratio=ratio(backbone.hidden * (2 if backbone.swiglu else 1), width),
         num_classes=0,
+        qkv_bias=backbone.settings['qkv_bias'],
+        final_norm=backbone.settings['final_norm'],
+        init_values=1.0 if backbone.layer_scale else None,
+        reg_tokens=registers,
+        no_embed_class=bool(registers),
+        act_layer=None if backbone.activation == 'gelu' else backbone.activation,
     )
-    if not backbone.settings['qkv_bias']:
-        arguments['qkv_bias'] = False
-    if not backbone.settings['final_norm']:
-        arguments['final_norm'] = False
-    if backbone.layer_scale:
-        arguments['init_values'] = 1.0
-    if backbone.registers:
-        arguments |= dict(reg_tokens=backbone.registers, no_embed_class=True)
-    if backbone.activation != 'gelu':
-        arguments['act_layer'] = backbone.activation
     code = [f'{key}={value!r}' for key, value in arguments.items()]
     if backbone.eps != 1e-6:  # timm's own
         arguments['norm_layer'] = functools.partial(nn.LayerNorm, eps=backbone.eps)

@@ -22,8 +22,8 @@ class Usage:
 
     Args:
         title (str): What it is, such as ``'a state dict of timm'``.
-        code (str): Python that loads it, run in its folder: defines ``images``, and ``cls`` (B, D)
-            and ``patches`` (B, N, D) from them.
+        code (str): Python that loads it, run in its folder: makes ``images``, and ``cls`` (B, D)
+            and ``patches`` (B, N, D) of them.
         notes (list[str]): Sentences on what to know.
         tags (dict[str, str]): For the head of a card on Hugging Face.
         config (str): Lines for a config of OpenMMLab, if it is for one.
@@ -37,13 +37,7 @@ class Usage:
 
 
 def model_card(name: str, backbone: ExportedBackbone, usage: Usage) -> str:
-    """Markdown that tells what a file is, where it comes from and how to load it.
-
-    Args:
-        name (str): Of the file or folder.
-        backbone (ExportedBackbone): What was exported.
-        usage (Usage): What its exporter says.
-    """
+    """Markdown that tells what a file of that name is, where it comes from and how to load it."""
     width, (rows, columns) = backbone.arch['embed_dims'], backbone.size
     mean, std = (
         f'{_list(values, 1)}, or {_list(values, 255)} for pixels from 0 to 1'

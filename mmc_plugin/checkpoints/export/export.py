@@ -72,12 +72,7 @@ def export_backbone(
 
 
 def check_destination(destination: str, to: str, force: bool) -> str:
-    """Refuse a destination before work is done for it.
-
-    Args:
-        destination (str): File or folder to write.
-        to (str): One of :data:`FORMATS`.
-        force (bool): Replace what is there.
+    """Refuse a destination of :func:`export_backbone` before work is done for it.
 
     Returns:
         str: Path of the model card.
@@ -111,9 +106,8 @@ def refuse_existing(path: str, force: bool, folder: bool = False) -> None:
     """
     if not osp.lexists(path):
         return
-    kinds = ('file', 'folder')
     if osp.isdir(path) != folder:
-        is_there, wanted = kinds[not folder], kinds[folder]
+        is_there, wanted = ('file', 'folder') if folder else ('folder', 'file')
         raise FileExistsError(
             f'{path} is a {is_there}, and a {wanted} would be written: name another'
         )

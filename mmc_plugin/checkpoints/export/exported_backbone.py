@@ -101,6 +101,14 @@ class ExportedBackbone:
         """What files with room for texts say."""
         return dict(cfg=self.run_config(), source=self.source, source_sha256=self.sha256)
 
+    def example(self, imports: str, model: str, tokens: str = '', registers: int = 0) -> str:
+        """Python for a :class:`Usage`, from what makes the model and what gives its tokens."""
+        images = 'torch.rand(1, 3, {}, {})'.format(*self.size)
+        call = f'{tokens}\ncls, patches = tokens[:, 0], tokens[:, {1 + registers}:]'
+        if not tokens:
+            call = 'cls, patches = model(images)'
+        return f'import torch\n{imports}images = {images}\n{model}\n{call}\n'
+
     def resizing(self, library: str, antialias: bool) -> str:
         """A sentence on what a library, which has antialiasing or not, makes of other sizes."""
         height, width = self.size

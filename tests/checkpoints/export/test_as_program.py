@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmc_plugin.checkpoints.export.features import ExportedFeatures
+from mmc_plugin.checkpoints.export.as_program import ExportedFeatures
 
 
 @pytest.mark.parametrize('kind', ['plain', 'registers', 'swiglu', 'odd'])
