@@ -21,9 +21,7 @@ def test_a_row_for_each_image_and_a_picture_for_each_network(tmp_path):
     for source, (row, found) in zip(
         sources, [(row, found) for row in (0, 1) for found in (None, *maps.values())], strict=True
     ):
-        expected = click_overlay(
-            images[row], points[row], None if found is None else found[row]
-        )
+        expected = click_overlay(images[row], points[row], None if found is None else found[row])
         picture = cv2.imread(str(tmp_path / source))[..., ::-1].astype(int)
         assert picture.shape == (40, 60, 3) and np.abs(picture - expected).mean() < 12
     assert html.count('class="gallery"') == 2 and html.count('class="scale"') == 1

@@ -80,7 +80,9 @@ def test_panel_has_a_column_for_each_network(monkeypatch):
     shown = []
     original = similarity_map.show_image
     monkeypatch.setattr(
-        similarity_map, 'show_image', lambda axis, image: (shown.append(image), original(axis, image))
+        similarity_map,
+        'show_image',
+        lambda axis, image: (shown.append(image), original(axis, image)),
     )
     images, points = [photograph(value=40), photograph(value=200)], [(4, 4), (50, 9)]
     maps = dict(before=[halves(0, 1)] * 2, after=[halves(0.5, 0.2)] * 2)

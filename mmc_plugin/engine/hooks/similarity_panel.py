@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 
 from mmc_plugin.datasets.image_files import ImageFiles
-from mmc_plugin.models.utils.click_maps import click_maps
+from mmc_plugin.evaluation.click_maps import click_maps
 from mmc_plugin.visualization.similarity_map import similarity_panel
 
 from .model_access import undisturbed, unwrap
@@ -93,5 +93,4 @@ class SimilarityPanelHook(Hook):
         """Cosines of shape (B, h, w)."""
         model = unwrap(runner.model)
         with undisturbed(model):
-            images = model.data_preprocessor.normalise(self._pixels)
-            return click_maps(model, images, self.points, self.network).cpu().numpy()
+            return click_maps(model, self._pixels, self.points, self.network).cpu().numpy()

@@ -9,7 +9,6 @@ from .prompt_masks import (
     prompt_similarity,
     threshold_counts,
 )
-from .similarity import patch_similarity
 from .spread import effective_rank, feature_spread
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     'otsu_threshold',
     'pair_histograms',
     'patch_labels',
-    'patch_similarity',
     'pca_rgb',
     'pixel_codes',
     'prompt_similarity',

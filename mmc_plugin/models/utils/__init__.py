@@ -1,4 +1,3 @@
-from .click_maps import click_maps
 from .corruption import corrupt, patch_mask
 from .distributed import gather_with_grad, global_mean
 from .momentum_teacher import MomentumTeacher
@@ -8,7 +7,6 @@ from .view_preprocessor import ViewDataPreprocessor
 __all__ = [
     'MomentumTeacher',
     'ViewDataPreprocessor',
-    'click_maps',
     'corrupt',
     'gather_with_grad',
     'global_mean',

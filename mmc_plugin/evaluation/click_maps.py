@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...evaluation.functional.similarity import patch_similarity
+from ..models.selfsup import PretrainingMethod
+from .functional.prompt_masks import prompt_similarity
 
 
+@torch.no_grad()
 def click_maps(
-    model: nn.Module,
+    model: PretrainingMethod,
     images: Tensor,
     points: Sequence[tuple[float, float]],
     network: str = 'teacher',
@@ -19,8 +21,8 @@ def click_maps(
     """Cosine of all patches' features to that of a clicked one (arXiv 2308.11448, figure 1).
 
     Args:
-        model (nn.Module): With ``patch_size`` and ``extract_feat``, such as :class:`MMC`.
-        images (Tensor): Normalised, of shape (B, 3, S, S), S a multiple of the patch size.
+        model (PretrainingMethod): In evaluation mode.
+        images (Tensor): uint8 RGB of shape (B, 3, S, S), S a multiple of the patch size.
         points (Sequence[tuple[float, float]]): For each image the click (x, y) in [0, 1).
         network (str): ``'teacher'`` or ``'student'``. Defaults to ``'teacher'``.
 
@@ -28,7 +30,9 @@ def click_maps(
         Tensor: float32 of shape (B, h, w), one value for each patch.
     """
     side = images.shape[-1] // model.patch_size
-    index = torch.tensor([int(y * side) * side + int(x * side) for x, y in points])
-    _, patches = model.extract_feat(images, network)
-    similarity = patch_similarity(patches.float(), index.to(patches.device))
-    return similarity.view(-1, side, side)
+    _, patches = model.extract_feat(model.data_preprocessor.normalise(images), network)
+    grids = patches.unflatten(1, (side, side))  # (B, h, w, D)
+    cells = torch.tensor([[int(y * side) * side + int(x * side)] for x, y in points])
+    return torch.cat(
+        [prompt_similarity(grid, cell) for grid, cell in zip(grids, cells, strict=True)]
+    )
