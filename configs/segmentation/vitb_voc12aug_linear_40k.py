@@ -1,9 +1,4 @@
 # Table 3 of the paper: frozen ViT-B/16, linear head, VOC12-aug, on 4 GPUs. _base_/ explains the keys.
 #   MMC_CHECKPOINT=… bash tools/dist_train.sh configs/segmentation/vitb_voc12aug_linear_40k.py 4
-_base_ = [
-    './_base_/vitb16.py',
-    './_base_/voc12aug.py',
-    './_base_/schedule_40k.py',
-    './_base_/runtime.py',
-]
-model = dict(decode_head=dict(num_classes=21))
+_base_ = ['./_base_/voc12aug.py']
+model = _base_.vitb16

@@ -1,7 +1,5 @@
 # vits14_camvid_linear.py without augmentation: the frozen backbone runs once for each image, and its
 # features stay in MMC_FEATURE_CACHE. What that does to time and mIoU: docs/segmentation.md.
 _base_ = ['./vits14_camvid_linear.py']
-model = dict(
-    type='CachedEncoderDecoder', cache_dir='{{$MMC_FEATURE_CACHE:work_dirs/segmentation_features}}'
-)
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline={{_base_.test_pipeline}})))
+model = _base_.cached
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)))

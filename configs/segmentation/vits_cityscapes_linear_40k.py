@@ -1,9 +1,3 @@
 # Table 3 of the paper: frozen ViT-S/16, linear head, Cityscapes, on 4 GPUs. _base_/ explains the keys.
 #   MMC_CHECKPOINT=… bash tools/dist_train.sh configs/segmentation/vits_cityscapes_linear_40k.py 4
-_base_ = [
-    './_base_/vits16.py',
-    './_base_/cityscapes.py',
-    './_base_/schedule_40k.py',
-    './_base_/runtime.py',
-]
-model = dict(decode_head=dict(num_classes=19))
+_base_ = ['./_base_/cityscapes.py']

@@ -1,9 +1,3 @@
 # Table 3 of the paper: frozen ViT-S/16, linear head, VOC12-aug, on 4 GPUs. _base_/ explains the keys.
 #   MMC_CHECKPOINT=… bash tools/dist_train.sh configs/segmentation/vits_voc12aug_linear_40k.py 4
-_base_ = [
-    './_base_/vits16.py',
-    './_base_/voc12aug.py',
-    './_base_/schedule_40k.py',
-    './_base_/runtime.py',
-]
-model = dict(decode_head=dict(num_classes=21))
+_base_ = ['./_base_/voc12aug.py']

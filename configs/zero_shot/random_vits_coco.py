@@ -1,6 +1,6 @@
 # Table 1, a row to compare with: ViT-S/16 with random weights.
 #   tools/test.sh configs/zero_shot/random_vits_coco.py none
-_base_ = 'vits_coco.py'
+_base_ = 'vit_coco.py'
 checkpoint_key = None
 model = dict(
     seed=0,

@@ -1,9 +1,2 @@
-# Table 5 and Fig. 5: cosines of patches within and between categories; see vits_coco.py.
-_base_ = 'vits_coco.py'
-test_evaluator = [
-    dict(
-        type='SimilarityOverlap',
-        bins=200,
-        include_background=False,
-    )
-]
+# vit_coco_similarity.py under the name of a size.
+_base_ = 'vit_coco_similarity.py'

@@ -21,6 +21,8 @@ ROOT = PACKAGE_DIR / '.mim' if (PACKAGE_DIR / '.mim').is_dir() else PACKAGE_DIR.
 
 # Their own words name the file or the host.
 PLAIN_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, ConnectionError)
+# The hooks that mmengine has if a config names none.
+HOST_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
 def say(message: str) -> None:
@@ -65,6 +67,9 @@ def load_config(
     cfg = Config.fromfile(path)
     if options:
         cfg.merge_from_dict(options)
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None and name not in HOST_HOOKS]:
+        del hooks[name]  # mmengine takes None for its own only
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir

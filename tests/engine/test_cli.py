@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model.weight_init import PretrainedInit
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmc_plugin.datasets.transforms import GMMLMask
@@ -36,6 +37,20 @@ def test_work_dir_comes_from_the_command_then_the_config_then_its_name(tmp_path)
     assert cli.load_config(str(path), None).work_dir == 'work_dirs/some'
     assert cli.load_config(str(path), dict(work_dir='mine', a=2)).work_dir == 'mine'
     assert cli.load_config(str(path), dict(work_dir='mine'), work_dir='x').work_dir == 'x'
+
+
+def test_none_takes_a_hook_away(tmp_path):
+    path = tmp_path / 'some.py'
+    path.write_text("default_hooks = dict(timer=None, panel=None, mine=dict(type='EMAHook'))\n")
+    hooks = cli.load_config(str(path), {'default_hooks.other': None}).default_hooks
+    assert hooks == dict(timer=None, mine=dict(type='EMAHook'))
+    # What mmengine takes.
+    runner = Runner.__new__(Runner)
+    runner._hooks = []
+    runner.register_default_hooks(dict.fromkeys(cli.HOST_HOOKS))
+    assert runner.hooks == []
+    with pytest.raises(AssertionError):
+        runner.register_default_hooks(dict(panel=None))
 
 
 def complete(cpus, monkeypatch, loader, **options):

@@ -143,7 +143,7 @@ def report(folder, name):
 def test_one_process_equals_two_and_leaves_report_curve_and_sheet(coco, checkpoint, tmp_path):
     found = []
     for world in (1, 2):
-        codes, log, work = run(tmp_path, 'vits_coco.py', checkpoint, coco, world=world)
+        codes, log, work = run(tmp_path, 'vit_coco.py', checkpoint, coco, world=world)
         assert codes == [0] * world, log
         content, folder = report(work, 'prompt_iou')
         found.append(content['numbers'])
@@ -152,7 +152,7 @@ def test_one_process_equals_two_and_leaves_report_curve_and_sheet(coco, checkpoi
         assert 'mIoU@0.3' in log and '1 images were left out, the first: ' in log
     assert content['checkpoint']['path'] == str(checkpoint)
     assert len(content['checkpoint']['sha256']) == 64
-    assert content['config'].endswith('vits_coco.py') and 'one click' in content['protocol']
+    assert content['config'].endswith('vit_coco.py') and 'one click' in content['protocol']
     one, two = found
     assert one['images'] == 4 and one['prompts'] == 40
     np.testing.assert_allclose(one['curve'], two['curve'], atol=1e-6)
@@ -178,7 +178,7 @@ def test_similarity_of_a_row_without_weights(coco, tmp_path):
     'config, weights, words',
     [
         ('colour_coco.py', 'a.pth', 'loads no weights: write none in the place of a.pth'),
-        ('vits_coco.py', 'gone.pth', 'gone.pth'),
+        ('vit_coco.py', 'gone.pth', 'gone.pth'),
     ],
 )
 def test_wrong_checkpoints_get_a_sentence(config, weights, words, coco, tmp_path):

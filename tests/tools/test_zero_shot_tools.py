@@ -214,7 +214,7 @@ def test_the_benchmark_runs_on_its_config(checkpoint, coco, tmp_path, capsys, mo
         [
             'zero_shot.py',
             '--config',
-            'zero_shot/vitt_coco.py',
+            'zero_shot/vit_coco.py',
             '--checkpoint',
             checkpoint,
             '--batch',

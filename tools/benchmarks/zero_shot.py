@@ -12,7 +12,7 @@ the number of prompts on each mask.
 
 Example:
     COCO_ROOT=/path/to/coco python tools/benchmarks/zero_shot.py --batch 2 --max-images 20
-    COCO_ROOT=/path/to/coco python tools/benchmarks/zero_shot.py --config zero_shot/vitb_coco.py \\
+    COCO_ROOT=/path/to/coco python tools/benchmarks/zero_shot.py --config zero_shot/vit_coco.py \\
         --checkpoint checkpoint.pth --batch 8 --device cuda
 """
 

@@ -32,7 +32,7 @@ def parse_args(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
-    parser.add_argument('--config', default='zero_shot/vits_coco.py', help='for its data set')
+    parser.add_argument('--config', default='zero_shot/vit_coco.py', help='for its data set')
     parser.add_argument('--grids', nargs='+', default=['480', '960', '480:8'])
     parser.add_argument('--max-images', type=int)
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')

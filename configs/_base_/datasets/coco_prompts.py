@@ -5,7 +5,7 @@ test_pipeline = [
     dict(type='PackPrompts'),
 ]
 test_dataloader = dict(
-    batch_size=8,
+    batch_size=8,  # on a CPU 2
     num_workers=4,
     persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
@@ -20,4 +20,6 @@ test_dataloader = dict(
     ),
 )
 test_evaluator = [dict(type='PromptIoU', report=[0.1, 0.2, 0.3, 0.4])]
+# The *_similarity.py configs.
+similarity = [dict(type='SimilarityOverlap', bins=200, include_background=False)]
 test_cfg = dict()

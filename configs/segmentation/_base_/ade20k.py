@@ -1,5 +1,7 @@
 # ADE20K, 150 classes. Crops of 512², flip and photometric distortion: the paper's Table 3; the
 # sizes before the crop are those of mmsegmentation's ade20k.py.
+_base_ = ['./vits16.py', './schedule_40k.py', './runtime.py']
+model = dict(decode_head=dict(num_classes=150))
 data_root = '{{$ADE20K_ROOT:data/ade/ADEChallengeData2016}}'
 train_pipeline = [
     dict(type='LoadImageFromFile'),

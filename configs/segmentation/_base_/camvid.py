@@ -1,6 +1,12 @@
 # CamVid at 480×360, 11 classes: img_dir/{train,val} and ann_dir/{train,val} below CAMVID_ROOT. Whole
 # images with flip and photometric distortion; batch and schedule are ours, short enough for a
 # machine without a GPU.
+_base_ = ['./vits16.py', './runtime.py']
+model = dict(decode_head=dict(num_classes=11))
+# The *_cached.py configs.
+cached = dict(
+    type='CachedEncoderDecoder', cache_dir='{{$MMC_FEATURE_CACHE:work_dirs/segmentation_features}}'
+)
 data_root = '{{$CAMVID_ROOT:data/camvid}}'
 train_pipeline = [
     dict(type='LoadImageFromFile'),

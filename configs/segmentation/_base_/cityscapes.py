@@ -1,5 +1,7 @@
 # Cityscapes, 19 classes. Crops of 512², flip and photometric distortion: the paper's Table 3; the
 # sizes before the crop are those of mmsegmentation's cityscapes.py.
+_base_ = ['./vits16.py', './schedule_40k.py', './runtime.py']
+model = dict(decode_head=dict(num_classes=19))
 data_root = '{{$CITYSCAPES_ROOT:data/cityscapes}}'
 train_pipeline = [
     dict(type='LoadImageFromFile'),

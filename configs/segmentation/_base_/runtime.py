@@ -18,12 +18,10 @@ default_hooks = dict(
         type='mmpretrain.SafeCheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=2
     ),
     visualization=dict(type='SegmentationPanelHook'),  # --show-dir of test.py turns it on
+    loss_guard=dict(type='mmpretrain.LossGuardHook'),
+    throughput=dict(type='mmpretrain.ThroughputHook'),
+    report=dict(type='SegmentationReportHook'),
 )
-custom_hooks = [
-    dict(type='mmpretrain.LossGuardHook'),
-    dict(type='mmpretrain.ThroughputHook'),
-    dict(type='SegmentationReportHook'),
-]
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -1,5 +1,5 @@
 # Frozen ViT-S/16, layers 5, 7, 9, 11 counted from 0, norm and 1×1 convolution, cross-entropy; test
-# by windows of 512 at stride 341 (Table 3 of the paper). Set num_classes.
+# by windows of 512 at stride 341 (Table 3 of the paper).
 #   MMC_CHECKPOINT=/path/to/checkpoint python tools/train.py CONFIG
 # MMC_CHECKPOINT is an MMC run's checkpoint (the teacher is taken), an exported backbone or another
 # ViT-S/16. Random weights only on request: --cfg-options model.backbone.checkpoint=None
@@ -37,3 +37,5 @@ model = dict(
     ),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )
+# The vitb_*.py configs.
+vitb16 = dict(backbone=dict(arch='deit-base'), decode_head=dict(in_channels=[768] * 4))

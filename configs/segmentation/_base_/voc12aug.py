@@ -1,6 +1,8 @@
 # PASCAL VOC 2012 with the labels of SBD (10,582 training images), 21 classes. Crops of 512², flip and
 # photometric distortion: the paper's Table 3; the sizes before the crop and the two lists are those
 # of mmsegmentation's pascal_voc12_aug.py.
+_base_ = ['./vits16.py', './schedule_40k.py', './runtime.py']
+model = dict(decode_head=dict(num_classes=21))
 data_root = '{{$VOC12_ROOT:data/VOCdevkit/VOC2012}}'
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -1,0 +1,3 @@
+# Table 5 and Fig. 5: cosines of patches within and between categories; see vit_coco.py.
+_base_ = 'vit_coco.py'
+test_evaluator = _base_.similarity

@@ -1,9 +1,0 @@
-# Zero-shot segmentation of Pascal VOC 2012 by one click.
-#   VOC12_ROOT=/path/to/VOCdevkit/VOC2012 tools/test.sh configs/zero_shot/vitb_voc.py CHECKPOINT [GPUS]
-_base_ = [
-    '../_base_/models/frozen_vit.py',
-    '../_base_/datasets/voc_prompts.py',
-    '../_base_/default_runtime.py',
-]
-custom_hooks = [dict(type='EvaluationReportHook')]
-test_dataloader = dict(batch_size=4)

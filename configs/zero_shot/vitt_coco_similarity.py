@@ -1,9 +1,0 @@
-# Table 5 and Fig. 5: cosines of patches within and between categories; see vitt_coco.py.
-_base_ = 'vitt_coco.py'
-test_evaluator = [
-    dict(
-        type='SimilarityOverlap',
-        bins=200,
-        include_background=False,
-    )
-]
