@@ -3,13 +3,14 @@
 #   bash tools/quickstart.sh [IMAGE_DIR] [options of quickstart.py]
 # Makes .venv beside this repository's files with pinned packages (the first time only), then trains on the
 # pictures under IMAGE_DIR, or on ten photographs that come with the packages.
+# Options: --minutes 5, --work-dir work_dirs/quickstart, --config CONFIG, --cfg-options KEY=VALUE ...
 # PYTHON names the interpreter to use, MMC_VENV another place for the environment.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
 
 case ${1:-} in
     -h | --help)
-        sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit
         ;;
     '' | -*) ;;

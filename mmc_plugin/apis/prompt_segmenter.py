@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 from collections import OrderedDict
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from PIL import Image
 from torch import Tensor, nn
 
@@ -80,7 +82,8 @@ class PromptSegmenter:
         """Segment what was clicked on.
 
         A pixel is selected if its cosine to one of the positive points is above the threshold and
-        above those to all negative points. Maps are upsampled to the image bilinearly.
+        above those to all negative points. Maps are upsampled to the image bilinearly. A mask of
+        the whole image, which a threshold far below the cosines of a network gives, is logged.
 
         Args:
             image: A photograph as :func:`to_pixels` takes it, or a list of B.
@@ -178,6 +181,14 @@ class PromptSegmenter:
         if threshold == 'otsu':
             threshold = float(otsu_threshold(similarity[None]))
         mask = similarity > threshold
+        if mask.all():
+            print_log(
+                f'The click selects the whole image: the cosines go from {similarity.min():.2f} to '
+                f"{similarity.max():.2f}, all above the threshold {threshold:g}. With 'otsu' as "
+                'the threshold one is found for the image.',
+                logger='current',
+                level=logging.WARNING,
+            )
         if not positive.all():
             mask &= similarity > maps[~positive].amax(0)
         return Segment(similarity.cpu().numpy(), mask.cpu().numpy(), threshold)

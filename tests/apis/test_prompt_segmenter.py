@@ -1,9 +1,11 @@
+import logging
 import time
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MMLogger
 from PIL import Image
 from skimage.filters import threshold_otsu
 
@@ -45,6 +47,25 @@ def test_a_click_selects_its_object(fit):
         assert iou(found.mask, target) > 0.8
         assert np.array_equal(found.mask, found.similarity > 0.5) and found.threshold == 0.5
         assert -1 <= found.similarity.min() and found.similarity.max() <= 1 + 1e-6
+
+
+def test_a_click_that_selects_everything_says_so(segmenter):
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    MMLogger.get_current_instance().addHandler(handler)
+    image, disc, _ = scene()
+    try:
+        assert not segmenter.segment(image, (20, 24), threshold=0.5).mask.all()
+        assert iou(segmenter.segment(image, (20, 24), threshold='otsu').mask, disc) > 0.8
+        assert not lines
+        found = segmenter.segment(image, (20, 24), threshold=-0.99)
+    finally:
+        MMLogger.get_current_instance().removeHandler(handler)
+    low, high = found.similarity.min(), found.similarity.max()
+    (line,) = lines
+    assert found.mask.all() and f'from {low:.2f} to {high:.2f}, all above' in line
+    assert "With 'otsu'" in line
 
 
 def test_several_points_add_up_and_negative_ones_take_away(segmenter):

@@ -136,6 +136,17 @@ def test_time_counts_anew_when_resumed_and_the_run_ends_annealed(train, tmp_path
     check_rates(machine)
 
 
+def test_the_first_process_decides(train, monkeypatch):
+    def broadcast(chosen):
+        chosen[0] = min(chosen[0], 9)
+
+    monkeypatch.setattr(loops, 'broadcast_object_list', broadcast)
+    machine = Machine(lambda i: 0.1)
+    runner = train(machine)
+    assert runner.epoch == 9 and set(machine.lengths[10:]) == {9 * LENGTH}
+    check_rates(machine)
+
+
 def test_refuses_no_time():
     with pytest.raises(ValueError, match='seconds must be positive, got 0'):
         TimeLimitedTrainLoop(None, None, max_epochs=3, seconds=0)
