@@ -1,6 +1,10 @@
 """Fixtures for all tests."""
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -63,3 +67,97 @@ def photo_folder(tmp_path_factory) -> Path:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         assert cv2.imwrite(str(folder / f'{path.stem}.jpg'), image)
     return folder
+
+
+class ForkServer:
+    """Starts programs in forks of a process that has imported everything; see fork_server.py."""
+
+    def __init__(self) -> None:
+        here = Path(__file__).resolve().parent
+        # A fork cannot use a GPU that its parent has looked at.
+        environment = dict(os.environ, PYTHONPATH=str(here.parent), CUDA_VISIBLE_DEVICES='')
+        self.process = subprocess.Popen(
+            [sys.executable, '-W', 'ignore', str(here / 'fork_server.py')],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        while self._line() != 'ready':  # hosts may print while they are imported
+            pass
+
+    def _line(self) -> str:
+        line = self.process.stdout.readline()
+        assert line, 'the fork server has died'
+        return line.strip()
+
+    def _ask(self, **request: object) -> int | list[int]:
+        self.process.stdin.write(json.dumps(request) + '\n')
+        self.process.stdin.flush()
+        return json.loads(self._line())
+
+    def start(
+        self,
+        program: str | Path,
+        arguments: Sequence[object],
+        log: Path,
+        environment: dict[str, str] | None = None,
+        die: Sequence | None = None,
+    ) -> int:
+        """Start a program in the folder of its log.
+
+        Args:
+            program: File to run.
+            arguments: Its command line.
+            log: File for what it prints.
+            environment: Variables added to this process's.
+            die: Point of a checkpoint's way to the disk to kill it at.
+
+        Returns:
+            Its process id, which is also that of its process group.
+        """
+        return self._ask(
+            program=str(program), arguments=[str(each) for each in arguments], log=str(log),
+            folder=str(log.parent), environment=environment or {}, die=die,
+        )  # fmt: skip
+
+    def wait(self, *processes: int, limit: float = 240) -> list[int]:
+        """Wait for the end of programs; when one fails, the others are killed.
+
+        Args:
+            processes: Their ids.
+            limit: Seconds, after which all are killed.
+
+        Returns:
+            Their exit codes; the negative number of a signal that ended one.
+        """
+        statuses = self._ask(processes=processes, limit=limit)
+        return [os.waitstatus_to_exitcode(status) for status in statuses]
+
+    def run_ranks(self, program: str | Path, arguments: Sequence[object], folder: Path) -> None:
+        """Run a program in two processes at once, with rank and folder before its arguments.
+
+        Both get the variables that torchrun would set; they must end well. What they print is in
+        ``folder / 'printed_<rank>.txt'``.
+        """
+        processes = []
+        for rank in map(str, range(2)):
+            variables = dict(RANK=rank, LOCAL_RANK=rank, LOCAL_WORLD_SIZE='2', WORLD_SIZE='2')
+            log = folder / f'printed_{rank}.txt'
+            command = [rank, folder, *arguments]
+            processes.append(self.start(program, command, log, environment=variables))
+        printed = [folder / f'printed_{rank}.txt' for rank in range(2)]
+        codes = self.wait(*processes)
+        assert codes == [0, 0], '\n'.join(path.read_text()[-3000:] for path in printed)
+
+    def close(self) -> None:
+        """End the server."""
+        self.process.communicate(timeout=20)
+
+
+@pytest.fixture(scope='session')
+def fork_server() -> Iterator[ForkServer]:
+    """A server of programs that need a process of their own, but no interpreter."""
+    server = ForkServer()
+    yield server
+    server.close()

@@ -1,12 +1,16 @@
-"""Runs trainings in forks of one process that has imported everything; see test_resume.py.
+"""Runs programs in forks of one process that has imported everything; see conftest.py.
 
-Importing torch and the hosts takes longer than the small trainings that the tests kill and resume
-by the dozen. Reads one job a line from standard input, as JSON, answers with the process id of the
-fork (the leader of a process group, so that its workers die with it) and, when that has ended, with
-its wait status.
+Importing torch and the hosts takes longer than the small trainings that the tests start by the
+dozen. A line of standard input is a request in JSON, and is answered by a line of standard output:
 
-A job: ``arguments`` (of ``tools/train.py``), ``log`` (file for what the run prints) and optionally
-``die``: [where, n] kills the run with SIGKILL
+- a job starts a fork, the leader of a process group (so that its workers die with it), and is
+  answered with its process id: ``program`` (a file, run as the main program), ``arguments``,
+  ``environment`` (added to that of the server), ``folder`` (to run in), ``log`` (file for what it
+  prints) and ``die`` (None, or [where, n], see below);
+- ``processes`` (their ids) and ``limit`` (seconds) are answered, once these forks have ended, with
+  their wait statuses. When one fails, or the time is over, the others are killed.
+
+``die`` kills the fork with SIGKILL
 
 - ``['writing', n]``: when half of the n-th checkpoint file is written;
 - ``['before rename', n]``, ``['after rename', n]``: around the n-th rename of a finished file, of
@@ -16,10 +20,10 @@ A job: ``arguments`` (of ``tools/train.py``), ``log`` (file for what the run pri
 
 import json
 import os
-import os.path as osp
 import runpy
 import signal
 import sys
+import time
 
 import cv2
 import torch
@@ -31,11 +35,9 @@ from mmpretrain import datasets, engine, visualization  # noqa: F401  imported l
 import mmc_plugin  # noqa: F401  registers
 from mmc_plugin.engine.checkpoint import LAST_CHECKPOINT
 
-TRAIN = osp.join(osp.dirname(osp.dirname(osp.abspath(__file__))), 'tools', 'train.py')
-
 
 def plain_text(config: Config) -> str:
-    """A config's text without yapf, which takes most of the time of a small run."""
+    """A config's text without yapf, which takes a good part of the time of a small run."""
     return '\n'.join(f'{key} = {value!r}' for key, value in config.to_dict().items())
 
 
@@ -76,6 +78,47 @@ def arm(where: str, number: int) -> None:
     LocalBackend.put, os.replace, os.remove = dying_put, dying_replace, dying_remove
 
 
+def start(
+    program: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    folder: str,
+    log: str,
+    die: list | None,
+) -> int:
+    """Start a job in a fork; return its process id."""
+    process = os.fork()
+    if process:
+        return process
+    os.setsid()
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(out, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.update(environment)
+    os.chdir(folder)
+    if die is not None:
+        arm(*die)
+    sys.argv = [program, *arguments]
+    runpy.run_path(program, run_name='__main__')
+    sys.exit()
+
+
+def wait(processes: list[int], limit: float) -> list[int]:
+    """Wait for forks; see the head of this file."""
+    statuses: dict[int, int] = {}
+    end = time.monotonic() + limit
+    while len(statuses) < len(processes):
+        for process in set(processes) - set(statuses):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                statuses[process] = status
+            elif any(statuses.values()) or time.monotonic() > end:
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.005)
+    return [statuses[process] for process in processes]
+
+
 def main() -> None:
     """Serve until standard input ends."""
     torch.set_num_threads(1)
@@ -84,21 +127,8 @@ def main() -> None:
     Config.pretty_text = property(plain_text)
     print('ready', flush=True)
     for line in sys.stdin:
-        job = json.loads(line)
-        process = os.fork()
-        if process == 0:
-            os.setsid()
-            log = os.open(job['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            for stream in (1, 2):
-                os.dup2(log, stream)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            if 'die' in job:
-                arm(*job['die'])
-            sys.argv = [TRAIN, *job['arguments']]
-            runpy.run_path(TRAIN, run_name='__main__')
-            sys.exit()
-        print(process, flush=True)
-        print(os.waitpid(process, 0)[1], flush=True)
+        request = json.loads(line)
+        print(json.dumps((wait if 'processes' in request else start)(**request)), flush=True)
 
 
 if __name__ == '__main__':

@@ -5,9 +5,7 @@ tests compare what the runs leave.
 """
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,8 +24,6 @@ from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'mmc'
 WORLD, EPOCHS, ITERS = 2, 2, 2  # ten images, two processes, batches of two
-LIMIT = 600  # seconds: half a minute where nothing else runs
-pytestmark = pytest.mark.timeout(LIMIT + 60)
 
 # The real config, made small: drop-path, clipping, decay, schedules and momentum are all at work.
 SMALL = """
@@ -121,27 +117,11 @@ def work(rank: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope='module')
-def runs(photo_folder, tmp_path_factory) -> Path:
+def runs(fork_server, photo_folder, tmp_path_factory) -> Path:
     """Folder with all runs."""
     folder = tmp_path_factory.mktemp('fsdp')
     (folder / 'small.py').write_text(SMALL.format(root=ROOT, images=photo_folder, epochs=EPOCHS))
-    processes = []
-    for rank in range(WORLD):
-        environment = dict(
-            os.environ, PYTHONPATH=str(ROOT), PYTHONWARNINGS='ignore', RANK=str(rank),
-            LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(WORLD), WORLD_SIZE=str(WORLD),
-        )  # fmt: skip
-        with open(folder / f'printed_{rank}.txt', 'w') as log:
-            command = [sys.executable, __file__, str(rank), str(folder)]
-            processes.append(
-                subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-            )
-    try:
-        codes = [process.wait(timeout=LIMIT) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert codes == [0] * WORLD, (folder / 'printed_0.txt').read_text()[-4000:]
+    fork_server.run_ranks(__file__, [], folder)
     return folder
 
 

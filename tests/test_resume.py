@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from glob import glob
 
 import cv2
@@ -19,6 +18,7 @@ import pytest
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 EPOCHS, ITERS = 4, 3  # 24 images in batches of 8
+TRAIN = osp.join(ROOT, 'tools', 'train.py')
 CONFIG = osp.join(ROOT, 'tests', 'configs', 'tiny_mmc.py')
 
 
@@ -40,27 +40,11 @@ def arguments(images: str, work_dir, *options: str) -> list[str]:
     return [CONFIG, '--work-dir', str(work_dir), '--resume', '--cfg-options', *settings, *options]
 
 
-class ForkServer:
-    """Starts trainings and kills them; see fork_server.py."""
+class Trainings:
+    """Starts trainings on the images in forks, and kills them."""
 
-    def __init__(self, images: str) -> None:
-        self.images = images
-        script = osp.join(osp.dirname(osp.abspath(__file__)), 'fork_server.py')
-        environment = dict(os.environ, PYTHONPATH=ROOT)
-        self.process = subprocess.Popen(
-            [sys.executable, '-W', 'ignore', script],
-            env=environment,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        while self._line() != 'ready':  # hosts may print while they are imported
-            pass
-
-    def _line(self) -> str:
-        line = self.process.stdout.readline()
-        assert line, 'the fork server has died'
-        return line.strip()
+    def __init__(self, server, images: str) -> None:
+        self.server, self.images = server, images
 
     def run(self, work_dir, after: tuple[int, float] | None = None, die=None, options=()) -> bool:
         """Train until the end, or until it is killed, going on from what there is.
@@ -69,7 +53,8 @@ class ForkServer:
             work_dir (Path): Work directory.
             after (tuple[int, float], optional): Iterations, and seconds after the last of them,
                 until SIGKILL.
-            die (tuple, optional): Point of a checkpoint's way to the disk to kill it at.
+            die (tuple, optional): Point of a checkpoint's way to the disk to kill it at; see
+                fork_server.py.
             options (Sequence[str]): Overrides of the config.
 
         Returns:
@@ -77,22 +62,13 @@ class ForkServer:
         """
         work_dir.mkdir(exist_ok=True)
         log = work_dir / 'printed.txt'
-        job = dict(arguments=arguments(self.images, work_dir, *options), log=str(log))
-        if die is not None:
-            job['die'] = die
-        self.process.stdin.write(json.dumps(job) + '\n')
-        self.process.stdin.flush()
-        leader = int(self._line())
+        command = arguments(self.images, work_dir, *options)
+        leader = self.server.start(TRAIN, command, log, die=die)
         if after is not None:
             kill_after(leader, work_dir, *after)
-        status = int(self._line())
-        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        assert killed or status == 0, log.read_text()[-3000:]
-        return not killed
-
-    def close(self) -> None:
-        """End the server."""
-        self.process.communicate(timeout=20)
+        (code,) = self.server.wait(leader)
+        assert code in (0, -signal.SIGKILL), log.read_text()[-3000:]
+        return code == 0
 
 
 def kill_after(leader: int, work_dir, iterations: int, seconds: float) -> None:
@@ -109,11 +85,9 @@ def kill_after(leader: int, work_dir, iterations: int, seconds: float) -> None:
 
 
 @pytest.fixture(scope='module')
-def server(images) -> Iterator[ForkServer]:
-    """A server of trainings on the images."""
-    server = ForkServer(images)
-    yield server
-    server.close()
+def trainings(fork_server, images) -> Trainings:
+    """Trainings on the images."""
+    return Trainings(fork_server, images)
 
 
 def losses(work_dir) -> dict[int, list[tuple]]:
@@ -131,10 +105,10 @@ def losses(work_dir) -> dict[int, list[tuple]]:
 
 
 @pytest.fixture(scope='module')
-def reference(server, tmp_path_factory) -> dict[int, tuple]:
+def reference(trainings, tmp_path_factory) -> dict[int, tuple]:
     """Iteration → losses of a run that is never killed."""
     work_dir = tmp_path_factory.mktemp('reference')
-    assert server.run(work_dir)
+    assert trainings.run(work_dir)
     seen = losses(work_dir)
     assert sorted(seen) == list(range(1, EPOCHS * ITERS + 1))
     rows = {iteration: rows[0] for iteration, rows in seen.items()}
@@ -150,10 +124,10 @@ def assert_equal(work_dir, reference: dict[int, tuple]) -> None:
         assert set(rows) == {reference[iteration]}, f'iteration {iteration}'
 
 
-def test_killed_at_random_points(server, reference, tmp_path):
+def test_killed_at_random_points(trainings, reference, tmp_path):
     generator = random.Random(0)
     started = time.monotonic()
-    assert server.run(tmp_path / 'whole')
+    assert trainings.run(tmp_path / 'whole')
     whole = time.monotonic() - started  # on this machine, under its load of now
     kills = runs = 0
     while kills < 10:
@@ -162,7 +136,7 @@ def test_killed_at_random_points(server, reference, tmp_path):
         assert runs < 30, 'the runs end before they are killed'
         # An epoch has three iterations: most runs get on by one, some not at all. What is left
         # of a resumed run may be short, so the time is drawn over all that a run takes.
-        while not server.run(work_dir, after=(0, generator.uniform(0.3, 1.0) * whole)):
+        while not trainings.run(work_dir, after=(0, generator.uniform(0.3, 1.0) * whole)):
             kills += 1
         assert_equal(work_dir, reference)
 
@@ -172,13 +146,13 @@ POINTS = [
     ('after rename', 4), ('before removal', 1)]  # fmt: skip
 
 
-def test_killed_while_saving(server, reference, tmp_path):
+def test_killed_while_saving(trainings, reference, tmp_path):
     leftovers = 0
     for number, point in enumerate(POINTS):
         work_dir = tmp_path / str(number)
-        assert not server.run(work_dir, die=point), f'{point} was not reached'
+        assert not trainings.run(work_dir, die=point), f'{point} was not reached'
         leftovers += len(glob(osp.join(work_dir, '*.tmp')))
-        assert server.run(work_dir)
+        assert trainings.run(work_dir)
         assert_equal(work_dir, reference)
         assert not glob(osp.join(work_dir, '*.tmp'))
         assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / f'epoch_{EPOCHS}.pth')
@@ -187,33 +161,33 @@ def test_killed_while_saving(server, reference, tmp_path):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_resumed_with_other_workers(server, reference, tmp_path, workers):
-    assert not server.run(tmp_path, die=('after rename', 3))
-    assert server.run(tmp_path, options=[f'train_dataloader.num_workers={workers}'])
+def test_resumed_with_other_workers(trainings, reference, tmp_path, workers):
+    assert not trainings.run(tmp_path, die=('after rename', 3))
+    assert trainings.run(tmp_path, options=[f'train_dataloader.num_workers={workers}'])
     assert_equal(tmp_path, reference)
 
 
-def test_broken_newest_is_passed_over(server, reference, tmp_path):
-    assert not server.run(tmp_path, die=('after rename', 6))
+def test_broken_newest_is_passed_over(trainings, reference, tmp_path):
+    assert not trainings.run(tmp_path, die=('after rename', 6))
     newest = tmp_path / 'epoch_3.pth'
     with open(newest, 'r+b') as file:
         file.truncate(newest.stat().st_size // 2)
-    assert server.run(tmp_path)
+    assert trainings.run(tmp_path)
     assert_equal(tmp_path, reference)
     printed = ' '.join((tmp_path / 'printed.txt').read_text().split())
     assert f'The checkpoint {newest} is passed over: it is cut short' in printed
     assert len(losses(tmp_path)[2 * ITERS + 1]) == 2  # gone on from the second epoch
 
 
-def test_command_line(images, reference, tmp_path):
-    train = [sys.executable, '-W', 'ignore', osp.join(ROOT, 'tools', 'train.py')]
-    command = train + arguments(images, tmp_path)
+def test_command_line(trainings, images, reference, tmp_path):
+    """The first run is a program of its own, with nothing imported before."""
+    command = [sys.executable, '-W', 'ignore', TRAIN, *arguments(images, tmp_path)]
     environment = dict(os.environ, PYTHONPATH=ROOT, OMP_NUM_THREADS='1')
     with open(tmp_path / 'printed.txt', 'w') as log:
         options = dict(env=environment, stdout=log, stderr=log, start_new_session=True)
         with subprocess.Popen(command, **options) as run:
             kill_after(run.pid, tmp_path, ITERS + 2, 0.0)
         assert run.returncode == -signal.SIGKILL
-        assert subprocess.run(command, **options).returncode == 0
+    assert trainings.run(tmp_path)
     assert_equal(tmp_path, reference)
     assert len(losses(tmp_path)[1]) == 1

@@ -4,10 +4,7 @@ Two gloo processes run this file as a script and work through all cases; the tes
 they leave with what one process computes. Batch norm is left out: it looks at the local batch.
 """
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -143,19 +140,10 @@ def patch_loss(model, inputs, gather_keys, queries):
 
 
 @pytest.fixture(scope='module')
-def results(tmp_path_factory):
+def results(fork_server, tmp_path_factory):
+    """What each process leaves."""
     folder = tmp_path_factory.mktemp('gloo')
-    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[1]))
-    processes = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(folder)], env=environment)
-        for rank in range(WORLD)
-    ]
-    try:
-        codes = [process.wait(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert codes == [0] * WORLD
+    fork_server.run_ranks(__file__, [], folder)
     return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(WORLD)]
 
 

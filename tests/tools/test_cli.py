@@ -148,14 +148,13 @@ def scalars(work_dir: Path) -> list[dict]:
 
 
 @pytest.fixture(scope='module')
-def trained(config, tmp_path_factory) -> Path:
+def trained(config, fork_server, tmp_path_factory) -> Path:
     """Work dir of one epoch."""
     work_dir = tmp_path_factory.mktemp('run') / 'work dir'
-    done = run(
-        sys.executable, TOOLS / 'train.py', config, '--work-dir', work_dir, '--auto-scale-lr',
-        cwd=work_dir.parent,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    log = work_dir.parent / 'printed.txt'
+    command = [config, '--work-dir', work_dir, '--auto-scale-lr']
+    codes = fork_server.wait(fork_server.start(TOOLS / 'train.py', command, log))
+    assert codes == [0], log.read_text()[-4000:]
     return work_dir
 
 

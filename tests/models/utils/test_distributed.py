@@ -1,30 +1,14 @@
 """Two gloo processes run this file as a script; the tests compare what they leave with one."""
 
-import importlib.util
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-if __name__ == '__main__':  # the two files alone: the package imports its hosts, which takes long
-
-    def load(path):
-        spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    models = Path(__file__).parents[3] / 'mmc_plugin/models'
-    info_nce = load(models / 'losses/info_nce.py').info_nce
-    distributed = load(models / 'utils/distributed.py')
-    gather_with_grad, global_mean = distributed.gather_with_grad, distributed.global_mean
-else:
-    from mmc_plugin.models.losses import info_nce
-    from mmc_plugin.models.utils import gather_with_grad, global_mean
+from mmc_plugin.models.losses import info_nce
+from mmc_plugin.models.utils import gather_with_grad, global_mean
 
 WORLD = 2
 COUNTS = (3, 11)  # items of each process in the averaged sums
@@ -92,18 +76,9 @@ def work(rank, folder):
 
 
 @pytest.fixture(scope='module')
-def results(tmp_path_factory):
+def results(fork_server, tmp_path_factory):
     folder = tmp_path_factory.mktemp('gloo')
-    processes = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(folder)])
-        for rank in range(WORLD)
-    ]
-    try:
-        codes = [process.wait(timeout=120) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert codes == [0] * WORLD
+    fork_server.run_ranks(__file__, [], folder)
     return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(WORLD)]
 
 
