@@ -5,6 +5,8 @@ setup.cfg reads ``__version__`` without importing anything else.
 
 from importlib import import_module
 
+from .errors import MissingPackageError
+
 __version__ = '0.1.0'
 
 # The lowest versions that the tests were run with; requirements/README.md.
@@ -23,12 +25,12 @@ def check_hosts() -> None:
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
-            raise ImportError(
+            raise MissingPackageError(
                 f'mmc_plugin needs {name} ≥ {floor}, which is not installed: pip install '
                 "'mmc-plugin[pretrain]' installs the maintained hosts."
             ) from error
         if _numbers(found) < _numbers(floor):
-            raise ImportError(
+            raise MissingPackageError(
                 f'mmc_plugin needs {name} ≥ {floor}, but {found} is installed: upgrade it.'
             )
 

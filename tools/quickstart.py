@@ -29,6 +29,7 @@ from mmc_plugin.datasets.photographs import CLICKS, copy_photographs
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint, read_last_checkpoint
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.errors import InputError
 from mmc_plugin.visualization import page
 from mmc_plugin.visualization.click_gallery import write_click_gallery
 from mmc_plugin.visualization.run_log import read_scalars, series
@@ -242,7 +243,7 @@ def main(argv: list[str] | None = None) -> None:
             cfg, data = build_config(args, images)
         else:
             if images.is_relative_to(work_dir.resolve()):
-                raise ValueError(
+                raise InputError(
                     f'the images in {images} lie in the work dir, which is renamed '
                     'after a run: name another one with --work-dir'
                 )

@@ -16,6 +16,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,7 +66,7 @@ def build_config(args: argparse.Namespace) -> Config:
         key for key in ('test_dataloader', 'test_cfg', 'test_evaluator') if cfg.get(key) is None
     ]
     if missing:
-        raise ValueError(f'the config {args.config} describes no test: it has no {missing[0]}')
+        raise InputError(f'the config {args.config} describes no test: it has no {missing[0]}')
     if 'checkpoint_key' in cfg:
         give_backbone_checkpoint(cfg, args)
     else:
@@ -78,7 +79,7 @@ def build_config(args: argparse.Namespace) -> Config:
         cfg.test_cfg.fp16 = True
     if args.show_dir is not None:
         if 'visualization' not in cfg.get('default_hooks', {}):
-            raise ValueError('--show-dir needs a visualization hook in default_hooks of the config')
+            raise InputError('--show-dir needs a visualization hook in default_hooks of the config')
         if cfg.default_hooks.visualization.type == 'SegVisualizationHook':
             # mmseg's own takes other settings and draws no legend.
             cfg.default_hooks.visualization = dict(type='SegmentationPanelHook')
@@ -97,7 +98,7 @@ def give_backbone_checkpoint(cfg: Config, args: argparse.Namespace) -> None:
     """
     if cfg.checkpoint_key is None:
         if args.checkpoint != 'none':
-            raise ValueError(
+            raise InputError(
                 f'the config {args.config} loads no weights: write none in the place of '
                 f'{args.checkpoint}'
             )

@@ -21,6 +21,7 @@ from mmc_plugin.engine.checkpoint import (
     inspect_checkpoint,
 )
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.errors import InputError
 
 AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
 MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
@@ -87,7 +88,7 @@ def use_mixed_precision(cfg: Config) -> None:
         return
     if precision is None:
         if name != 'OptimWrapper':
-            raise ValueError(f'--amp cannot be used with {name}, only with OptimWrapper')
+            raise InputError(f'--amp cannot be used with {name}, only with OptimWrapper')
         wrapper.type = 'mmpretrain.AutoPrecisionOptimWrapper'
     wrapper.precision = 'auto'
 
@@ -107,7 +108,7 @@ def set_resume(cfg: Config, resume: str) -> None:
         try:
             inspect_checkpoint(resume)
         except BrokenCheckpointError as error:
-            raise ValueError(f'the checkpoint {resume} cannot be resumed from: {error}') from None
+            raise InputError(f'the checkpoint {resume} cannot be resumed from: {error}') from None
     else:
         raise FileNotFoundError(f'the checkpoint {resume} to resume from does not exist')
     cfg.resume = True
@@ -121,7 +122,7 @@ def check_schedule(cfg: Config) -> None:
     for scheduler in cfg.get('param_scheduler') or []:
         begin = scheduler.get('begin', 0)
         if epochs and scheduler.get('by_epoch', True) and begin >= epochs:
-            raise ValueError(
+            raise InputError(
                 f'train_cfg.max_epochs={epochs} leaves nothing after the {begin} epochs of '
                 'warm-up: raise it, or shorten the warm-up with --cfg-options '
                 'param_scheduler.0.end=1 param_scheduler.1.begin=1'
@@ -145,7 +146,7 @@ def build_config(args: argparse.Namespace) -> Config:
     check_schedule(cfg)
     count_accumulation(cfg)
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
-        raise ValueError(
+        raise InputError(
             'optim_wrapper.type=AmpOptimWrapper needs a GPU, and this machine shows none: use '
             'AutoPrecisionOptimWrapper'
         )
@@ -156,7 +157,7 @@ def build_config(args: argparse.Namespace) -> Config:
     cli.check_checkpoints(cfg, args.allow_pickle)
     if args.auto_scale_lr:
         if cfg.get('auto_scale_lr') is None:
-            raise ValueError(
+            raise InputError(
                 '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
             )
         cfg.auto_scale_lr.enable = True

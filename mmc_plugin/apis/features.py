@@ -19,6 +19,7 @@ from ..datasets.transforms.loading import (
     decode_image,
     pillow_to_bgr,
 )
+from ..errors import InputError
 from ..models.features import FrozenFeatures
 from .load_backbone import load_backbone
 
@@ -59,12 +60,12 @@ def to_pixels(image: Photograph) -> Tensor:
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, 2)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            raise ValueError(
+            raise InputError(
                 'An image array must be uint8 of shape (H, W, 3), RGB, or (H, W), '
                 f'got {image.dtype} of shape {image.shape}.'
             )
     else:
-        raise ValueError(
+        raise InputError(
             f'An image must be a path, bytes, a PIL image or an array, got {type(image).__name__}.'
         )
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
@@ -137,7 +138,7 @@ def extract_features(
     )
     images = list(images) if isinstance(images, list | tuple) else [images]
     if not images:
-        raise ValueError('There is no image to extract features of.')
+        raise InputError('There is no image to extract features of.')
     inputs = model.prepare([to_pixels(image) for image in images], size)
     cls, patches = model.tokens(inputs, layers)
     return torch.stack(cls), torch.stack(patches)

@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from PIL import Image
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..evaluation.functional.prompt_masks import otsu_threshold, prompt_similarity
 from ..structures.image_frame import ImageFrame
 from .features import Photograph, extract_features, frozen_features, to_pixels
@@ -64,7 +65,7 @@ class PromptSegmenter:
         **settings: Any,
     ) -> None:
         if cache < 0:
-            raise ValueError(f'cache must be a number of images from 0, got {cache}.')
+            raise InputError(f'cache must be a number of images from 0, got {cache}.')
         self.model = frozen_features(checkpoint_or_model, device, **settings)
         self.cache = cache
         self._kept: OrderedDict[tuple, _Encoded] = OrderedDict()
@@ -115,7 +116,7 @@ class PromptSegmenter:
         points = list(points) if several else [points]
         labels = [None] * len(images) if labels is None else list(labels) if several else [labels]
         if not len(images) == len(points) == len(labels):
-            raise ValueError(
+            raise InputError(
                 f'{len(images)} images need as many lists of points and labels, got '
                 f'{len(points)} and {len(labels)}.'
             )
@@ -155,7 +156,7 @@ class PromptSegmenter:
             pixels = [to_pixels(image) for image in new.values()]
             grids = self.model.grid(self.model.prepare(pixels, size), layer, stride)
             if not grids.isfinite().all():
-                raise ValueError(
+                raise InputError(
                     'The features of the image are not finite: are the weights of the model?'
                 )
             for key, each, tokens in zip(new, pixels, grids, strict=True):
@@ -198,7 +199,7 @@ def _check_threshold(threshold: float | str) -> float | str:
     if threshold == 'otsu':
         return threshold
     if not isinstance(threshold, int | float | np.number) or not math.isfinite(threshold):
-        raise ValueError(f"threshold must be a finite number or 'otsu', got {threshold!r}.")
+        raise InputError(f"threshold must be a finite number or 'otsu', got {threshold!r}.")
     return float(threshold)
 
 
@@ -207,18 +208,18 @@ def _clicks(points: Any, labels: Any) -> tuple[Tensor, Tensor]:
     points = torch.as_tensor(np.asarray(points, np.float64))
     points = points[None] if points.dim() == 1 and len(points) == 2 else points
     if not points.numel():
-        raise ValueError('There is no point: at least one on the object is needed.')
+        raise InputError('There is no point: at least one on the object is needed.')
     if points.dim() != 2 or points.shape[1] != 2:
-        raise ValueError(f'Points must be (x, y) or have shape (P, 2), got {tuple(points.shape)}.')
+        raise InputError(f'Points must be (x, y) or have shape (P, 2), got {tuple(points.shape)}.')
     labels = np.ones(len(points), int) if labels is None else np.atleast_1d(np.asarray(labels))
     if labels.shape != (len(points),) or not np.isin(labels, (0, 1)).all():
-        raise ValueError(
+        raise InputError(
             f'Labels must be {len(points)} numbers, 1 or 0, one for each point, got '
             f'{labels.tolist()}.'
         )
     positive = torch.from_numpy(labels == 1)
     if not positive.any():
-        raise ValueError('There is no point with label 1: at least one on the object is needed.')
+        raise InputError('There is no point with label 1: at least one on the object is needed.')
     return points, positive
 
 

@@ -11,6 +11,7 @@ import torch
 from mmengine.utils import to_2tuple
 from torch import Tensor
 
+from ..errors import InputError
 from .metadata import ModelMetadata
 
 # Width and depth of releases whose heads are not 64 channels wide: ViT-H of MAE and others, the
@@ -45,19 +46,19 @@ def infer_settings(
     _check_tokens(weights)
     width, channels, *patch = weights['patch_embed.projection.weight'].shape
     if channels != 3:
-        raise ValueError(f'takes images of {channels} channels, not RGB')
+        raise InputError(f'takes images of {channels} channels, not RGB')
     layers = {int(match[1]) for match in map(_LAYER.match, weights) if match}
     depth = max(layers, default=-1) + 1
     if not depth:
-        raise ValueError('has a patch embedding and no layers after it')
+        raise InputError('has a patch embedding and no layers after it')
     if len(layers) != depth:  # before a list of all that these would hold is made
-        raise ValueError(f'has {len(layers)} layers, counted up to {depth - 1}: some are missing')
+        raise InputError(f'has {len(layers)} layers, counted up to {depth - 1}: some are missing')
     if min(patch) < 1:
-        raise ValueError(f'has patches of {"×".join(map(str, patch))} pixels')
+        raise InputError(f'has patches of {"×".join(map(str, patch))} pixels')
     swiglu = 'layers.0.ffn.w12.weight' in weights
     mlp = weights.get('layers.0.ffn.w3.weight' if swiglu else 'layers.0.ffn.layers.1.weight')
     if mlp is None or mlp.ndim != 2:
-        raise ValueError('has no feed-forward layers in its first layer')
+        raise InputError('has no feed-forward layers in its first layer')
     rows, columns = _split_positions(weights, patch, [metadata.img_size, img_size])
     arch = dict(embed_dims=width, num_layers=depth)
     arch['num_heads'] = _num_heads(width, depth, metadata.num_heads, num_heads)
@@ -150,16 +151,16 @@ def square(height: int, width: int) -> int | tuple[int, int]:
 
 def _check_tokens(weights: Mapping[str, Tensor]) -> None:
     if 'pos_embed' not in weights:
-        raise ValueError(
+        raise InputError(
             'has no position embedding: models with rotary or relative positions (DINOv3, EVA, '
             'BEiT) are not read'
         )
     if 'cls_token' not in weights:
-        raise ValueError('has no class token: models that only average their patches are not read')
+        raise InputError('has no class token: models that only average their patches are not read')
     for name, rank in _RANKS.items():
         if name in weights and weights[name].ndim != rank:
             shape = tuple(weights[name].shape)
-            raise ValueError(f'has a {name} of the shape {shape}, which has not {rank} dimensions')
+            raise InputError(f'has a {name} of the shape {shape}, which has not {rank} dimensions')
 
 
 def _split_positions(
@@ -178,7 +179,7 @@ def _split_positions(
         if fitting:
             break
     else:
-        raise ValueError(
+        raise InputError(
             f'has {length} positions, which are no square grid of patches: say with img_size= '
             'which height and width they are for'
         )
@@ -192,16 +193,16 @@ def _split_positions(
 
 def _num_heads(width: int, depth: int, told: int | None, asked: int | None) -> int:
     if told is not None and asked is not None and told != asked:
-        raise ValueError(f'says that it has {told} attention heads, not {asked}')
+        raise InputError(f'says that it has {told} attention heads, not {asked}')
     heads = told or asked or _RELEASED_HEADS.get((width, depth))
     if heads is None and width % _HEAD_WIDTH:
-        raise ValueError(
+        raise InputError(
             f'does not say how many attention heads it has, and its width {width} is no multiple '
             f'of {_HEAD_WIDTH}: say it with num_heads='
         )
     heads = heads or width // _HEAD_WIDTH
     if heads < 1 or width % heads:
-        raise ValueError(f'has the width {width}, which {heads} attention heads do not divide')
+        raise InputError(f'has the width {width}, which {heads} attention heads do not divide')
     return heads
 
 
@@ -214,5 +215,5 @@ def _swiglu_channels(hidden: int) -> int:
     """``feedforward_channels`` that gives SwiGLU this hidden width."""
     channels = hidden * 3 // 2
     if _swiglu_hidden(channels) != hidden:
-        raise ValueError(f'has SwiGLU layers {hidden} wide, which is no multiple of 8')
+        raise InputError(f'has SwiGLU layers {hidden} wide, which is no multiple of 8')
     return channels

@@ -11,6 +11,7 @@ import torch
 from mmengine.utils import to_2tuple
 from torch import Tensor
 
+from ..errors import InputError
 from .architecture import describe, expected_shapes, infer_settings, misfits, some
 from .checkpoint import Checkpoint
 from .files import read_checkpoint
@@ -87,7 +88,7 @@ def read_backbone(
         ValueError: If it holds no vision transformer of a known kind, or not all of it.
     """
     if which not in ('teacher', 'student'):
-        raise ValueError(f"which must be 'teacher' or 'student', got {which!r}.")
+        raise InputError(f"which must be 'teacher' or 'student', got {which!r}.")
     if isinstance(source, Checkpoint):
         checkpoint = source
     elif isinstance(source, Mapping):
@@ -98,7 +99,7 @@ def read_backbone(
         return _read(checkpoint, which, num_heads, img_size)
     except ValueError as error:
         origin = f'the checkpoint {checkpoint.path}'.rstrip()
-        raise ValueError(f'{origin} {error}') from None
+        raise InputError(f'{origin} {error}') from None
 
 
 def _read(
@@ -111,20 +112,20 @@ def _read(
     metadata = read_metadata(checkpoint.config, checkpoint.content)
     network = find_network(checkpoint.content, which)
     if network.layout == 'dinov3':
-        raise ValueError(rotary('DINOv3'))
+        raise InputError(rotary('DINOv3'))
     weights, dropped, unknown = to_mmpretrain(network.weights, network.layout)
     metadata |= recognise(network, weights, checkpoint.content, dropped)
     if any(value.is_meta or value.layout != torch.strided for value in weights.values()):
-        raise ValueError('has weights without content or sparse ones, which are not read')
+        raise InputError('has weights without content or sparse ones, which are not read')
     if not all(value.is_floating_point() for value in weights.values()):
-        raise ValueError('holds integers as weights: quantised models are not read')
+        raise InputError('holds integers as weights: quantised models are not read')
     size = None if img_size is None else to_2tuple(img_size)
     settings = infer_settings(weights, metadata, num_heads, size)
     if unknown:
-        raise ValueError(f'has weights that nothing is known of: {some(unknown)}')
+        raise InputError(f'has weights that nothing is known of: {some(unknown)}')
     wrong = misfits(weights, expected_shapes(settings))
     if wrong:
-        raise ValueError(f'does not hold a whole model ({describe(settings)}); {"; ".join(wrong)}')
+        raise InputError(f'does not hold a whole model ({describe(settings)}); {"; ".join(wrong)}')
     if metadata.antialias:
         settings['pos_antialias'] = True
     role = f' ({network.role})' if network.role != 'network' else ''

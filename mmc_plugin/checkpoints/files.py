@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import os.path as osp
 
+from ..errors import InputError, MissingPackageError
 from .checkpoint import Checkpoint, hash_files
 from .folders import read_folder, read_hub, read_timm, weight_files
 from .onnx_files import external_files, read_onnx
@@ -63,7 +64,7 @@ def refuse_code(path: str) -> None:
     """
     kind = _read_file(path, allow_pickle=False).kind
     if kind != 'torch':
-        raise ValueError(f'{path} is a {kind} file, where one of torch.save is needed')
+        raise InputError(f'{path} is a {kind} file, where one of torch.save is needed')
 
 
 def file_hash(path: str | os.PathLike) -> str:
@@ -94,7 +95,7 @@ def file_hash(path: str | os.PathLike) -> str:
 def _read_file(path: str, allow_pickle: bool) -> Checkpoint:
     kind, reason = _kind(path)
     if kind is None:
-        raise ValueError(f'{path} {reason}')
+        raise InputError(f'{path} {reason}')
     if kind == 'safetensors':
         return _read_safetensors(path)
     if kind == 'onnx':
@@ -109,14 +110,16 @@ def _read_safetensors(path: str) -> Checkpoint:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        raise ImportError(f'{path} is a safetensors file: pip install safetensors') from None
+        raise MissingPackageError(
+            f'{path} is a safetensors file: pip install safetensors'
+        ) from None
     try:
         with safe_open(path, framework='pt', device='cpu') as file:
             content = {name: file.get_tensor(name) for name in file.keys()}
             return Checkpoint(path, 'safetensors', content, file.metadata(), (path,))
     except SafetensorError as error:
         # Its reader compares every size with the file before anything else.
-        raise ValueError(f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}') from None
+        raise InputError(f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}') from None
 
 
 def _kind(path: str) -> tuple[str | None, str]:

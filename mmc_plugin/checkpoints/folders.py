@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..errors import InputError, MissingPackageError
 from .checkpoint import Checkpoint
 
 _WEIGHT_FILES = ('.safetensors', '.bin', '.pth', '.pt', '.onnx')
@@ -45,7 +46,7 @@ def read_folder(
         content.update(read_file(osp.join(path, part), allow_pickle).content)
     missing = sorted(set(index) - set(content))
     if missing:
-        raise ValueError(f'{path} is not whole: {missing[0]} is in none of its weight files')
+        raise InputError(f'{path} is not whole: {missing[0]} is in none of its weight files')
     kind = 'huggingface'
     if isinstance(config.get('pretrained_cfg'), dict):  # timm's config.json
         kind, config = 'timm', {**config.pop('pretrained_cfg'), **config}
@@ -65,7 +66,7 @@ def _parts(path: str, names: set[str]) -> tuple[list[str], dict[str, str]]:
             if not isinstance(index, dict) or not all(
                 isinstance(file, str) and osp.basename(file) == file for file in index.values()
             ):
-                raise ValueError(f'{name}.index.json in {path} does not map tensors to files in it')
+                raise InputError(f'{name}.index.json in {path} does not map tensors to files in it')
             parts = sorted(set(index.values()))
             missing = sorted(set(parts) - names)
             if missing:
@@ -75,7 +76,7 @@ def _parts(path: str, names: set[str]) -> tuple[list[str], dict[str, str]]:
             return parts, index
     other = [name for name in _OTHER if name in names]
     if other:
-        raise ValueError(
+        raise InputError(
             f'{path} has only weights of TensorFlow or Flax ({other[0]}), which are not read: '
             'convert them with from_tf=True or from_flax=True of transformers'
         )
@@ -89,7 +90,7 @@ def _read_json(path: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise ValueError(f'{path} is not the JSON it should be')
+        raise InputError(f'{path} is not the JSON it should be')
     return content
 
 
@@ -98,7 +99,7 @@ def read_hub(source: str, read_file: Callable[[str, bool], Checkpoint]) -> Check
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise ImportError(f'install huggingface_hub to fetch {source}') from None
+        raise MissingPackageError(f'install huggingface_hub to fetch {source}') from None
     name, _, revision = source.removeprefix('hf:').partition('@')
     try:
         folder = snapshot_download(name, revision=revision or None, allow_patterns=list(_FETCHED))
@@ -115,10 +116,10 @@ def read_timm(source: str) -> Checkpoint:
     try:
         import timm
     except ImportError:
-        raise ImportError(f'install timm to load {source}') from None
+        raise MissingPackageError(f'install timm to load {source}') from None
     name = source.removeprefix('timm:')
     if ':' not in name and not timm.is_model_pretrained(name):
-        raise ValueError(
+        raise InputError(
             f'timm has no pretrained weights called {name}: see timm.list_pretrained("vit*")'
         )
     try:

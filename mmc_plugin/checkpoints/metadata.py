@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..errors import InputError
 from .run_config import read_run_config
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -61,14 +62,14 @@ class ModelMetadata:
         file names freely would run code.
         """
         if self.act_cfg is not None and self.act_cfg not in _ACTIVATIONS.values():
-            raise ValueError(_not_read(f'says that its activation is {self.act_cfg}', _ACTIVATIONS))
+            raise InputError(_not_read(f'says that its activation is {self.act_cfg}', _ACTIVATIONS))
         if self.act_cfg == _ACTIVATIONS['gelu']:
             self.act_cfg = None
         heads, eps = self.num_heads, self.eps
         if heads is not None and (type(heads) is not int or heads < 1):
-            raise ValueError(f'says that it has {heads!r} attention heads')
+            raise InputError(f'says that it has {heads!r} attention heads')
         if eps is not None and (type(eps) not in (int, float) or not 0 <= eps < 1):
-            raise ValueError(f'says that the eps of its norms is {eps!r}')
+            raise InputError(f'says that the eps of its norms is {eps!r}')
 
     def __or__(self, other: ModelMetadata) -> ModelMetadata:
         """This, and what the other says where this is silent."""
@@ -135,12 +136,12 @@ def _of_run(config: Mapping[str, Any]) -> ModelMetadata:
 def _of_huggingface(config: Mapping[str, Any]) -> ModelMetadata:
     kind = str(config.get('model_type') or '')
     if any(name in kind for name in _ROTARY_NAMES):
-        raise ValueError(rotary(kind))
+        raise InputError(rotary(kind))
     if kind and kind not in _HUGGINGFACE:
-        raise ValueError(_not_read(f'is a model of type {kind}', _HUGGINGFACE))
+        raise InputError(_not_read(f'is a model of type {kind}', _HUGGINGFACE))
     activation = str(config.get('hidden_act', 'gelu'))
     if activation not in _ACTIVATIONS and not config.get('use_swiglu_ffn'):
-        raise ValueError(_not_read(f'has the activation {activation}', _ACTIVATIONS))
+        raise InputError(_not_read(f'has the activation {activation}', _ACTIVATIONS))
     images = _mapping(config.get('preprocessor_config'))
     return ModelMetadata(
         num_heads=config.get('num_attention_heads'),
@@ -156,7 +157,7 @@ def _of_huggingface(config: Mapping[str, Any]) -> ModelMetadata:
 def _of_timm(config: Mapping[str, Any]) -> ModelMetadata:
     name = str(config.get('architecture') or '')
     if any(rotary_name in name for rotary_name in _ROTARY_NAMES):
-        raise ValueError(rotary(name))
+        raise InputError(rotary(name))
     images = _mapping(config.get('pretrained_cfg')) or config
     size = images.get('input_size')
     return ModelMetadata(

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import InputError
 from .names import PATCH_EMBEDDINGS
 
 # Each vision transformer has one patch embedding; what comes before it is the path to the network.
@@ -64,7 +65,7 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
         if name == anchor or name.endswith('.' + anchor)
     }
     if not layouts:
-        raise ValueError(_what_else(content, tensors))
+        raise InputError(_what_else(content, tensors))
     roles = {path: _role(path) for path in layouts}
     if 'teacher' in roles.values():  # then what is no teacher is the network that it follows
         roles = {path: 'student' if role == 'network' else role for path, role in roles.items()}
@@ -72,9 +73,9 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
     chosen = chosen or [path for path, role in roles.items() if role == 'network']
     if not chosen:
         other = 'student' if which == 'teacher' else 'teacher'
-        raise ValueError(f"has no {which}, only a {other}: ask for which='{other}'")
+        raise InputError(f"has no {which}, only a {other}: ask for which='{other}'")
     if len(chosen) > 1:
-        raise ValueError(
+        raise InputError(
             f'has several vision transformers, at {", ".join(map(repr, chosen))}: save the one '
             'that you want by itself'
         )

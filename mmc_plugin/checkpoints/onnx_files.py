@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..errors import InputError, MissingPackageError
 from .checkpoint import Checkpoint
 from .torch_files import DOWNLOAD_AGAIN
 
@@ -40,7 +41,7 @@ def read_onnx(path: str) -> Checkpoint:
     except Exception as error:  # of many kinds, some of them onnx's own
         raise _damaged(path, error) from None
     if not tensors:
-        raise ValueError(f'{path} is no ONNX model with weights')
+        raise InputError(f'{path} is no ONNX model with weights')
     return Checkpoint(path, 'onnx', content, metadata or None, (path, *beside))
 
 
@@ -54,7 +55,7 @@ def _load(path: str) -> ModelProto:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError:
-        raise ImportError(f'{path} is an ONNX file: pip install onnx to read it') from None
+        raise MissingPackageError(f'{path} is an ONNX file: pip install onnx to read it') from None
     try:
         return onnx.load(path, load_external_data=False)
     except DecodeError as error:
@@ -72,7 +73,7 @@ def _beside(path: str, model: ModelProto) -> tuple[str, ...]:
         except (TypeError, ValueError):  # bytes that are no name
             file = ''
         if osp.isabs(location) or not file.startswith(osp.join(folder, '')):
-            raise ValueError(
+            raise InputError(
                 f'{path} is refused: it names weights outside its folder, in {location!r}'
             )
         if not osp.isfile(file):
@@ -86,7 +87,7 @@ def _tensor(proto: TensorProto, path: str) -> Tensor:
 
     array = numpy_helper.to_array(proto, osp.dirname(path))
     if array.shape != tuple(proto.dims):
-        raise ValueError(f'{proto.name} claims the shape {tuple(proto.dims)}')
+        raise InputError(f'{proto.name} claims the shape {tuple(proto.dims)}')
     if array.dtype.name == 'bfloat16':  # of a package that torch does not know
         return torch.tensor(array.view('int16')).view(torch.bfloat16)
     return torch.tensor(array)

@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
+from ..errors import InputError
+
 # What reading arbitrary bytes ends in.
 OF_JUNK = (
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError,
@@ -37,7 +39,7 @@ _REBUILDERS = ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3', '_
 _PLAIN_NUMBERS = re.compile(r'[<>|=]?([biufcSU]\d+)')
 
 
-class RefusedPickleError(ValueError):
+class RefusedPickleError(InputError):
     """A pickle that no weights need; the text ends the sentence "... it holds"."""
 
 
@@ -144,12 +146,12 @@ class _OutlineUnpickler(pickle.Unpickler):
         # ('storage', type, key, location, number of elements[, view]) by torch.save.
         dtype, key, number = pid[1], pid[2], pid[4]
         if number < 0:
-            raise ValueError('a storage of negative size')
+            raise InputError('a storage of negative size')
         self.storages[key] = max(self.storages.get(key, 0), number * dtype.itemsize)
         if len(pid) > 5 and pid[5] is not None:
             offset, number = pid[5][1:]
             if offset < 0 or (offset + number) * dtype.itemsize > self.storages[key]:
-                raise ValueError('a view beyond its storage')
+                raise InputError('a view beyond its storage')
         return _Storage(dtype, number * dtype.itemsize)
 
 
@@ -159,13 +161,13 @@ def _check_tensor(
     dtypes = [item for item in rest if isinstance(item, torch.dtype)]
     element = (dtypes or [storage.dtype])[-1].itemsize
     if min((offset, *size, *stride)) < 0 or len(size) != len(stride):
-        raise ValueError('a tensor with a negative size')
+        raise InputError('a tensor with a negative size')
     if 0 not in size:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride))
         # The second: whoever makes a copy of it takes memory for each element, however many lie
         # at the same place.
         if max(last + 1, math.prod(size)) * element > storage.size:
-            raise ValueError('a tensor larger than its storage')
+            raise InputError('a tensor larger than its storage')
     return _Inert()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from .pickles import (
     LARGEST_PICKLE,
     OF_JUNK,
@@ -54,9 +55,9 @@ def read_torch(path: str, legacy: bool, allow_pickle: bool = False) -> dict[str,
     if isinstance(content, nn.Module):  # only ever with allow_pickle
         content = content.state_dict()
     if not isinstance(content, dict):
-        raise ValueError(f'{path} holds a {type(content).__name__}, not the weights of a model')
+        raise InputError(f'{path} holds a {type(content).__name__}, not the weights of a model')
     if _exceeds_storage(content):
-        raise ValueError(f'{path} is damaged: a tensor in it is larger than its storage')
+        raise InputError(f'{path} is damaged: a tensor in it is larger than its storage')
     return content
 
 
@@ -69,10 +70,10 @@ def _check_zip(path: str, allow_pickle: bool) -> None:
             if allow_pickle:
                 return
             if outline.file_size > LARGEST_PICKLE:
-                raise ValueError(f'{path} is damaged: its outline has {outline.file_size:,} bytes')
+                raise InputError(f'{path} is damaged: its outline has {outline.file_size:,} bytes')
             pickled = archive.read(outline)
     except zipfile.BadZipFile:
-        raise ValueError(f'{path} is cut short or damaged: {DOWNLOAD_AGAIN}') from None
+        raise InputError(f'{path} is cut short or damaged: {DOWNLOAD_AGAIN}') from None
     with _sentences(path):
         _, claims = read_outline(pickled)
     folder = outline.filename[: -len('data.pkl')] + 'data/'
@@ -80,7 +81,7 @@ def _check_zip(path: str, allow_pickle: bool) -> None:
     for key, claimed in claims.items():
         there = sizes.get(f'{folder}{key}', 0)
         if claimed > there:
-            raise ValueError(
+            raise InputError(
                 f'{path} is damaged: a tensor in it claims {claimed:,} bytes where {there:,} are'
             )
 
@@ -89,23 +90,23 @@ def _check_entries(path: str, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo
     """The outline, if all entries are such as torch writes them."""
     names = [entry.filename.lower() for entry in entries]
     if any(name.endswith('/constants.pkl') for name in names):
-        raise ValueError(
+        raise InputError(
             f'{path} is a program of TorchScript, not a checkpoint: if you trust it, save '
             'torch.jit.load(path).state_dict() with torch.save and give that file'
         )
     outlines = [entry for entry, name in zip(entries, names) if name.endswith('/data.pkl')]
     if not outlines:
-        raise ValueError(
+        raise InputError(
             f'{path} is an archive, not a checkpoint: unpack it and give what is in it'
         )
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError(
+        raise InputError(
             f'{path} is compressed inside, which torch.save does not do and which would let it '
             'grow without bound: unpack it and save it with torch.save'
         )
     # Which of two a reader takes differs between readers.
     if len(set(names)) < len(names) or len(outlines) > 1:
-        raise ValueError(f'{path} is not what torch.save writes: it holds two entries of one name')
+        raise InputError(f'{path} is not what torch.save writes: it holds two entries of one name')
     return outlines[0]
 
 
@@ -119,14 +120,14 @@ def _check_legacy(path: str) -> None:
                 skip_pickle(data)
                 pickles.append(data[start : data.tell()])
             if number == 0 and pickles[0] != _LEGACY_MAGIC:
-                raise ValueError(
+                raise InputError(
                     f'{path} is a pickle that torch.save did not write, so it is not read'
                 )
         with _sentences(path):
             _, claims = read_outline(pickles[3])
         needed = sum(claims.values()) + 8 * len(claims)  # each after its number of elements
         if needed > len(data) - data.tell():
-            raise ValueError(
+            raise InputError(
                 f'{path} is cut short or damaged: its tensors claim {needed:,} bytes where '
                 f'{len(data) - data.tell():,} are; {DOWNLOAD_AGAIN}'
             )
@@ -153,14 +154,14 @@ def _sentences(path: str) -> Iterator[None]:
     try:
         yield
     except EOFError:
-        raise ValueError(f'{path} is cut short: {DOWNLOAD_AGAIN}') from None
+        raise InputError(f'{path} is cut short: {DOWNLOAD_AGAIN}') from None
     except RefusedPickleError as error:
-        raise ValueError(f'{path} is not read: it holds {error}. {_WAY_OUT}') from None
+        raise InputError(f'{path} is not read: it holds {error}. {_WAY_OUT}') from None
     except OF_JUNK as error:
         # torch's text is long, and only the name of the class in it helps.
         name = re.search(r'GLOBAL (\S+)', str(error))
         if name:
-            raise ValueError(
+            raise InputError(
                 f'{path} is not read: it holds {name[1]}, code that would run. {_WAY_OUT}'
             ) from None
-        raise ValueError(f'{path} is damaged: {DOWNLOAD_AGAIN}') from None
+        raise InputError(f'{path} is damaged: {DOWNLOAD_AGAIN}') from None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mmpretrain.registry import DATASETS
 
+from ..errors import InputError, RunError
 from .prompt_dataset import PromptDataset, Targets, UnusableMasksError, collect_targets
 
 try:
@@ -104,7 +105,7 @@ class CocoPrompts(PromptDataset):
         **kwargs,
     ) -> None:
         if coco_mask is None:
-            raise RuntimeError('CocoPrompts needs pycocotools: pip install pycocotools.')
+            raise RunError('CocoPrompts needs pycocotools: pip install pycocotools.')
         self.annotation_path = ann_file
         self.img_dir = img_dir
         super().__init__(data_root, pipeline, **kwargs)
@@ -189,11 +190,11 @@ def _read(path: str) -> dict:
             'folder of COCO, or ann_file.'
         ) from None
     except ValueError as error:
-        raise ValueError(f'The annotations {path!r} are no JSON ({error}).') from error
+        raise InputError(f'The annotations {path!r} are no JSON ({error}).') from error
     parts = ('images', 'annotations', 'categories')
     missing = [part for part in parts if not isinstance(content, dict) or part not in content]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"The annotations {path!r} are not in COCO's format: they have no "
             f'{" and no ".join(missing)}.'
         )
@@ -205,7 +206,7 @@ def _read(path: str) -> dict:
                 if not isinstance(each, dict) or not isinstance(each.get(name), kind)
             ]
             if wrong:
-                raise ValueError(
+                raise InputError(
                     f"The annotations {path!r} are not in COCO's format: number "
                     f'{number} of {part!r} has no usable {" and no ".join(wrong)}.'
                 )

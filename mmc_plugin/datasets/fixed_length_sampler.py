@@ -9,6 +9,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from ..errors import InputError
 from .seeding import _ORDER, _SEEDS, SampleKey, hash_stream
 
 
@@ -28,7 +29,7 @@ class FixedLengthSampler(Sampler):
 
     def __init__(self, dataset: Sized, length: int, seed: int | None = None) -> None:
         if length < 1:
-            raise ValueError(f'FixedLengthSampler: length must be positive, got {length}.')
+            raise InputError(f'FixedLengthSampler: length must be positive, got {length}.')
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.num_samples = -(-length // self.world_size)

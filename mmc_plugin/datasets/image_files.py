@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..errors import InputError
 from ..structures.image_frame import centre_crop
 from .image_tree import scan_tree
 from .transforms.loading import LoadImage, UnreadableImageError
@@ -85,14 +86,14 @@ def scan_labelled(
         if deeper:
             found.setdefault(top, []).append(os.path.join(root, name))
     if not found:
-        raise ValueError(
+        raise InputError(
             f'The folder {root!r} has no class folders with images; labelled images '
             'must lie as CLASS/NAME.jpg.'
         )
     classes = sorted(found) if classes is None else list(classes)
     unknown = sorted(set(found) - set(classes))
     if unknown:
-        raise ValueError(
+        raise InputError(
             f'The folder {root!r} has classes that the training folder lacks: '
             f'{", ".join(unknown[:5])}.'
         )

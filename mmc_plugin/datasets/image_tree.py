@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
+from ..errors import RunError
 from .seeding import SeededItems
 from .transforms.loading import LoadImage, UnreadableImageError
 
@@ -142,7 +143,7 @@ class ImageTree(SeededItems, BaseDataset):
                 skipped.append((error.path, error.reason))
                 idx = self._rand_another()
         path, reason = skipped[-1]
-        raise RuntimeError(
+        raise RunError(
             f'{len(skipped)} images drawn one after another from {self.data_root!r} cannot be '
             f'read, the last being {path!r} ({reason}); check that the folder is still there and '
             'its files are whole.'
@@ -169,7 +170,7 @@ class ImageTree(SeededItems, BaseDataset):
                 return
             except UnreadableImageError as error:
                 first = first or error
-        raise RuntimeError(
+        raise RunError(
             f'data_root: none of the {tries} images tried of {len(found)} in {self.data_root!r} '
             f'can be read; the first is {first.path!r} ({first.reason}); set data_root to a folder '
             'with whole images.'

@@ -10,6 +10,7 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
+from ..errors import InputError
 from .prompt_dataset import PromptDataset, Targets, UnusableMasksError, collect_targets
 
 VOC_CLASSES = (
@@ -137,7 +138,7 @@ class DavisFramePrompts(PromptDataset):
         **kwargs,
     ) -> None:
         if interval < 1:
-            raise ValueError(f'interval must be at least 1, got {interval}.')
+            raise InputError(f'interval must be at least 1, got {interval}.')
         self.split = split
         self.interval = interval
         super().__init__(data_root, pipeline, **kwargs)
@@ -182,7 +183,7 @@ class DavisFramePrompts(PromptDataset):
         try:
             values = read_palette(path)
         except UnusableMasksError as error:
-            raise ValueError(f'The first mask of a sequence is needed: {error}.') from error
+            raise InputError(f'The first mask of a sequence is needed: {error}.') from error
         return int(values[values != _VOID].max(initial=0))
 
     def load_targets(self, info: dict) -> Targets:

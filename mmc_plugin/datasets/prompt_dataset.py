@@ -12,11 +12,12 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
 
+from ..errors import InputError, RunError
 from .transforms.loading import UnreadableImageError
 from .transforms.prompts import pack_skipped
 
 
-class UnusableMasksError(RuntimeError):
+class UnusableMasksError(RunError):
     """The masks of an image cannot be used.
 
     Args:
@@ -99,9 +100,9 @@ class PromptDataset(BaseDataset):
         max_images: int | None = None,
     ) -> None:
         if by not in ('category', 'instance'):
-            raise ValueError(f"by must be 'category' or 'instance', got {by!r}.")
+            raise InputError(f"by must be 'category' or 'instance', got {by!r}.")
         if max_images is not None and max_images < 1:
-            raise ValueError(f'max_images must be positive or None, got {max_images}.')
+            raise InputError(f'max_images must be positive or None, got {max_images}.')
         self.by = by
         self.max_images = max_images
         self.categories: list[str] = []
@@ -138,7 +139,7 @@ class PromptDataset(BaseDataset):
         self.scan_report = dict(images=len(found), left_out=dict(self._left_out))
         why = ', '.join(f'{number} {reason}' for reason, number in self._left_out.items())
         if not found:
-            raise ValueError(
+            raise InputError(
                 f'No image of {self.data_root!r} has a target to click on '
                 f'({why or "there are no images"}).'
             )

@@ -13,6 +13,7 @@ from glob import escape, glob
 from mmengine.logging import print_log
 
 from ..checkpoints.pickles import read_outline
+from ..errors import InputError
 
 LAST_CHECKPOINT = 'last_checkpoint'
 _NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
@@ -30,7 +31,7 @@ _OF_JUNK = (
 _NEEDED = ('meta', 'state_dict', 'optimizer')
 
 
-class BrokenCheckpointError(ValueError):
+class BrokenCheckpointError(InputError):
     """A file that a run cannot be resumed from."""
 
 

@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 import mmc_plugin
 from mmc_plugin.checkpoints.files import refuse_code
-from mmc_plugin.errors import UserError
+from mmc_plugin.errors import InputError, UserError
 
 PACKAGE_DIR = Path(mmc_plugin.__file__).resolve().parent
 # Where configs/ and tools/ lie: in the package once it is installed, beside it in a checkout.
@@ -139,7 +139,7 @@ def check_checkpoints(cfg: Config, allow_pickle: bool) -> None:
         return
     for path in dict.fromkeys(_checkpoints(cfg)):
         if Path(path).is_dir() or (':' in path and not Path(path).exists()):
-            raise ValueError(
+            raise InputError(
                 f'the checkpoint {path} is no file on this disk, which could be checked for code: '
                 'download it and give the file, or add --allow-pickle if you trust its source'
             )
@@ -176,7 +176,7 @@ def prepare_launch(cfg: Config) -> None:
     if cfg.launcher == 'none' or torch.cuda.is_available():
         return
     if cfg.launcher != 'pytorch':
-        raise ValueError(
+        raise InputError(
             f'the launcher {cfg.launcher} needs a GPU and this machine shows none: on CPUs use '
             'dist_train.sh or dist_test.sh'
         )

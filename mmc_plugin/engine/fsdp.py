@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
+from ..errors import InputError
 from .optimizers import AutoPrecisionOptimWrapper, MergedGroupsOptimWrapperConstructor
 
 
@@ -55,7 +56,7 @@ class ShardedStrategy(FSDPStrategy):
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         if not is_distributed():
-            raise ValueError(
+            raise InputError(
                 'this config shards the model over several processes: start it with '
                 'tools/dist_train.sh CONFIG NUMBER_OF_GPUS'
             )
@@ -116,7 +117,7 @@ class ShardedAutoPrecisionOptimWrapper(AutoPrecisionOptimWrapper):
         super().__init__(*args, precision=precision, clip_grad=clip_grad, **kwargs)
         if clip_grad is not None:
             if set(clip_grad) != {'max_norm'}:
-                raise ValueError(f'clip_grad must be dict(max_norm=...), got {clip_grad}.')
+                raise InputError(f'clip_grad must be dict(max_norm=...), got {clip_grad}.')
             self.clip_func = clip_sharded_grad_norm
 
     def _make_scaler(self, enabled: bool) -> torch.amp.GradScaler:

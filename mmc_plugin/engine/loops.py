@@ -11,6 +11,7 @@ from mmengine.dist import broadcast_object_list
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 
+from ..errors import InputError
 from .schedule import replan
 
 SKIPPED, TIMED = 3, 7  # first iterations, which are slower; those that the first plan rests on
@@ -40,7 +41,7 @@ class TimeLimitedTrainLoop(EpochBasedTrainLoop):
         self, runner, dataloader: Any, max_epochs: int, seconds: float, **kwargs: Any
     ) -> None:
         if seconds <= 0:
-            raise ValueError(f'TimeLimitedTrainLoop: seconds must be positive, got {seconds}.')
+            raise InputError(f'TimeLimitedTrainLoop: seconds must be positive, got {seconds}.')
         super().__init__(runner, dataloader, max_epochs, **kwargs)
         self.seconds = seconds
         self._most_epochs = self._max_epochs

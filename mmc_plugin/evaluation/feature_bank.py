@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from ..datasets.image_files import ImageFiles
+from ..errors import InputError
 from ..models.features import FrozenFeatures, weights_digest
 from ..version import __version__
 
@@ -70,7 +71,7 @@ class FeatureBank:
             ValueError: For another kind.
         """
         if kind not in KINDS:
-            raise ValueError(f'kind must be one of {", ".join(KINDS)}, got {kind!r}.')
+            raise InputError(f'kind must be one of {", ".join(KINDS)}, got {kind!r}.')
         if kind == 'hybrid':
             return torch.cat([self.cls[layer], self.pat[layer]], dim=1)
         return getattr(self, kind)[layer]
@@ -141,7 +142,7 @@ def extract(
     readable = batches.gather(torch.cat(readable)).bool()
     unreadable = [batches.files.paths[i] for i in (~readable).nonzero().flatten().tolist()]
     if not readable.any():
-        raise ValueError(
+        raise InputError(
             f'None of the {len(readable)} images can be read; the first is {unreadable[0]!r}.'
         )
     index = readable.nonzero().flatten()

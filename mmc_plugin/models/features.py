@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..structures.dense_grid import shifted_features
 from ..structures.image_frame import ImageFrame, canvas_size, check_fit
 
@@ -29,10 +30,10 @@ def patch_size_of(backbone: nn.Module) -> int:
         size = backbone.patch_embed.projection.kernel_size
     if isinstance(size, Sequence):
         if len(set(size)) != 1:
-            raise ValueError(f'Patches must be square, these are {tuple(size)} pixels.')
+            raise InputError(f'Patches must be square, these are {tuple(size)} pixels.')
         size = size[0]
     if size is None:
-        raise ValueError(
+        raise InputError(
             f'{type(backbone).__name__} has neither patch_size nor patch_embed: '
             'features of patches need a ViT.'
         )
@@ -71,7 +72,7 @@ def layer_tokens(
     depth = len(getattr(backbone, 'layers', '1'))
     wrong = [layer for layer in layers if not -depth <= layer < depth]
     if wrong or not layers:
-        raise ValueError(
+        raise InputError(
             f'Layers are counted from 0 to {depth - 1} or from -1 to {-depth} in '
             f'this backbone, got {", ".join(map(str, wrong)) or "none"}.'
         )
@@ -104,7 +105,7 @@ def _check_outputs(backbone: nn.Module) -> None:
         return
     indices = [index % depth for index in backbone.out_indices]
     if backbone.out_type != 'raw' or max(indices) != depth - 1:
-        raise ValueError(
+        raise InputError(
             "FrozenFeatures needs all tokens of the backbone's last layer: build it with "
             f"out_type='raw' and out_indices=-1, not {backbone.out_type!r} and {indices}."
         )
@@ -167,7 +168,7 @@ class FrozenFeatures(BaseModel):
         for name, given, default in (('mean', mean, MEAN), ('std', std, STD)):
             values = given or getattr(source, name, None) or default
             if len(values) != 3 or (name == 'std' and min(values) <= 0):
-                raise ValueError(
+                raise InputError(
                     f'{name} must be three numbers for red, green and blue'
                     f'{", above 0" if name == "std" else ""}, got {values}.'
                 )
@@ -248,7 +249,7 @@ class FrozenFeatures(BaseModel):
             ValueError: In any other mode, since there is nothing to train.
         """
         if mode not in ('tensor', 'predict'):
-            raise ValueError(
+            raise InputError(
                 f"FrozenFeatures has the modes 'tensor' and 'predict', not {mode!r}: "
                 'it is not trained.'
             )

@@ -5,12 +5,14 @@ Importing the package registers its parts in mmsegmentation's registries, and th
 ``custom_imports = dict(imports=['mmc_plugin.segmentation'])`` is all that a project needs.
 """
 
+from ..errors import MissingPackageError
+
 try:
     import mmseg  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name != 'mmseg':
         raise
-    raise ImportError(
+    raise MissingPackageError(
         'mmc_plugin.segmentation needs mmsegmentation, which is not installed: pip install '
         "'mmc-plugin[segmentation]' installs the maintained one."
     ) from error

@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..durable import replace_durably
+from ..errors import InputError
 from ..models.features import weights_digest
 from ..version import __version__
 
@@ -42,11 +43,11 @@ class CachedEncoderDecoder(EncoderDecoder):
     def __init__(self, *, cache_dir: str, **kwargs) -> None:
         super().__init__(**kwargs)
         if any(p.requires_grad for p in self.backbone.parameters()):
-            raise ValueError('CachedEncoderDecoder needs a frozen backbone: set frozen=True in it')
+            raise InputError('CachedEncoderDecoder needs a frozen backbone: set frozen=True in it')
         if self.with_neck or self.with_auxiliary_head:
-            raise ValueError('CachedEncoderDecoder has no place for a neck or an auxiliary head')
+            raise InputError('CachedEncoderDecoder has no place for a neck or an auxiliary head')
         if self.test_cfg.get('mode', 'whole') != 'whole':
-            raise ValueError("CachedEncoderDecoder needs model.test_cfg.mode='whole'")
+            raise InputError("CachedEncoderDecoder needs model.test_cfg.mode='whole'")
         self.cache_dir = Path(cache_dir)
         self._settings = repr((__version__, sorted(dict(kwargs['backbone']).items())))
         self._identity: tuple[int, bytes] | None = None
@@ -61,7 +62,7 @@ class CachedEncoderDecoder(EncoderDecoder):
         files = self._files(inputs)
         for file, sample in zip(files, data_samples, strict=True):
             if self._seen.setdefault(sample.img_path, file) != file:
-                raise ValueError(
+                raise InputError(
                     f'{sample.img_path} came with other pixels than before, and features can only '
                     'be kept where they stay the same: take random steps such as RandomFlip out '
                     "of the training pipeline, or use type='EncoderDecoder'"

@@ -10,6 +10,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
+from ..errors import InputError
+
 
 @TRANSFORMS.register_module()
 class CheckLabels(BaseTransform):
@@ -36,7 +38,7 @@ class CheckLabels(BaseTransform):
         label, path = results['gt_seg_map'], results['seg_map_path']
         size = tuple(results['ori_shape'][:2])
         if label.shape != size:
-            raise ValueError(
+            raise InputError(
                 f'the label {path} has the shape {label.shape}, its image {results["img_path"]} '
                 f'{size}: they must have the same height and width, and the label one channel of '
                 'class ids'
@@ -44,7 +46,7 @@ class CheckLabels(BaseTransform):
         wrong = (label >= self.num_classes) & (label != self.ignore_index)
         if wrong.any():
             ids = ', '.join(map(str, np.unique(label[wrong])[:10]))
-            raise ValueError(
+            raise InputError(
                 f'the label {path} holds ids outside the {self.num_classes} classes: {ids} '
                 f'({int(wrong.sum())} pixels). Ids go from 0 to {self.num_classes - 1}, and '
                 f'{self.ignore_index} is ignored: is this the dataset of the config, converted '
@@ -83,7 +85,7 @@ def checked_dataset(dataset: dict) -> BaseDataset:
     samples = built.load_data_list()
     if not samples:
         where = dataset.get('ann_file') or dataset.get('data_prefix', {}).get('img_path', '')
-        raise ValueError(
+        raise InputError(
             f'{name} has no image in {osp.join(root, where)}: files are looked for that end in '
             f'{built.img_suffix} (img_suffix of the dataset)'
         )

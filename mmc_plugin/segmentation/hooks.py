@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
+from ..errors import InputError
 from ..evaluation.report import write_report
 from .metric import ClassIoUMetric
 from .panel import segmentation_panel
@@ -38,7 +39,7 @@ class SegmentationReportHook(Hook):
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, ClassIoUMetric):
                 return metric
-        raise ValueError("SegmentationReportHook needs test_evaluator=dict(type='ClassIoUMetric')")
+        raise InputError("SegmentationReportHook needs test_evaluator=dict(type='ClassIoUMetric')")
 
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
@@ -78,7 +79,7 @@ class SegmentationPanelHook(Hook):
 
     def __init__(self, enable: bool = False, out_dir: str | None = None, interval: int = 1) -> None:
         if enable and out_dir is None:
-            raise ValueError('SegmentationPanelHook needs out_dir, a folder for its pictures')
+            raise InputError('SegmentationPanelHook needs out_dir, a folder for its pictures')
         self.enable = enable
         self.out_dir = out_dir
         self.interval = interval

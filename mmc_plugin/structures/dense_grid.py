@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InputError
+
 
 def shifted_features(
     encode: Callable[[Tensor], Tensor], images: Tensor, patch: int, stride: int
@@ -32,7 +34,7 @@ def shifted_features(
     """
     if not 1 <= stride <= patch or patch % stride:
         divisors = [str(each) for each in range(1, patch + 1) if patch % each == 0]
-        raise ValueError(
+        raise InputError(
             f'stride must divide the patch size {patch} (one of '
             f'{", ".join(divisors)}), got {stride}.'
         )

@@ -11,13 +11,15 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as TF
 
+from ..errors import InputError
+
 FITS = ('stretch', 'pad', 'crop')
 
 
 def check_fit(fit: str) -> str:
     """Give ``fit`` back, or say what it may be."""
     if fit not in FITS:
-        raise ValueError(
+        raise InputError(
             f"fit must be 'stretch' (resized to the square), 'pad' (aspect kept, right or bottom "
             f"padded) or 'crop' (aspect kept, the middle cut out), got {fit!r}."
         )
@@ -50,7 +52,7 @@ def canvas_size(size: int, patch: int) -> int:
         int: Side in pixels, such as 476 for 480 and patches of 14.
     """
     if size < 1:
-        raise ValueError(f'size must be a positive number of pixels, got {size}.')
+        raise InputError(f'size must be a positive number of pixels, got {size}.')
     return max(1, math.floor(size / patch + 0.5)) * patch
 
 
@@ -76,7 +78,7 @@ class ImageFrame:
     def content(self) -> tuple[int, int]:
         """Height and width of the image on the canvas, in pixels of the canvas."""
         if self.fit == 'crop':
-            raise ValueError(
+            raise InputError(
                 "fit='crop' shows the middle of an image only, so that points and masks cannot be "
                 "placed: take 'stretch' or 'pad'."
             )
@@ -127,7 +129,7 @@ class ImageFrame:
         inside = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
         if not inside.all():
             wrong = tuple(points[~inside][0].tolist())
-            raise ValueError(
+            raise InputError(
                 f'The point {wrong} lies outside the image: x must be in 0 … '
                 f'{self.width - 1} and y in 0 … {self.height - 1}.'
             )

@@ -8,6 +8,7 @@ from itertools import cycle
 
 import numpy as np
 
+from ..errors import InputError
 from .figures import figure_to_array, new_figure
 from .run_log import series
 
@@ -78,7 +79,7 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
             plots.setdefault(name, [])
             plots[name] += [key for key in keys if key not in plots[name]]
     if not plots:
-        raise ValueError('There is nothing to plot: no scalar is a loss, lr or a feature number.')
+        raise InputError('There is nothing to plot: no scalar is a loss, lr or a feature number.')
 
     columns = min(3, len(plots))
     rows = -(-len(plots) // columns)

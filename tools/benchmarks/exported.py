@@ -25,6 +25,7 @@ from timing import in_turns, ratio
 from mmc_plugin.apis import load_backbone
 from mmc_plugin.checkpoints.export import export_backbone
 from mmc_plugin.engine import cli
+from mmc_plugin.errors import RunError
 
 RUNTIMES = ('onnx', 'compile')
 
@@ -64,11 +65,11 @@ def onnx_features(model, folder, args):
     try:
         import onnxruntime
     except ImportError:
-        raise RuntimeError('install onnxruntime to measure it, or add --runtimes compile') from None
+        raise RunError('install onnxruntime to measure it, or add --runtimes compile') from None
     gpu = torch.device(args.device).type == 'cuda'
     provider = 'CUDAExecutionProvider' if gpu else 'CPUExecutionProvider'
     if provider not in onnxruntime.get_available_providers():
-        raise RuntimeError(
+        raise RunError(
             f'this onnxruntime has no {provider}: install onnxruntime-gpu, or add '
             '--runtimes compile'
         )

@@ -33,6 +33,7 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS
 from timing import timed
 
 from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError
 
 PROMPTS = (1, 4, 16, 64)
 
@@ -116,7 +117,7 @@ def main():
     with cli.one_sentence_errors():
         model, dataset, metric = build(args)
         if len(dataset) <= args.batch:
-            raise ValueError('--max-images must be more than --batch: the first batch warms up')
+            raise InputError('--max-images must be more than --batch: the first batch warms up')
     times = measure(args, model, dataset, metric)
     loading, evaluation, floor = times.sum(0)
     masks = dataset[0]['data_samples'].masks

@@ -23,6 +23,7 @@ from timing import timed
 
 from mmc_plugin.apis.features import frozen_features
 from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError
 from mmc_plugin.evaluation.report import write_report
 from mmc_plugin.models.features import FrozenFeatures
 
@@ -51,7 +52,7 @@ def read_grid(text):
     try:
         return int(size), int(stride) if stride else None
     except ValueError:
-        raise ValueError(f'--grids: {text} is neither SIZE nor SIZE:STRIDE') from None
+        raise InputError(f'--grids: {text} is neither SIZE nor SIZE:STRIDE') from None
 
 
 def evaluate(backbone, cfg, dataset, size, stride, device):

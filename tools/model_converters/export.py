@@ -14,6 +14,7 @@ from mmc_plugin.apis import load_backbone
 from mmc_plugin.checkpoints import read_checkpoint
 from mmc_plugin.checkpoints.export import FORMATS, check_destination, export_backbone
 from mmc_plugin.engine import cli
+from mmc_plugin.errors import RunError
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,7 +71,7 @@ def main() -> None:
         try:
             export(args)
         except ImportError as error:  # a library that one of the formats needs
-            raise RuntimeError(str(error)) from None
+            raise RunError(str(error)) from None
 
 
 if __name__ == '__main__':

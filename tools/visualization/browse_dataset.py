@@ -22,6 +22,7 @@ from mmpretrain.registry import MODELS
 
 from mmc_plugin.datasets.transforms.loading import LoadImage
 from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError, RunError
 from mmc_plugin.models.utils import corrupt
 from mmc_plugin.visualization.samples import Sample, sample_sheet
 
@@ -65,7 +66,7 @@ def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> li
     data = next(iter(Runner.build_dataloader(loader, seed=seed)))
     missing = sorted({'views', 'mask', 'alien'} - set(data['inputs']))
     if missing:
-        raise ValueError(
+        raise InputError(
             f'the training pipeline of {cfg.filename} gives no {" and no ".join(missing)}: '
             'only configs with MultiView, GMMLMask and PackViews can be shown'
         )
@@ -115,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
             title = f'{Path(args.config).stem}: samples {start + 1} to {start + len(part)}'
             path = folder / f'samples_{page:02d}.png'
             if not cv2.imwrite(str(path), sample_sheet(part, title)[..., ::-1]):
-                raise OSError(f'the picture {path} cannot be written')
+                raise RunError(f'the picture {path} cannot be written')
             print(f'wrote {path}')
 
 

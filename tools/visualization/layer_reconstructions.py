@@ -23,6 +23,7 @@ from mmc_plugin.checkpoints import read_checkpoint
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.image_tree import scan_tree
 from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError, RunError
 from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
 from mmc_plugin.visualization.layers import amplification, layer_panel
 
@@ -91,7 +92,7 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str) 
         if found
     ]  # fmt: skip
     if complaints:
-        raise ValueError(
+        raise InputError(
             f'the checkpoint {path} does not fit the config: {"; ".join(complaints)}; '
             'name the config that it was trained with'
         )
@@ -110,7 +111,7 @@ def find_images(given: Sequence[str], data_root: str, number: int) -> list[str]:
         else:
             raise FileNotFoundError(f'there is no image or folder {path!r}')
     if not paths:
-        raise ValueError(f'there is no image in {", ".join(given or [data_root])}')
+        raise InputError(f'there is no image in {", ".join(given or [data_root])}')
     number = min(number, len(paths))
     return [paths[i * len(paths) // number] for i in range(number)]
 
@@ -121,7 +122,7 @@ def read_images(paths: Sequence[str], size: int) -> torch.Tensor:
     images = []
     for path, (image, readable) in zip(paths, files, strict=True):
         if not readable:
-            raise ValueError(f'the image {path} cannot be read')
+            raise InputError(f'the image {path} cannot be read')
         images.append(image)
     return torch.stack(images)
 
@@ -146,7 +147,7 @@ def main(argv: list[str] | None = None) -> None:
         layers = args.layers or list(range(max(depth - 5, 1), depth + 1))
         wrong = [str(layer) for layer in layers if not 1 <= layer <= depth]
         if wrong:
-            raise ValueError(
+            raise InputError(
                 f'--layers are counted from 1 to {depth} in this model, got {", ".join(wrong)}'
             )
         clean, corrupted, shown = corrupt_and_reconstruct(
@@ -164,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
         out = Path(args.out)
         out.parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(str(out), panel[..., ::-1]):
-            raise OSError(f'the picture {out} cannot be written')
+            raise RunError(f'the picture {out} cannot be written')
         print(f'wrote {out}; differences are shown {factor:g} times as large as they are')
 
 

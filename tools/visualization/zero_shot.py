@@ -26,6 +26,7 @@ import torch
 from mmc_plugin.apis.features import frozen_features, to_pixels
 from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
 from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError
 from mmc_plugin.evaluation.functional.clustering import kmeans, pca_rgb
 from mmc_plugin.structures.image_frame import ImageFrame
 from mmc_plugin.visualization.patch_pictures import patch_panel
@@ -76,7 +77,7 @@ def draw_click(args: argparse.Namespace) -> np.ndarray:
     try:
         threshold = args.threshold if args.threshold == 'otsu' else float(args.threshold)
     except ValueError:
-        raise ValueError(f'--threshold must be a number or otsu, got {args.threshold}') from None
+        raise InputError(f'--threshold must be a number or otsu, got {args.threshold}') from None
     segmenter = PromptSegmenter(
         args.checkpoint, args.device, size=args.size, fit=args.fit, layer=args.layer,
         stride=args.stride,
@@ -131,7 +132,7 @@ def read_report(argument: str) -> tuple[str, dict]:
     except (ValueError, KeyError, TypeError):
         numbers = {}
     if not {'curve', 'histograms'} & set(numbers):
-        raise ValueError(f'{path} is no report of PromptIoU or SimilarityOverlap')
+        raise InputError(f'{path} is no report of PromptIoU or SimilarityOverlap')
     return name or Path(path).parent.name or Path(path).stem, numbers
 
 
@@ -140,9 +141,9 @@ def draw_compare(args: argparse.Namespace) -> np.ndarray:
     runs = dict(read_report(each) for each in args.report)
     curves = ['curve' in numbers for numbers in runs.values()]
     if len(runs) < len(args.report):
-        raise ValueError('two reports have the same name: tell them apart as NAME=REPORT')
+        raise InputError('two reports have the same name: tell them apart as NAME=REPORT')
     if any(curves) and not all(curves):
-        raise ValueError('reports of mIoU and of similarities cannot be in one figure')
+        raise InputError('reports of mIoU and of similarities cannot be in one figure')
     return threshold_curves(runs) if all(curves) else similarity_histograms(runs)
 
 
@@ -153,7 +154,7 @@ def main(argv: list[str] | None = None) -> None:
         picture = draw(args)
         Path(args.out).resolve().parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(args.out, picture[..., ::-1]):
-            raise ValueError(f'cannot write {args.out}: name a file such as a.png')
+            raise InputError(f'cannot write {args.out}: name a file such as a.png')
         print(f'wrote {args.out}')
 
 

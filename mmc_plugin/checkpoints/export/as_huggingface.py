@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from ...errors import InputError, MissingPackageError
 from ..names import from_mmpretrain
 from .card import Usage
 from .exported_backbone import ExportedBackbone, ratio, zeros_for
@@ -24,14 +25,14 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
     try:
         import transformers
     except ImportError:
-        raise ImportError('install "transformers<5" to export to Hugging Face') from None
+        raise MissingPackageError('install "transformers<5" to export to Hugging Face') from None
     _check(backbone)
     dinov2 = bool(backbone.layer_scale or backbone.swiglu or backbone.registers)
     kind = 'ViT'
     if dinov2:
         kind = 'Dinov2WithRegisters' if backbone.registers else 'Dinov2'
     if not hasattr(transformers, f'{kind}Model'):
-        raise ImportError(f'install a newer transformers: this one has no {kind}Model')
+        raise MissingPackageError(f'install a newer transformers: this one has no {kind}Model')
     config = getattr(transformers, f'{kind}Config')(**_config(backbone, dinov2))
     options = {} if dinov2 else dict(add_pooling_layer=False)
     with torch.device('meta'):  # no memory is taken and nothing drawn
@@ -78,7 +79,7 @@ def _check(backbone: ExportedBackbone) -> None:
     elif not backbone.settings['final_norm']:
         reason = 'has a final norm and this model none: '
     if reason:
-        raise ValueError(f"transformers' ViT {reason}export to timm")
+        raise InputError(f"transformers' ViT {reason}export to timm")
 
 
 def _config(backbone: ExportedBackbone, dinov2: bool) -> dict:

@@ -6,6 +6,7 @@ import os.path as osp
 
 import torch
 
+from ...errors import InputError, MissingPackageError
 from .card import Usage
 from .exported_backbone import ExportedBackbone, as_code
 
@@ -17,7 +18,7 @@ def write_mmpretrain(backbone: ExportedBackbone, path: str) -> Usage:
         ValueError: If the model has register tokens.
     """
     if backbone.registers:
-        raise ValueError(
+        raise InputError(
             "mmpretrain's VisionTransformer has no register tokens: export to safetensors, which "
             'PretrainedViT reads, or to timm or huggingface'
         )
@@ -52,7 +53,7 @@ def write_safetensors(backbone: ExportedBackbone, path: str) -> Usage:
     try:
         from safetensors.torch import save_file
     except ImportError:
-        raise ImportError('install safetensors to export to it') from None
+        raise MissingPackageError('install safetensors to export to it') from None
     weights = {name: value.contiguous() for name, value in backbone.weights.items()}
     save_file(weights, path, dict(format='pt', **backbone.metadata()))
     return Usage(

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import MissingPackageError
 from .card import Usage
 from .exported_backbone import ExportedBackbone
 
@@ -89,7 +90,7 @@ def write_onnx(backbone: ExportedBackbone, path: str) -> Usage:
     try:
         import onnxscript  # noqa: F401
     except ImportError:
-        raise ImportError('install onnx and onnxscript to export to ONNX') from None
+        raise MissingPackageError('install onnx and onnxscript to export to ONNX') from None
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of the exporter, on its own insides
         program = torch.onnx.export(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...errors import MissingPackageError
 from ..names import from_mmpretrain
 from .card import Usage
 from .exported_backbone import ExportedBackbone, ratio, zeros_for
@@ -28,7 +29,7 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
     try:
         import timm
     except ImportError:
-        raise ImportError('install timm to export to it') from None
+        raise MissingPackageError('install timm to export to it') from None
     arguments, code = _arguments(backbone)
     with torch.device('meta'):  # no memory is taken and nothing drawn
         model = timm.models.VisionTransformer(**arguments)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from torch import nn
 
 from ...durable import written_whole
+from ...errors import InputError
 from . import as_huggingface, as_mmpretrain, as_program, as_timm
 from .card import Usage, model_card
 from .exported_backbone import ExportedBackbone
@@ -55,7 +56,7 @@ def export_backbone(
         ValueError: If a format is unknown, or has no place for something that the model has.
     """
     if to not in FORMATS:
-        raise ValueError(f'to must be one of {", ".join(FORMATS)}; got {to!r}')
+        raise InputError(f'to must be one of {", ".join(FORMATS)}; got {to!r}')
     write, ending = FORMATS[to]
     check_destination(destination, to, force)
     backbone = ExportedBackbone(model, sha256)
@@ -86,7 +87,7 @@ def check_destination(destination: str, to: str, force: bool) -> str:
     if not ending:
         return osp.join(destination, 'README.md')
     if not destination.endswith(ending):
-        raise ValueError(f'{destination} does not end with {ending}, as a file for {to} should')
+        raise InputError(f'{destination} does not end with {ending}, as a file for {to} should')
     card = osp.splitext(destination)[0] + '.md'
     refuse_existing(card, force)
     return card

@@ -9,6 +9,7 @@ import torch
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
+from ...errors import InputError
 from ..architecture import square
 from ..backbone import BackboneWeights
 
@@ -44,13 +45,13 @@ class ExportedBackbone:
     def __init__(self, model: nn.Module, sha256: str) -> None:
         origin = getattr(model, 'source', None)
         if not isinstance(origin, BackboneWeights):
-            raise ValueError('only what load_backbone returns can be exported')
+            raise InputError('only what load_backbone returns can be exported')
         self.model = model.cpu().eval()
         self.weights = {name: value.detach() for name, value in model.state_dict().items()}
         self.size = height, width = to_2tuple(model.img_size)
         self.patch_size = rows, columns = to_2tuple(origin.settings['patch_size'])
         if height % rows or width % columns:
-            raise ValueError(
+            raise InputError(
                 f'the image size {height}×{width} is no multiple of the patch size '
                 f'{rows}×{columns}: choose another with --img-size'
             )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...durable import replace_durably
+from ...errors import InputError
 from ..files import file_hash, read_checkpoint
 from ..run_config import read_run_config
 from .export import refuse_existing
@@ -48,14 +49,14 @@ def publish(source: str, out: str, force: bool = False, allow_pickle: bool = Fal
     """
     checkpoint = read_checkpoint(source, allow_pickle)
     if checkpoint.kind != 'torch':
-        raise ValueError(
+        raise InputError(
             f'{source} is a {checkpoint.kind} file, which has nothing to be taken out: publish it '
             'as it is'
         )
     content = checkpoint.content
     kept = {name: _compact(value) for name, value in content.items() if _is_weights(name, value)}
     if not kept:
-        raise ValueError(f'{source} holds no weights of a model')
+        raise InputError(f'{source} holds no weights of a model')
     if isinstance(meta := content.get('meta'), Mapping):
         config = _without_paths(read_run_config(meta.get('cfg')))
         lines = [f'{name} = {as_code(value)}\n' for name, value in config.items()]

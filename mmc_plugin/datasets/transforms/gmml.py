@@ -11,6 +11,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
+from ...errors import InputError
+
 # Blocks drawn per call of the random generator: at 224 pixels an alien mask takes some 15 blocks
 # and a noise mask some 50, and unused draws cost less than one more round of array operations.
 _BLOCKS_PER_DRAW = 48
@@ -167,14 +169,14 @@ class GMMLMask(BaseTransform):
         images = results['img']
         if not isinstance(images, (list, tuple)) or len(images) < self.num_views:
             found = f'{len(images)} of them' if isinstance(images, (list, tuple)) else 'one image'
-            raise ValueError(
+            raise InputError(
                 f"GMMLMask needs a list of at least num_views={self.num_views} images in 'img' "
                 f'but found {found}; put MultiView before it or lower num_views.'
             )
         height, width = images[0].shape[:2]
         for image in images[1 : self.num_views]:
             if image.shape[:2] != (height, width):
-                raise ValueError(
+                raise InputError(
                     f'GMMLMask needs views of one size but found {height}x{width} and '
                     f'{image.shape[0]}x{image.shape[1]}; crop the first {self.num_views} views '
                     'to the same size.'
@@ -207,7 +209,7 @@ class GMMLMask(BaseTransform):
 
 def _check_count(name: str, value: object) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f'{name} must be a whole number of at least 1 but is {value!r}.')
+        raise InputError(f'{name} must be a whole number of at least 1 but is {value!r}.')
 
 
 def _check_fraction(name: str, value: object, zero_allowed: bool = False) -> None:
@@ -216,7 +218,7 @@ def _check_fraction(name: str, value: object, zero_allowed: bool = False) -> Non
         or isinstance(value, bool)
         or not (0 < value <= 1 or (zero_allowed and value == 0))
     ):
-        raise ValueError(
+        raise InputError(
             f'{name} must lie in {"[" if zero_allowed else "("}0, 1] but is {value!r}.'
         )
 
@@ -225,7 +227,7 @@ def _check_size(height: int, width: int, align: int) -> None:
     _check_count('height', height)
     _check_count('width', width)
     if height % align or width % align:
-        raise ValueError(
+        raise InputError(
             f'The image size {height}x{width} is not a multiple of align={align}; resize the views '
             'to a multiple of it, or set align to a divisor of both sides.'
         )

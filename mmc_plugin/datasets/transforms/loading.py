@@ -10,6 +10,8 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ...errors import RunError
+
 # Pillow would try every plugin it has, and some start other programs (EPS runs Ghostscript).
 _PILLOW_FORMATS = ('JPEG', 'PNG', 'GIF', 'WEBP', 'BMP', 'DIB', 'TIFF', 'PPM')
 _START, _END = b'\xff\xd8\xff', b'\xff\xd9'
@@ -24,7 +26,7 @@ _REDUCED = (
 )
 
 
-class UnreadableImageError(RuntimeError):
+class UnreadableImageError(RunError):
     """An image file that cannot be used for training.
 
     Args:

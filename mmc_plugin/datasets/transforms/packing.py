@@ -7,11 +7,13 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from mmpretrain.structures import DataSample
 
+from ...errors import InputError
+
 
 def to_planes(image: np.ndarray) -> torch.Tensor:
     """Image (H, W, 3) uint8 → contiguous tensor (3, H, W) uint8."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
+        raise InputError(
             f'PackViews takes uint8 images (H, W, 3), but got {image.dtype} {image.shape}; '
             'check the transforms before it.'
         )
@@ -52,7 +54,7 @@ class PackViews(BaseTransform):
         images = results['img']
         if not isinstance(images, list) or len(images) < self.num_views:
             found = len(images) if isinstance(images, list) else 'a single image'
-            raise ValueError(
+            raise InputError(
                 f'PackViews needs a list of at least num_views={self.num_views} images, but got '
                 f'{found}; make as many with MultiView, or set num_views.'
             )

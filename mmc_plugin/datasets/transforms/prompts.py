@@ -8,6 +8,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
 from mmpretrain.registry import TRANSFORMS
 
+from ...errors import InputError
 from ...structures.grid_points import cell_centres, centre_prompts, draw_prompts
 from ...structures.image_frame import ImageFrame
 from .loading import UnreadableImageError
@@ -38,9 +39,9 @@ class DrawPrompts(BaseTransform):
         self, grid: int = 30, repeats: int = 5, how: str = 'random', seed: int = 0
     ) -> None:
         if how not in ('random', 'centre'):
-            raise ValueError(f"DrawPrompts: how must be 'random' or 'centre', got {how!r}.")
+            raise InputError(f"DrawPrompts: how must be 'random' or 'centre', got {how!r}.")
         if grid < 1 or repeats < 1:
-            raise ValueError(
+            raise InputError(
                 f'DrawPrompts: grid and repeats must be at least 1, got {grid} and {repeats}.'
             )
         self.grid, self.repeats, self.how, self.seed = grid, repeats, how, seed

@@ -15,6 +15,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
+from ...errors import InputError
 from . import view_ops
 
 _CROP_ATTEMPTS = 10  # torchvision.transforms.RandomResizedCrop
@@ -31,7 +32,7 @@ class _RandomViewTransform(BaseTransform):
     def __init__(self, prob: float) -> None:
         super().__init__()
         if not _is_number(prob) or not 0 <= prob <= 1:
-            raise ValueError(f'prob must be a number in [0, 1] but is {prob!r}.')
+            raise InputError(f'prob must be a number in [0, 1] but is {prob!r}.')
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
@@ -80,7 +81,7 @@ class ViewCrop(BaseTransform):
         super().__init__()
         sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
         if len(sides) != 2 or not all(_is_integer(side) and side > 0 for side in sides):
-            raise ValueError(
+            raise InputError(
                 'size must be a positive whole number of pixels, or a pair (height, '
                 f'width) of them, but is {size!r}.'
             )
@@ -251,7 +252,7 @@ class ViewSolarize(_RandomViewTransform):
     def __init__(self, threshold: int = 128, prob: float = 0.2) -> None:
         super().__init__(prob)
         if not _is_integer(threshold) or not 0 <= threshold <= 256:
-            raise ValueError(f'threshold must be a grey level in [0, 256] but is {threshold!r}.')
+            raise InputError(f'threshold must be a grey level in [0, 256] but is {threshold!r}.')
         self.threshold = threshold
 
     def _apply(self, image: np.ndarray) -> np.ndarray:
@@ -272,7 +273,7 @@ def _checked_image(results: dict) -> np.ndarray:
             if isinstance(image, np.ndarray)
             else type(image).__name__
         )
-        raise ValueError(
+        raise InputError(
             "View transforms need results['img'] as a uint8 array of shape (H, W, 3) "
             f'but found {found}; load the image in BGR colour first.'
         )
@@ -290,7 +291,7 @@ def _checked_range(
         or (value[0] == low and not low_allowed)
     ):
         bracket = '[' if low_allowed else '('
-        raise ValueError(
+        raise InputError(
             f'{name} must be a pair (smallest, largest) within {bracket}{low}, {high}]'
             f' but is {value!r}.'
         )
@@ -299,7 +300,7 @@ def _checked_range(
 
 def _checked_strength(name: str, value: float, high: float = math.inf) -> float:
     if not _is_number(value) or not 0 <= value <= high:
-        raise ValueError(f'{name} must be a number in [0, {high}] but is {value!r}.')
+        raise InputError(f'{name} must be a number in [0, {high}] but is {value!r}.')
     return value
 
 

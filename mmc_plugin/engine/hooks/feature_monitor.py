@@ -22,6 +22,7 @@ from mmc_plugin.evaluation.functional.knn import knn_accuracy
 from mmc_plugin.evaluation.functional.spread import effective_rank, feature_spread
 from mmc_plugin.models.selfsup import PretrainingMethod
 
+from ...errors import InputError
 from .model_access import undisturbed, unwrap
 
 # What looks like a collapse: a spread (1 isotropic, 0 collapsed) below this, an effective rank
@@ -77,11 +78,11 @@ class FeatureMonitorHook(Hook):
         num_workers: int = 2,
     ) -> None:
         if (train_dir is None) != (val_dir is None):
-            raise ValueError(
+            raise InputError(
                 'FeatureMonitorHook needs both train_dir and val_dir for k-NN, or neither.'
             )
         if interval < 1 or not networks or not set(networks) <= {'teacher', 'student'}:
-            raise ValueError(
+            raise InputError(
                 "FeatureMonitorHook needs interval >= 1 and networks of 'teacher' "
                 f"and 'student', got {interval} and {networks}."
             )
@@ -105,7 +106,7 @@ class FeatureMonitorHook(Hook):
             paths, labels, classes = scan_labelled(self.train_dir)
             index = _evenly(len(paths), self.max_images or len(paths))
             if max(self.k) > len(index):
-                raise ValueError(
+                raise InputError(
                     f'FeatureMonitorHook: k = {max(self.k)}, but only {len(index)} '
                     f'labelled images of {self.train_dir!r} are used.'
                 )

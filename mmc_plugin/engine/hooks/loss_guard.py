@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
+from ...errors import InputError, RunError
 from ..checkpoint import read_last_checkpoint
 
 
@@ -24,7 +25,7 @@ def check_train_dataloader(dataloader: DataLoader) -> None:
         return
     processes = get_world_size()
     share = '' if processes == 1 else f' for each of the {processes} processes'
-    raise ValueError(
+    raise InputError(
         f'The training set has {len(dataloader.sampler)} images{share}, fewer than one batch of '
         f'{dataloader.batch_size}: add images, or set train_dataloader.batch_size to their '
         'number or less.'
@@ -124,7 +125,7 @@ class LossGuardHook(Hook):
     def _stop(runner, what: str, iteration: int) -> None:
         last = read_last_checkpoint(runner.work_dir)
         go_on = 'start again' if last is None else f'go on from {last} with --resume'
-        raise RuntimeError(
+        raise RunError(
             f'Training stopped at iteration {iteration}, where {what}; nothing was saved after '
             f'that. The same settings lead here again: {go_on} and a lower learning rate '
             '(optim_wrapper.optimizer.lr), in fp32 (optim_wrapper.precision=fp32) or with '

@@ -17,6 +17,7 @@ from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
 from mmc_plugin.visualization.panels import reconstruction_panel
 
+from ...errors import InputError
 from .model_access import is_sharded, undisturbed, unwrap
 
 NOISE_RATIO, ALIEN_RATIO = 0.75, 0.30  # most of an image that is corrupted (arXiv 2308.11448, §4)
@@ -39,7 +40,7 @@ class ReconstructionPanelHook(Hook):
 
     def __init__(self, interval: int = 10, num_images: int = 4) -> None:
         if interval < 0 or num_images < 1:
-            raise ValueError(
+            raise InputError(
                 'ReconstructionPanelHook needs interval >= 0 and num_images >= 1, '
                 f'got {interval} and {num_images}.'
             )
@@ -77,7 +78,7 @@ class ReconstructionPanelHook(Hook):
             readable = (image for image, ok in ImageFiles(paths, size, size) if ok)
             found += itertools.islice(readable, 1)
         if not found:
-            raise ValueError(
+            raise InputError(
                 'ReconstructionPanelHook: none of its images can be read, the first is '
                 f'{dataset.get_data_info(0)["img_path"]!r}.'
             )

@@ -16,6 +16,7 @@ from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.evaluation.click_maps import click_maps
 from mmc_plugin.visualization.similarity_map import similarity_panel
 
+from ...errors import InputError
 from .model_access import undisturbed, unwrap
 
 
@@ -48,7 +49,7 @@ class SimilarityPanelHook(Hook):
             or len(images) != len(points)
             or not all(0 <= each < 1 for point in points for each in point)
         ):
-            raise ValueError(
+            raise InputError(
                 'SimilarityPanelHook needs images and, for each, a point with '
                 f'coordinates in [0, 1), got {len(images)} and {list(points)}.'
             )
@@ -62,7 +63,7 @@ class SimilarityPanelHook(Hook):
         read = [files[i] for i in range(len(files))]
         unreadable = [path for path, (_, ok) in zip(self.images, read, strict=True) if not ok]
         if unreadable:
-            raise ValueError(f'SimilarityPanelHook cannot read the image {unreadable[0]!r}.')
+            raise InputError(f'SimilarityPanelHook cannot read the image {unreadable[0]!r}.')
         self._pixels = torch.stack([image for image, _ in read])
         os.makedirs(os.path.join(runner.work_dir, 'vis'), exist_ok=True)
         if runner.iter == 0:

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import autocast
 from mmpretrain.registry import OPTIM_WRAPPERS
 
+from ...errors import InputError
 from ..precision import DTYPES, agreed_precision, why_not
 
 
@@ -49,12 +50,12 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
             precision, reason = agreed_precision(self.device)
             print_log(f"Training in {precision} (precision='auto'): {reason}.", 'current')
         elif precision not in DTYPES:
-            raise ValueError(
+            raise InputError(
                 f"optim_wrapper.precision is {precision!r}: it must be 'auto' or one of "
                 f'{", ".join(map(repr, DTYPES))}'
             )
         elif (reason := why_not(precision, self.device)) is not None:
-            raise ValueError(
+            raise InputError(
                 f'optim_wrapper.precision is {precision!r}, but {reason}: set it to '
                 "'auto', which takes what fits the machine"
             )

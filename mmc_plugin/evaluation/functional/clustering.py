@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...errors import InputError
+
 _STARTS = 4
 _STEPS = 100  # at most, from each start
 _CUT = 0.01  # part of the values that is cut at each end of the colours' scale
@@ -27,12 +29,12 @@ def kmeans(features: Tensor, clusters: int) -> tuple[Tensor, Tensor, float]:
         ValueError: If there are fewer features than clusters, or some are not finite.
     """
     if not 1 <= clusters <= len(features):
-        raise ValueError(
+        raise InputError(
             f'k-means needs between 1 and {len(features)} clusters for so many '
             f'features, got {clusters}.'
         )
     if not features.isfinite().all():
-        raise ValueError('k-means got features that are not finite.')
+        raise InputError('k-means got features that are not finite.')
     features = features.float()
     generator = torch.Generator().manual_seed(0)
     best = None

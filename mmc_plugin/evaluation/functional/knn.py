@@ -13,25 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import InputError
+
 # Similarities held at once, about 256 MB of float32.
 _BLOCK_ELEMENTS = 2**26
 
 
 def _check(train_feats: Tensor, train_labels: Tensor, test_feats: Tensor, k: Sequence[int]) -> None:
     if train_feats.dim() != 2 or test_feats.dim() != 2 or train_feats.size(1) != test_feats.size(1):
-        raise ValueError(
+        raise InputError(
             'k-NN needs features of shape (N, D) and (M, D) of one width D, got '
             f'{tuple(train_feats.shape)} and {tuple(test_feats.shape)}.'
         )
     if train_labels.shape != train_feats.shape[:1]:
-        raise ValueError(
+        raise InputError(
             f'k-NN needs one label for each of the {len(train_feats)} training '
             f'features, got labels of shape {tuple(train_labels.shape)}.'
         )
     if not k or min(k) < 1:
-        raise ValueError(f'k must be one or more positive integers, got {tuple(k)}.')
+        raise InputError(f'k must be one or more positive integers, got {tuple(k)}.')
     if max(k) > len(train_feats):
-        raise ValueError(
+        raise InputError(
             f'k = {max(k)} neighbours were asked for, but there are only '
             f'{len(train_feats)} training features; choose a smaller k.'
         )
@@ -101,7 +103,7 @@ def knn_accuracy(
         ValueError: As :func:`knn_predict`, and if there is not one label for each test feature.
     """
     if test_labels.shape != test_feats.shape[:1] or len(test_labels) == 0:
-        raise ValueError(
+        raise InputError(
             f'k-NN needs one label for each of the {len(test_feats)} test features '
             f'and at least one, got labels of shape {tuple(test_labels.shape)}.'
         )

@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import InputError
+
 
 def _check(feats: Tensor) -> None:
     if feats.dim() != 2 or 0 in feats.shape:
-        raise ValueError(f'Features must have shape (N, D), got {tuple(feats.shape)}.')
+        raise InputError(f'Features must have shape (N, D), got {tuple(feats.shape)}.')
 
 
 def feature_spread(feats: Tensor) -> float:

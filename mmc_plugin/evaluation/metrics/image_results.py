@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 
+from ...errors import RunError
 from ...structures.image_frame import ImageFrame
 from .reported import ReportedMetric
 
@@ -86,7 +87,7 @@ class ImageResults(ReportedMetric):
                 )
         if not used:
             path, words = skipped[0]
-            raise RuntimeError(
+            raise RunError(
                 f'None of the {len(once)} images could be used; the first is {path!r}: {words}.'
             )
         self.numbers = dict(

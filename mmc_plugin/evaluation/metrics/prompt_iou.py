@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmpretrain.registry import METRICS
 
+from ...errors import InputError
 from ...structures.image_frame import ImageFrame
 from ...visualization.zero_shot import Click, case_sheet, threshold_curves
 from ..functional.cases import choose_cases
@@ -56,7 +57,7 @@ class PromptIoU(ImageResults):
         super().__init__(collect_device=collect_device)
         missing = [each for each in report if not np.isclose(THRESHOLDS, each).any()]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f'PromptIoU: the reported thresholds {missing} are not among {THRESHOLDS}.'
             )
         self.reported = [int(np.abs(np.array(THRESHOLDS) - each).argmin()) for each in report]

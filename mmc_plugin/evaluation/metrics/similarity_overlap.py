@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmpretrain.registry import METRICS
 
+from ...errors import InputError
 from ...structures.image_frame import ImageFrame
 from ...visualization.zero_shot import similarity_histograms
 from ..functional.pair_statistics import histogram_overlap, pair_histograms, patch_labels
@@ -42,7 +43,7 @@ class SimilarityOverlap(ImageResults):
     ) -> None:
         super().__init__(collect_device=collect_device)
         if bins < 2:
-            raise ValueError(f'SimilarityOverlap: bins must be at least 2, got {bins}.')
+            raise InputError(f'SimilarityOverlap: bins must be at least 2, got {bins}.')
         self.bins, self.include_background = bins, include_background
 
     def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:

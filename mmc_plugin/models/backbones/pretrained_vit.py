@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...checkpoints.architecture import misfits
 from ...checkpoints.backbone import BackboneWeights, read_backbone
+from ...errors import InputError
 
 
 @MODELS.register_module()
@@ -81,7 +82,7 @@ class PretrainedViT(VisionTransformer):
         weights = None
         if arch == 'auto':
             if checkpoint is None:
-                raise ValueError("PretrainedViT needs a checkpoint with arch='auto'.")
+                raise InputError("PretrainedViT needs a checkpoint with arch='auto'.")
             weights = read_backbone(checkpoint, which, num_heads, allow_pickle)
             kwargs = weights.settings | kwargs
             arch = kwargs.pop('arch')
@@ -151,7 +152,7 @@ class PretrainedViT(VisionTransformer):
         own = self.state_dict()
         wrong = misfits(state, {name: tuple(value.shape) for name, value in own.items()})
         if wrong:
-            raise ValueError(
+            raise InputError(
                 f'The backbone does not fit the checkpoint, {weights}. Weights {"; ".join(wrong)}.'
             )
         self._compare(weights.settings)
@@ -162,7 +163,7 @@ class PretrainedViT(VisionTransformer):
         """Refuse or mention what the shapes of the weights do not tell."""
         activation = settings['layer_cfgs'].get('act_cfg', dict(type='GELU'))
         if 'ffn_type' not in settings['layer_cfgs'] and self._activation != activation:
-            raise ValueError(
+            raise InputError(
                 f'The checkpoint has the activation {activation} and the backbone '
                 f'{self._activation}: set layer_cfgs=dict(act_cfg={activation}).'
             )
@@ -233,7 +234,7 @@ class PretrainedViT(VisionTransformer):
     def _check_size(self, x: Tensor) -> None:
         patch = self.patch_embed.projection.kernel_size
         if any(size % step for size, step in zip(x.shape[-2:], patch)):
-            raise ValueError(
+            raise InputError(
                 f'images of {x.shape[-2]}×{x.shape[-1]} pixels cannot be cut into patches of '
                 f'{patch[0]}×{patch[1]}: resize or pad them to multiples of these'
             )
@@ -275,7 +276,7 @@ def _num_layers(arch: str | dict) -> int:
     if isinstance(arch, str):
         if arch.lower() not in VisionTransformer.arch_zoo:
             names = ', '.join(sorted(VisionTransformer.arch_zoo))
-            raise ValueError(f"arch must be 'auto', a dict or one of {names}; got {arch!r}.")
+            raise InputError(f"arch must be 'auto', a dict or one of {names}; got {arch!r}.")
         arch = VisionTransformer.arch_zoo[arch.lower()]
     return arch['num_layers']
 
@@ -284,7 +285,7 @@ def _check_indices(indices: int | Sequence[int], num_layers: int) -> list[int]:
     indices = [indices] if isinstance(indices, int) else list(indices)
     for index in indices:
         if not -num_layers <= index < num_layers:
-            raise ValueError(
+            raise InputError(
                 f'out_indices asks for layer {index}, but the backbone has {num_layers}, '
                 f'0 to {num_layers - 1}.'
             )

@@ -4,6 +4,7 @@ import torch
 from mmengine.dist import get_rank
 from mmpretrain.registry import MODELS
 
+from ...errors import InputError
 from ..losses.info_nce import info_nce
 from ..utils.distributed import gather_with_grad, global_mean
 from .projection import ProjectionMLP
@@ -34,7 +35,7 @@ class PatchContrastHead(ProjectionMLP):
     ) -> None:
         super().__init__(*args, **kwargs)
         if queries not in ('all', 'masked'):
-            raise ValueError(f"queries must be 'all' or 'masked', got {queries!r}.")
+            raise InputError(f"queries must be 'all' or 'masked', got {queries!r}.")
         self.temperature = temperature
         self.queries = queries
         self.gather_keys = gather_keys

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.model import BaseModule
 
+from ...errors import InputError
+
 
 class ProjectionMLP(BaseModule):
     """Three-layer MLP onto the unit sphere.
@@ -63,7 +65,7 @@ class ProjectionMLP(BaseModule):
         """
         rows = tokens.reshape(-1, tokens.shape[-1])
         if self.training and len(rows) == 1 and self._has_batch_norm():
-            raise ValueError(
+            raise InputError(
                 'A batch of one image cannot be normalised by batch norm: raise '
                 'train_dataloader.batch_size, keep drop_last=True, or give the heads '
                 "norm_cfg=dict(type='LN')."

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from ...errors import InputError
+
 # Dimensions: Q queries, K keys, D width, R query rows in one block.
 
 
@@ -55,23 +57,23 @@ def info_nce(
         ValueError: If shapes disagree, there is no key, or an option is out of range.
     """
     if reduction not in ('mean', 'none'):
-        raise ValueError(f"reduction must be 'mean' or 'none', got {reduction!r}")
+        raise InputError(f"reduction must be 'mean' or 'none', got {reduction!r}")
     if temperature <= 0 or max_logits < 1:
-        raise ValueError(
+        raise InputError(
             'temperature and max_logits must be positive, '
             f'got temperature={temperature}, max_logits={max_logits}'
         )
     if queries.dim() != 2 or positives.shape != queries.shape:
-        raise ValueError(
+        raise InputError(
             'queries and positives must have one shape (Q, D), '
             f'got {tuple(queries.shape)} and {tuple(positives.shape)}'
         )
     if keys.dim() != 2 or keys.shape[1] != queries.shape[1] or not len(keys):
-        raise ValueError(
+        raise InputError(
             f'keys must have shape (K, {queries.shape[1]}) with K ≥ 1, got {tuple(keys.shape)}'
         )
     if query_groups.shape != queries.shape[:1] or key_groups.shape != keys.shape[:1]:
-        raise ValueError(
+        raise InputError(
             f'query_groups and key_groups must have shapes ({len(queries)},) and ({len(keys)},), '
             f'got {tuple(query_groups.shape)} and {tuple(key_groups.shape)}'
         )

@@ -10,6 +10,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import InputError
 from ..features import layer_tokens, patch_size_of
 from ..utils.momentum_teacher import MomentumTeacher
 
@@ -50,7 +51,7 @@ class StudentTeacher(BaseSelfSupervisor):
         preprocessor = dict(type='ViewDataPreprocessor') | dict(data_preprocessor or {})
         super().__init__(backbone, data_preprocessor=preprocessor, init_cfg=init_cfg)
         if not 0 <= momentum <= end_momentum <= 1:
-            raise ValueError(
+            raise InputError(
                 f'model.momentum must rise within [0, 1], got {momentum} to {end_momentum}.'
             )
         self.momentum, self.end_momentum = momentum, end_momentum
@@ -87,7 +88,7 @@ class StudentTeacher(BaseSelfSupervisor):
             ValueError: For another name.
         """
         if name not in ('teacher', 'student'):
-            raise ValueError(f"network must be 'teacher' or 'student', got {name!r}.")
+            raise InputError(f"network must be 'teacher' or 'student', got {name!r}.")
         return self.teacher.backbone if name == 'teacher' else self.backbone
 
     @staticmethod
@@ -160,7 +161,7 @@ class StudentTeacher(BaseSelfSupervisor):
             ValueError: If there is no such layer, or the model was built without a head for it.
         """
         if not self.reconstructs:
-            raise ValueError('This model has no reconstruction head: its loss weight is 0.')
+            raise InputError('This model has no reconstruction head: its loss weight is 0.')
         _, patches = layer_tokens(self.backbone, images, layers)
         pixels = (self.rec_head(each.flatten(1, 2)) for each in patches)  # (B,N,3pp) each
         return torch.stack([self.rec_head.to_image(each, *images.shape[-2:]) for each in pixels])
@@ -171,12 +172,12 @@ def _check_head(name: str, head: nn.Module | None, backbone: nn.Module, patch_si
         return
     width = head.layers[0].in_features
     if width != backbone.embed_dims:
-        raise ValueError(
+        raise InputError(
             f'model.{name}.in_channels is {width}, but the tokens of the backbone have '
             f'{backbone.embed_dims} channels: set it to that.'
         )
     if getattr(head, 'patch_size', patch_size) != patch_size:
-        raise ValueError(
+        raise InputError(
             f'model.{name}.patch_size is {head.patch_size}, but that of the backbone is '
             f'{patch_size}: set both to one value.'
         )
@@ -184,7 +185,7 @@ def _check_head(name: str, head: nn.Module | None, backbone: nn.Module, patch_si
 
 def _check_backbone(backbone: nn.Module) -> int:
     if getattr(backbone, 'out_type', None) != 'raw' or not backbone.with_cls_token:
-        raise ValueError(
+        raise InputError(
             "The backbone must be a vision transformer with a class token and out_type='raw', "
             'which gives class and patch tokens at once.'
         )

@@ -9,6 +9,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import InputError
 from ..utils.corruption import corrupt, patch_mask
 from .base import StudentTeacher
 
@@ -122,7 +123,7 @@ def _check_weights(weights: dict | None) -> dict[str, float]:
     weights = dict.fromkeys(LOSSES, 1.0) | dict(weights or {})
     unknown = sorted(set(weights) - set(LOSSES))
     if unknown:
-        raise ValueError(f'loss_weights knows {", ".join(LOSSES)}, not {", ".join(unknown)}.')
+        raise InputError(f'loss_weights knows {", ".join(LOSSES)}, not {", ".join(unknown)}.')
     if min(weights.values()) < 0 or max(weights.values()) <= 0:
-        raise ValueError(f'loss_weights must not be negative and not all 0, got {weights}.')
+        raise InputError(f'loss_weights must not be negative and not all 0, got {weights}.')
     return weights

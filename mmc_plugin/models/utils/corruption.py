@@ -2,6 +2,8 @@
 
 import torch
 
+from ...errors import InputError
+
 
 @torch.no_grad()
 def corrupt(
@@ -68,13 +70,13 @@ def patch_mask(mask: torch.Tensor, patch_size: int) -> torch.Tensor:
         ValueError: If the mask is not boolean or ``patch_size`` does not divide its size.
     """
     if mask.dtype != torch.bool or mask.dim() < 2:
-        raise ValueError(
+        raise InputError(
             'mask must be a bool tensor of shape (..., H, W) '
             f'but is {mask.dtype} of shape {tuple(mask.shape)}.'
         )
     height, width = mask.shape[-2:]
     if patch_size < 1 or height % patch_size or width % patch_size:
-        raise ValueError(
+        raise InputError(
             f'The mask size {height}x{width} is not a multiple of '
             f'patch_size={patch_size}; use the patch size of the backbone.'
         )
@@ -90,7 +92,7 @@ def _check_fit(
 ) -> None:
     """Refuse shapes and dtypes that do not fit; looks at no value, so it never waits on a GPU."""
     if views.dim() != 5 or not views.is_floating_point():
-        raise ValueError(
+        raise InputError(
             'views must be a floating point tensor of shape (V, B, C, H, W) '
             f'but is {views.dtype} of shape {tuple(views.shape)}.'
         )
@@ -100,12 +102,12 @@ def _check_fit(
         ('alien', alien, (num_views, batch)),
     ):
         if tensor.dtype != torch.bool or tensor.shape != shape:
-            raise ValueError(
+            raise InputError(
                 f'{name} must be a bool tensor of shape {shape} to fit views of shape '
                 f'{tuple(views.shape)} but is {tensor.dtype} of shape {tuple(tensor.shape)}.'
             )
     if noise is not None and (noise.shape != views.shape or noise.dtype != views.dtype):
-        raise ValueError(
+        raise InputError(
             f'noise must be like views, {views.dtype} of shape {tuple(views.shape)}, '
             f'but is {noise.dtype} of shape {tuple(noise.shape)}.'
         )

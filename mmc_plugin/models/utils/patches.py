@@ -2,6 +2,8 @@
 
 import torch
 
+from ...errors import InputError
+
 
 def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
     """Cut images into patches.
@@ -19,7 +21,7 @@ def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
     b, c, h, w = images.shape
     p = patch_size
     if h % p or w % p:
-        raise ValueError(f'Images of {h}x{w} pixels cannot be cut into patches of {p}x{p}.')
+        raise InputError(f'Images of {h}x{w} pixels cannot be cut into patches of {p}x{p}.')
     grid = images.reshape(b, c, h // p, p, w // p, p)
     return grid.permute(0, 2, 4, 1, 3, 5).reshape(b, (h // p) * (w // p), c * p * p)
 
