@@ -40,7 +40,7 @@ def replace_durably(temporary: str, path: str) -> None:
         raise
     _sync(osp.dirname(osp.abspath(path)))
     if replaced is not None:
-        shutil.rmtree(replaced)
+        (os.remove if osp.islink(replaced) else shutil.rmtree)(replaced)
 
 
 def write_durably(path: str | os.PathLike, content: str | bytes) -> None:

@@ -9,7 +9,7 @@ import torch
 from ...errors import InputError, MissingPackageError
 from ..names import from_mmpretrain
 from .card import Usage
-from .exported_backbone import ExportedBackbone, ratio, zeros_for
+from .exported_backbone import ExportedBackbone, ratio
 
 _ACTIVATIONS = dict(gelu='gelu', gelu_tanh='gelu_pytorch_tanh', relu='relu', silu='silu')
 _BICUBIC = 3  # of Pillow
@@ -109,7 +109,7 @@ def _complete(backbone: ExportedBackbone, dinov2: bool) -> dict[str, torch.Tenso
     """The weights, with ones and zeros where the target has a parameter and the model none."""
     weights = dict(backbone.weights)
     projection = weights['patch_embed.projection.weight']
-    weights.setdefault('patch_embed.projection.bias', zeros_for(projection))
+    weights.setdefault('patch_embed.projection.bias', projection.new_zeros(len(projection)))
     if dinov2 and not backbone.layer_scale:
         for layer in range(backbone.arch['num_layers']):
             for name in ('attn.gamma1.weight', 'ffn.gamma2.weight'):

@@ -12,7 +12,7 @@ from torch import nn
 from ...errors import MissingPackageError
 from ..names import from_mmpretrain
 from .card import Usage
-from .exported_backbone import ExportedBackbone, ratio, zeros_for
+from .exported_backbone import ExportedBackbone, ratio
 
 _SIZES = {
     (192, 12): 'tiny', (384, 12): 'small', (768, 12): 'base', (1024, 24): 'large',
@@ -93,7 +93,8 @@ def _arguments(backbone: ExportedBackbone) -> tuple[dict[str, Any], str]:
 
 def _weights(backbone: ExportedBackbone) -> dict[str, torch.Tensor]:
     weights = from_mmpretrain(backbone.weights, 'timm')
-    weights.setdefault('patch_embed.proj.bias', zeros_for(weights['patch_embed.proj.weight']))
+    projection = weights['patch_embed.proj.weight']
+    weights.setdefault('patch_embed.proj.bias', projection.new_zeros(len(projection)))
     if backbone.registers:
         # Positions are those of the patches alone then, and that of the class token joins it.
         positions = weights['pos_embed']

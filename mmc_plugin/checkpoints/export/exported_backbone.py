@@ -5,15 +5,14 @@ from __future__ import annotations
 import os.path as osp
 from typing import Any
 
-import torch
 from mmengine.utils import to_2tuple
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import InputError
 from ..architecture import square
 from ..backbone import BackboneWeights
 
-# Settings that a configuration names where they differ from mmpretrain's own.
+# Settings that a configuration names where they differ from mmpretrain's own, and the norm always.
 _DEFAULTS = dict(
     qkv_bias=True, final_norm=True, layer_scale_init_value=0.0, norm_cfg=None,
     patch_cfg=dict(bias=True), layer_cfgs={}, num_registers=0, pos_antialias=False,
@@ -124,11 +123,6 @@ class ExportedBackbone:
             f'antialiasing, unlike the source, and features differ slightly from its own; '
             'exported with `--img-size` for that size they do not.'
         )
-
-
-def zeros_for(weight: Tensor) -> Tensor:
-    """A bias of zeros for the output channels of a weight."""
-    return torch.zeros(len(weight), dtype=weight.dtype)
 
 
 def ratio(hidden: int, width: int) -> int | float:
