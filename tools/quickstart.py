@@ -225,8 +225,9 @@ def click_section(cfg: Config, epochs: int) -> str:
     words = (
         'The circle is the clicked patch. The brighter another one, the more similar its feature '
         "is to the clicked one's; the scale is the same for all pictures. Outlined is what the "
-        "threshold 'otsu' selects. The cosines are those from the least to the most similar "
-        'patch: after so short a training all patches of a picture are still much alike. '
+        "threshold 'otsu' selects. The cosines go from the least to the most similar patch: in a "
+        'network that was trained for minutes they may all be high, and the colours show small '
+        'differences. '
     )
     return write_click_gallery(work_dir, images, points, maps) + page.paragraph(words + about)
 

@@ -25,7 +25,8 @@ class TimeLimitedTrainLoop(EpochBasedTrainLoop):
     The first iterations are timed, then the epochs. Where the run would end more than 5 % after
     the limit it gets shorter; where one that got shorter would end more than 10 % before it gets
     longer, up to ``max_epochs``. The schedule of the learning rate follows each time
-    (:func:`replan`), so that every run ends with its annealing. A run that is fast enough for
+    (:func:`replan`), so that every run ends with its annealing, and so does the teacher's momentum
+    (:class:`MomentumTeacherHook`, by ``shortening``). A run that is fast enough for
     ``max_epochs`` is that of the parent class, to the bit. What hooks do before the first
     iteration counts, what they do after the last does not. The time counts anew from each start.
 
@@ -45,6 +46,11 @@ class TimeLimitedTrainLoop(EpochBasedTrainLoop):
         super().__init__(runner, dataloader, max_epochs, **kwargs)
         self.seconds = seconds
         self._most_epochs = self._max_epochs
+
+    @property
+    def shortening(self) -> float:
+        """How many times fewer epochs there are than ``max_epochs`` allows."""
+        return self._most_epochs / self._max_epochs
 
     def run(self) -> torch.nn.Module:
         """Train."""

@@ -13,8 +13,10 @@ class MomentumTeacherHook(Hook):
     """Calls ``model.update_teacher(momentum)`` after each real optimiser step.
 
     Iterations that only accumulate gradients, and steps that the gradient scaler of fp16
-    training skips, do not move the teacher. The momentum is what ``model.momentum_at`` says of the
-    iteration; it depends on nothing else, so a resumed run goes on where it was.
+    training skips, do not move the teacher. The momentum m is what ``model.momentum_at`` says of
+    the iteration; it depends on nothing else, so a resumed run goes on where it was. In a run that
+    :class:`TimeLimitedTrainLoop` has made shorter by a factor κ it is m^κ, or much of the teacher
+    would still be its initial weights at the end [EMA scaling rule, arXiv 2307.13813].
     """
 
     def __init__(self) -> None:
@@ -36,5 +38,6 @@ class MomentumTeacherHook(Hook):
         self._stepped = False
         model = unwrap(runner.model)
         momentum = model.momentum_at(runner.iter, runner.max_iters)
+        momentum **= getattr(runner.train_loop, 'shortening', 1)
         model.update_teacher(momentum)
         runner.message_hub.update_scalar('train/teacher_momentum', momentum)

@@ -1,6 +1,7 @@
 """The teacher moves after real optimiser steps only, at the rate of its iteration."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -170,3 +171,33 @@ def test_resume_goes_on_with_weights_and_schedule(tmp_path):
 def test_a_compiled_training_step_moves_the_teacher_too(tmp_path):
     watch, _ = train(tmp_path, cfg=dict(compile=dict(backend='eager')))
     assert_follows(watch, range(ITERS))
+
+
+def share_of_the_initial_weights(iterations, shortening):
+    """What is left of them in the teacher at the end, by the hook itself."""
+    model, hook = Toy(), MomentumTeacherHook()
+    model.momentum, model.end_momentum = 0.99, 1.0
+    with torch.no_grad():
+        for network, value in ((model.student, 0.0), (model.teacher, 1.0)):
+            for p in network.parameters():
+                p.fill_(value)
+    optimizer = torch.optim.SGD(model.student.parameters(), lr=0.0)
+    runner = SimpleNamespace(
+        model=model,
+        max_iters=iterations,
+        optim_wrapper=SimpleNamespace(optimizer=optimizer),
+        train_loop=SimpleNamespace(shortening=shortening),
+        message_hub=SimpleNamespace(update_scalar=lambda *_: None),
+    )
+    hook.before_train(runner)
+    for runner.iter in range(iterations):
+        optimizer.step()
+        hook.after_train_iter(runner, 0)
+    return float(model.teacher.student.bias[0])
+
+
+def test_a_run_made_shorter_keeps_as_little_of_the_initial_weights():
+    whole = share_of_the_initial_weights(900, 1)
+    assert whole == pytest.approx(math.exp(-0.01 * 900 / 2), rel=0.03)
+    assert share_of_the_initial_weights(120, 7.5) == pytest.approx(whole, rel=0.05)
+    assert share_of_the_initial_weights(120, 1) > 0.5
