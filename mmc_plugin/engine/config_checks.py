@@ -30,7 +30,7 @@ WISHES = {
     ('weight_decay', 'wd', 'optimizer.weight_decay'): 'optim_wrapper.optimizer.weight_decay',
     ('seed', 'random_seed'): 'randomness.seed',
     ('precision', 'amp', 'fp16', 'bf16'): 'optim_wrapper.precision',
-    ('momentum', 'ema'): 'model.momentum',
+    ('momentum', 'ema', 'model.teacher_momentum'): 'model.momentum',
 }
 # Keys that the hosts take beside the arguments of the class that a part names.
 BESIDE = {'type', '_scope_', '_delete_', 'init_cfg'}
@@ -234,7 +234,7 @@ def _check_part(path: str, part: Mapping) -> None:
         near = get_close_matches(str(part['type']).rpartition('.')[2], names, 2, 0.6)
         instead = f': did you mean {" or ".join(near)}?' if near else ''
         raise InputError(f'{path}.type is {part["type"]!r}, which is not registered{instead}')
-    if not getattr(kind, '__module__', '').startswith('mmc_plugin'):
+    if not inspect.isclass(kind) or not kind.__module__.startswith('mmc_plugin'):
         return
     taken = arguments(kind)
     taken.names |= BESIDE | OF_KIND.get(path, set())
