@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -88,9 +89,11 @@ def _tensor(proto: TensorProto, path: str) -> Tensor:
     array = numpy_helper.to_array(proto, osp.dirname(path))
     if array.shape != tuple(proto.dims):
         raise InputError(f'{proto.name} claims the shape {tuple(proto.dims)}')
-    if array.dtype.name == 'bfloat16':  # of a package that torch does not know
-        return torch.tensor(array.view('int16')).view(torch.bfloat16)
-    return torch.tensor(array)
+    brain = array.dtype.name == 'bfloat16'  # of a package that torch does not know
+    with warnings.catch_warnings():  # the bytes are read-only, and nobody else has them
+        warnings.simplefilter('ignore')
+        tensor = torch.from_numpy(array.view('int16') if brain else array)
+    return tensor.view(torch.bfloat16) if brain else tensor
 
 
 def _damaged(path: str, error: Exception) -> ValueError:
