@@ -116,7 +116,7 @@ def test_photographs_then_again(quickstart, config, tmp_path, capsys):
 
 
 def test_interrupted_run_on_a_folder_goes_on(
-    quickstart, config, tmp_path, photo_folder, monkeypatch
+    quickstart, config, tmp_path, photo_folder, monkeypatch, capsys
 ):
     monkeypatch.setattr(reference, 'find_spec', lambda name: None)
     work_dir = tmp_path / 'quickstart'
@@ -142,11 +142,13 @@ def test_interrupted_run_on_a_folder_goes_on(
     after = torch.load(work_dir / 'epoch_3.pth', weights_only=False)
     assert after['meta']['iter'] == 6 and before.keys() == after['state_dict'].keys()
     # A folder that cannot be used leaves the run where it is.
-    with pytest.raises(SystemExit):
-        run(quickstart, config, work_dir, tmp_path / 'none')
-    # A sentence, too, where the tool is the main program.
-    with pytest.raises(ValueError, match='lie in the work dir'):
-        run(quickstart, config, work_dir, work_dir / 'vis')
+    for folder, words in (
+        (tmp_path / 'none', 'does not exist'),
+        (work_dir / 'vis', 'lie in the work dir'),
+    ):
+        with pytest.raises(SystemExit):
+            run(quickstart, config, work_dir, folder)
+        assert words in capsys.readouterr().err
     assert (work_dir / 'epoch_3.pth').is_file()
     # Another folder is another run.
     assert not quickstart.make_room(work_dir, None) and not work_dir.exists()
