@@ -9,6 +9,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from ..errors import InputError
 from .seeding import ORDER_STREAM, SEED_STREAM, SampleKey, hash_stream
 
 
