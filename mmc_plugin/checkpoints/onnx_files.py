@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os.path as osp
 import re
 import warnings
@@ -57,10 +58,12 @@ def _load(path: str) -> ModelProto:
         from google.protobuf.message import DecodeError
     except ImportError:
         raise MissingPackageError(f'{path} is an ONNX file: pip install onnx to read it') from None
-    try:
-        return onnx.load(path, load_external_data=False)
-    except DecodeError as error:
-        raise _damaged(path, error) from None
+    with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with memoryview(data) as view:  # onnx.load would read a copy first
+            try:
+                return onnx.ModelProto.FromString(view)
+            except DecodeError as error:
+                raise _damaged(path, error) from None
 
 
 def _beside(path: str, model: ModelProto) -> tuple[str, ...]:
