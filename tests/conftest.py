@@ -9,27 +9,9 @@ from pathlib import Path
 
 import cv2
 import pytest
-import skimage
-import sklearn
 import torch
 
-# Colour photographs in the wheels of two libraries, so that every machine has real images.
-PHOTOGRAPHS = [
-    Path(skimage.__file__).parent / 'data' / name
-    for name in (
-        'astronaut.png',
-        'chelsea.png',
-        'coffee.png',
-        'hubble_deep_field.jpg',
-        'ihc.png',
-        'motorcycle_left.png',
-        'retina.jpg',
-        'rocket.jpg',
-    )
-] + [
-    Path(sklearn.__file__).parent / 'datasets' / 'images' / name
-    for name in ('china.jpg', 'flower.jpg')
-]
+from mmc_plugin.datasets.photographs import find_photographs
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -60,14 +42,14 @@ def data_root() -> Path:
 @pytest.fixture(scope='session')
 def photographs() -> list[Path]:
     """Ten colour photographs on every machine."""
-    return PHOTOGRAPHS
+    return find_photographs()
 
 
 @pytest.fixture(scope='session')
 def photo_folder(tmp_path_factory) -> Path:
     """Folder with ten photographs as JPEGs, short side at most 256 pixels. Do not write to it."""
     folder = tmp_path_factory.mktemp('photographs')
-    for path in PHOTOGRAPHS:
+    for path in find_photographs():
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         scale = min(1.0, 256 / min(image.shape[:2]))
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -15,6 +15,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from mmc_plugin.datasets.photographs import find_photographs
+
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / 'tests' / 'data' / 'seeded_run.json'
 LOSSES = ('loss_rec', 'loss_patch', 'loss_cls')
@@ -73,8 +75,7 @@ def test_numbers_are_those_on_record(photographs, tmp_path, monkeypatch):
 
 
 if __name__ == '__main__':
-    paths = runpy.run_path(str(ROOT / 'tests' / 'conftest.py'))['PHOTOGRAPHS']
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):
-        cut_photographs(paths, Path(name))
+        cut_photographs(find_photographs(), Path(name))
         numbers = train(Path(name))
     print(json.dumps(numbers, indent=1))

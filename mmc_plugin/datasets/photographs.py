@@ -31,23 +31,28 @@ CLICKS = {
 }
 
 
-def copy_photographs(folder: Path) -> None:
-    """Copy the photographs out of the installed packages.
-
-    Args:
-        folder (Path): Where to; made if it is not there.
+def find_photographs() -> list[Path]:
+    """Where the photographs lie in the installed packages.
 
     Raises:
         FileNotFoundError: If one is not installed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    found = []
     for package, (inner, names) in PHOTOGRAPHS.items():
         spec = find_spec(package)
         for name in names:
-            source = Path(spec.origin).parent / inner / name if spec else None
-            if source is None or not source.is_file():
+            path = Path(spec.origin).parent / inner / name if spec else None
+            if path is None or not path.is_file():
                 raise FileNotFoundError(
                     f'the photograph {name} of the package {package} is not installed: run "pip '
                     'install scikit-image scikit-learn", or name a folder of images'
                 )
-            shutil.copyfile(source, folder / name)
+            found.append(path)
+    return found
+
+
+def copy_photographs(folder: Path) -> None:
+    """Copy the photographs into a folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in find_photographs():
+        shutil.copyfile(path, folder / path.name)

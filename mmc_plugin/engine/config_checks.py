@@ -74,7 +74,9 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
             if part in place:
                 place = place[part]
                 continue
-            new_part = f'{".".join(parts[: depth + 1])}.type' in options
+            new_part = f'{".".join(parts[: depth + 1])}.type' in options or options[key] is None
+            if f'{here}.type' in options:
+                place = dict(place, type=options[f'{here}.type'])
             if not new_part and not _accepted(place, parts[:depth]).take(part):
                 raise InputError(
                     f'--cfg-options {key}: nothing reads this key{_instead(whole, key)} '
