@@ -32,6 +32,12 @@ PHOTOGRAPHS = [
 ]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker('gpu') and not torch.cuda.is_available():
+        pytest.skip('needs a CUDA device')
+
+
 @pytest.fixture(scope='session', autouse=True)
 def one_thread():
     """Small tensors gain nothing from threads, and test machines are shared."""

@@ -18,6 +18,7 @@ dozen. A line of standard input is a request in JSON, and is answered by a line 
 - ``['before removal', n]``: before the n-th old checkpoint is removed.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -125,6 +126,9 @@ def main() -> None:
     cv2.setNumThreads(0)
     collect_env()  # imports setuptools
     Config.pretty_text = property(plain_text)
+    # What is here stays: a collection in a fork that looked at it would copy its memory.
+    gc.collect()
+    gc.freeze()
     print('ready', flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -41,6 +41,12 @@ def parse_args() -> argparse.Namespace:
         help='read checkpoints that run code; only for files that you trust',
     )
     parser.add_argument(
+        '--strict-config',
+        choices=['on', 'off'],
+        default='on',
+        help='off: take keys that nothing reads and values that void a training',
+    )
+    parser.add_argument(
         '--no-pin-memory', action='store_true', help='do not pin memory in dataloaders'
     )
     parser.add_argument(
@@ -61,7 +67,13 @@ def parse_args() -> argparse.Namespace:
 
 def build_config(args: argparse.Namespace) -> Config:
     """The config of the test, with the command line merged in."""
-    cfg = cli.load_config(args.config, args.cfg_options, args.launcher, args.work_dir)
+    cfg = cli.load_config(
+        args.config,
+        args.cfg_options,
+        args.launcher,
+        args.work_dir,
+        strict=args.strict_config == 'on',
+    )
     missing = [
         key for key in ('test_dataloader', 'test_cfg', 'test_evaluator') if cfg.get(key) is None
     ]

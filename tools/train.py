@@ -56,6 +56,12 @@ def parse_args() -> argparse.Namespace:
         help='read checkpoints that run code; only for files that you trust',
     )
     parser.add_argument(
+        '--strict-config',
+        choices=['on', 'off'],
+        default='on',
+        help='off: take keys that nothing reads and values that void a training',
+    )
+    parser.add_argument(
         '--no-pin-memory', action='store_true', help='do not pin memory in dataloaders'
     )
     parser.add_argument(
@@ -138,7 +144,13 @@ def count_accumulation(cfg: Config) -> None:
 
 def build_config(args: argparse.Namespace) -> Config:
     """The config of the run, with the command line merged in."""
-    cfg = cli.load_config(args.config, args.cfg_options, args.launcher, args.work_dir)
+    cfg = cli.load_config(
+        args.config,
+        args.cfg_options,
+        args.launcher,
+        args.work_dir,
+        strict=args.strict_config == 'on',
+    )
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:

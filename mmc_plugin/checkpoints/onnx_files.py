@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os.path as osp
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -56,10 +58,12 @@ def _load(path: str) -> ModelProto:
         from google.protobuf.message import DecodeError
     except ImportError:
         raise MissingPackageError(f'{path} is an ONNX file: pip install onnx to read it') from None
-    try:
-        return onnx.load(path, load_external_data=False)
-    except DecodeError as error:
-        raise _damaged(path, error) from None
+    with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with memoryview(data) as view:  # onnx.load would read a copy first
+            try:
+                return onnx.ModelProto.FromString(view)
+            except DecodeError as error:
+                raise _damaged(path, error) from None
 
 
 def _beside(path: str, model: ModelProto) -> tuple[str, ...]:
@@ -88,9 +92,11 @@ def _tensor(proto: TensorProto, path: str) -> Tensor:
     array = numpy_helper.to_array(proto, osp.dirname(path))
     if array.shape != tuple(proto.dims):
         raise InputError(f'{proto.name} claims the shape {tuple(proto.dims)}')
-    if array.dtype.name == 'bfloat16':  # of a package that torch does not know
-        return torch.tensor(array.view('int16')).view(torch.bfloat16)
-    return torch.tensor(array)
+    brain = array.dtype.name == 'bfloat16'  # of a package that torch does not know
+    with warnings.catch_warnings():  # the bytes are read-only, and nobody else has them
+        warnings.simplefilter('ignore')
+        tensor = torch.from_numpy(array.view('int16') if brain else array)
+    return tensor.view(torch.bfloat16) if brain else tensor
 
 
 def _damaged(path: str, error: Exception) -> ValueError:

@@ -38,7 +38,9 @@ def decode_segmentation(segmentation: list | dict, height: int, width: int) -> n
         if not encoded:
             raise UnusableMasksError('it has no polygon of at least three corners')
         # pycocotools never returns from a corner that is NaN, and walks all the way to a far one.
-        if not all(_near(corner, 10 * max(height, width)) for each in encoded for corner in each):
+        if not all(
+            _is_within(corner, 10 * max(height, width)) for each in encoded for corner in each
+        ):
             raise UnusableMasksError(
                 'its polygon has a corner that is no number or lies far outside the image'
             )
@@ -71,7 +73,7 @@ def decode_segmentation(segmentation: list | dict, height: int, width: int) -> n
         raise UnusableMasksError(f'its mask cannot be decoded ({error})') from error
 
 
-def _near(corner: object, limit: int) -> bool:
+def _is_within(corner: object, limit: int) -> bool:
     return isinstance(corner, int | float) and abs(corner) <= limit  # False for NaN
 
 

@@ -10,7 +10,7 @@ from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from ..errors import InputError
-from .seeding import _ORDER, _SEEDS, SampleKey, hash_stream
+from .seeding import ORDER_STREAM, SEED_STREAM, SampleKey, hash_stream
 
 
 @DATA_SAMPLERS.register_module()
@@ -50,12 +50,12 @@ class FixedLengthSampler(Sampler):
         passes = range(first // images, (first + total - 1) // images + 1)
         order = np.concatenate(
             [
-                np.argsort(hash_stream(self.seed, each, _ORDER, images), kind='stable')
+                np.argsort(hash_stream(self.seed, each, ORDER_STREAM, images), kind='stable')
                 for each in passes
             ]
         )
         order = order[first - passes.start * images :][:total]
-        seeds = hash_stream(self.seed, self.epoch, _SEEDS, total)
+        seeds = hash_stream(self.seed, self.epoch, SEED_STREAM, total)
         return (
             SampleKey(int(order[i]), int(seeds[i]))
             for i in range(self.rank, total, self.world_size)

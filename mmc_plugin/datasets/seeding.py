@@ -14,9 +14,9 @@ import torch
 from mmengine.dataset import DefaultSampler
 from mmpretrain.registry import DATA_SAMPLERS
 
-_WORD = 2**64 - 1
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_ORDER, _SEEDS = 0, 1  # independent random streams of one epoch
+_UINT64_MAX = 2**64 - 1
+_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
+ORDER_STREAM, SEED_STREAM = 0, 1  # independent random streams of one epoch
 
 
 class SampleKey(NamedTuple):
@@ -31,7 +31,7 @@ class SampleKey(NamedTuple):
     seed: int
 
 
-def _mix(words: np.ndarray) -> np.ndarray:
+def _splitmix64(words: np.ndarray) -> np.ndarray:
     """Finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection on uint64 arrays."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -52,8 +52,8 @@ def hash_stream(seed: int, epoch: int, stream: int, length: int) -> np.ndarray:
     """
     state = np.zeros(1, np.uint64)
     for word in (seed, epoch, stream):
-        state = _mix(state + np.uint64(word & _WORD) + _GOLDEN)
-    return _mix(state + np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN)
+        state = _splitmix64(state + np.uint64(word & _UINT64_MAX) + _GOLDEN_RATIO)
+    return _splitmix64(state + np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN_RATIO)
 
 
 def seed_everything_from(key: SampleKey) -> None:
@@ -100,7 +100,9 @@ class SeededSampler(DefaultSampler):
         length = len(self.dataset)
         order = np.arange(length)
         if self.shuffle:
-            order = np.argsort(hash_stream(self.seed, self.epoch, _ORDER, length), kind='stable')
-        seeds = hash_stream(self.seed, self.epoch, _SEEDS, length)
+            order = np.argsort(
+                hash_stream(self.seed, self.epoch, ORDER_STREAM, length), kind='stable'
+            )
+        seeds = hash_stream(self.seed, self.epoch, SEED_STREAM, length)
         mine = np.resize(order, self.total_size)[self.rank :: self.world_size]
         return (SampleKey(int(index), int(seeds[index])) for index in mine)

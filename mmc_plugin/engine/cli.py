@@ -15,6 +15,8 @@ import mmc_plugin
 from mmc_plugin.checkpoints.files import refuse_code
 from mmc_plugin.errors import InputError, UserError
 
+from .config_checks import check_config, check_options
+
 PACKAGE_DIR = Path(mmc_plugin.__file__).resolve().parent
 # Where configs/ and tools/ lie: in the package once it is installed, beside it in a checkout.
 ROOT = PACKAGE_DIR / '.mim' if (PACKAGE_DIR / '.mim').is_dir() else PACKAGE_DIR.parent
@@ -53,7 +55,11 @@ def find_config(path: str) -> str:
 
 
 def load_config(
-    path: str, options: dict | None, launcher: str = 'none', work_dir: str | None = None
+    path: str,
+    options: dict | None,
+    launcher: str = 'none',
+    work_dir: str | None = None,
+    strict: bool = True,
 ) -> Config:
     """Read a config and set what every tool sets.
 
@@ -62,10 +68,18 @@ def load_config(
         options: Of ``--cfg-options``: merged first, so that all later defaults see them.
         launcher: Of mmengine: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         work_dir: Folder of the run; by default the config's own, else ``work_dirs/<its name>``.
+        strict: Refuse what nothing would read and values that would void a training, see
+            :mod:`mmc_plugin.engine.config_checks`.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If it is refused.
     """
     path = find_config(path)
     cfg = Config.fromfile(path)
     if options:
+        if strict:
+            check_options(cfg, options)
         cfg.merge_from_dict(options)
     hooks = cfg.get('default_hooks') or {}
     for name in [name for name, hook in hooks.items() if hook is None and name not in HOST_HOOKS]:
@@ -75,6 +89,8 @@ def load_config(
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    if strict:
+        check_config(cfg)
     return cfg
 
 

@@ -59,7 +59,7 @@ class CachedEncoderDecoder(EncoderDecoder):
         Raises:
             ValueError: If an image comes with other pixels than the time before.
         """
-        files = self._files(inputs)
+        files = self._cache_files(inputs)
         for file, sample in zip(files, data_samples, strict=True):
             if self._seen.setdefault(sample.img_path, file) != file:
                 raise InputError(
@@ -67,13 +67,13 @@ class CachedEncoderDecoder(EncoderDecoder):
                     'be kept where they stay the same: take random steps such as RandomFlip out '
                     "of the training pipeline, or use type='EncoderDecoder'"
                 )
-        return self._decode_head_forward_train(self._features(inputs, files), data_samples)
+        return self._decode_head_forward_train(self._cached_features(inputs, files), data_samples)
 
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
         """Features of each layer, (B, D, h, w), as ``EncoderDecoder.extract_feat``."""
-        return self._features(inputs, self._files(inputs))
+        return self._cached_features(inputs, self._cache_files(inputs))
 
-    def _files(self, inputs: Tensor) -> list[Path]:
+    def _cache_files(self, inputs: Tensor) -> list[Path]:
         """Where the features of each image are, or will be."""
         state = self.backbone.state_dict()
         changes = sum(value._version for value in state.values())  # loading weights counts up
@@ -86,7 +86,7 @@ class CachedEncoderDecoder(EncoderDecoder):
         digests = [hashlib.sha256(start + each.tobytes()).hexdigest() for each in pixels]
         return [self.cache_dir / f'{digest}.npy' for digest in digests]
 
-    def _features(self, inputs: Tensor, files: Sequence[Path]) -> list[Tensor]:
+    def _cached_features(self, inputs: Tensor, files: Sequence[Path]) -> list[Tensor]:
         missing = [i for i, file in enumerate(files) if not file.is_file()]
         if missing:
             self.cache_dir.mkdir(parents=True, exist_ok=True)

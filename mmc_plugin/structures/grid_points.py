@@ -20,7 +20,7 @@ def draw_prompts(coverage: Tensor, uniforms: Tensor) -> Tensor:
         Tensor: int64 (M, R), cells counted row by row from the top left.
     """
     flat = coverage.flatten(1)
-    allowed = _allowed(flat)
+    allowed = _well_covered(flat)
     order = allowed.logical_not().byte().argsort(dim=1, stable=True)  # the allowed ones come first
     number = allowed.sum(1, keepdim=True)
     choice = (uniforms * number).long().clamp(max=number - 1)
@@ -44,10 +44,10 @@ def centre_prompts(coverage: Tensor) -> Tensor:
     places = torch.stack([y, x], -1).flatten(0, 1).to(flat)  # (N, 2)
     centre = flat @ places / flat.sum(1, keepdim=True)
     far = torch.cdist(centre, places)  # (M, N)
-    return far.masked_fill(~_allowed(flat), float('inf')).argmin(1, keepdim=True)
+    return far.masked_fill(~_well_covered(flat), float('inf')).argmin(1, keepdim=True)
 
 
-def _allowed(flat: Tensor) -> Tensor:
+def _well_covered(flat: Tensor) -> Tensor:
     allowed = flat >= 0.5
     most = torch.zeros_like(allowed).scatter_(1, flat.argmax(1, keepdim=True), True)
     return torch.where(allowed.any(1, keepdim=True), allowed, most)

@@ -26,12 +26,12 @@ _GROUPS = ('knn', 'spread', 'effective_rank')
 _LINE_STYLES = {'-': 'solid', '--': 'dashed', ':': 'dotted', '-.': 'dash-dotted'}
 
 
-def _member(key: str) -> str:
+def _legend_label(key: str) -> str:
     """What of a group a scalar is: ``knn/teacher_cls_k10`` → ``teacher cls k10``."""
     return key.split('/', 1)[1].replace('_', ' ') if '/' in key else ''
 
 
-def _essential(keys: list[str]) -> list[str]:
+def _to_compare(keys: list[str]) -> list[str]:
     """What of a group fits beside other runs: the teacher's, for the smallest number of
     neighbours."""
     keys = [key for key in keys if 'teacher' in key] or keys
@@ -88,26 +88,26 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
     several = len(runs) > 1
     # plots first: zip takes from its first argument before it finds the second one exhausted.
     for (name, keys), axis in zip(plots.items(), axes, strict=False):
-        keys = _essential(keys) if several else keys
+        keys = _to_compare(keys) if several else keys
         for number, (run, records) in enumerate(runs.items()):
             for key, line_style in zip(keys, cycle(_LINE_STYLES)):
                 steps, values = series(records, key)
                 if not steps:
                     continue
                 marker = '.' if '/' in key or len(steps) < 3 else ''
-                style = dict(linewidth=1.5, marker=marker, label=_member(key))
+                style = dict(linewidth=1.5, marker=marker, label=_legend_label(key))
                 if several:  # a colour for each run
                     # One entry in the legend; matplotlib leaves out what begins with "_".
                     style.update(
                         color=f'C{number}',
                         linestyle=line_style,
-                        label=run if key == keys[0] else f'_{run} {_member(key)}',
+                        label=run if key == keys[0] else f'_{run} {_legend_label(key)}',
                     )
                 axis.plot(steps, values, **style)
         title = _TITLES.get(name, name)
         if several and len(keys) > 1:
             title += '\n' + ', '.join(
-                f'{_member(key)} {words}' for key, words in zip(keys, _LINE_STYLES.values())
+                f'{_legend_label(key)} {words}' for key, words in zip(keys, _LINE_STYLES.values())
             )
         axis.set_title(title, fontsize=11 if '\n' not in title else 9)
         axis.set_xlabel('iteration', fontsize=9)

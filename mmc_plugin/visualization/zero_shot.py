@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from .figures import figure_to_array, grid_axes, new_figure, show_image
 
 _CLICK = '#00e5ff'
-_REJECT = '#ff4d4d'
+_NEGATIVE_CLICK = '#ff4d4d'
 _TRUE, _PREDICTED = 'white', '#00e676'
 
 
@@ -39,7 +39,7 @@ class Click:
     caption: str = ''
 
 
-def _outline(axis: Axes, mask: np.ndarray, colour: str) -> None:
+def _draw_outline(axis: Axes, mask: np.ndarray, colour: str) -> None:
     """Draw a mask's border, dark below so that it shows on any ground."""
     framed = np.pad(mask.astype(float), 1)  # so that borders at the image's edge close
     place = np.arange(-1, mask.shape[1] + 1), np.arange(-1, mask.shape[0] + 1)
@@ -48,7 +48,7 @@ def _outline(axis: Axes, mask: np.ndarray, colour: str) -> None:
         axis.contour(*place, framed, levels=[0.5], colors=colour, linewidths=1.1)
 
 
-def _marks(axis: Axes, click: Click) -> None:
+def _draw_clicks(axis: Axes, click: Click) -> None:
     labels = [1] * len(click.points) if click.labels is None else click.labels
     for (x, y), label in zip(click.points, labels, strict=True):
         axis.plot(
@@ -58,11 +58,11 @@ def _marks(axis: Axes, click: Click) -> None:
             markersize=8,
             markeredgecolor='black',
             markeredgewidth=1.2,
-            markerfacecolor=_CLICK if label else _REJECT,
+            markerfacecolor=_CLICK if label else _NEGATIVE_CLICK,
         )
 
 
-def _limit(axis: Axes, image: np.ndarray) -> None:
+def _limit_to_image(axis: Axes, image: np.ndarray) -> None:
     axis.set_xlim(-0.5, image.shape[1] - 0.5)
     axis.set_ylim(image.shape[0] - 0.5, -0.5)
 
@@ -71,9 +71,9 @@ def show_click(axis: Axes, click: Click) -> None:
     """The image with its clicks, and the outline of what was meant."""
     show_image(axis, click.image)
     if click.target is not None:
-        _outline(axis, click.target, _TRUE)
-    _marks(axis, click)
-    _limit(axis, click.image)
+        _draw_outline(axis, click.target, _TRUE)
+    _draw_clicks(axis, click)
+    _limit_to_image(axis, click.image)
 
 
 def show_map(axis: Axes, click: Click, bar: bool = False) -> None:
@@ -90,9 +90,9 @@ def show_map(axis: Axes, click: Click, bar: bool = False) -> None:
     if bar:
         bar = axis.figure.colorbar(shown, ax=axis, shrink=0.75, pad=0.02, format='%.2f')
         bar.ax.tick_params(labelsize=7)
-    _outline(axis, click.mask, _PREDICTED)
-    _marks(axis, click)
-    _limit(axis, click.image)
+    _draw_outline(axis, click.mask, _PREDICTED)
+    _draw_clicks(axis, click)
+    _limit_to_image(axis, click.image)
 
 
 def click_panel(clicks: Sequence[Click], title: str = '') -> np.ndarray:

@@ -1,5 +1,6 @@
 """Every config of a pretraining builds, and what it builds is what the paper's method asks for."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FILES = sorted(p.relative_to(CONFIGS).as_posix() for p in CONFIGS.glob('mmc/*.py'))
+PAGES = [CONFIGS.parent / 'README.md', *sorted((CONFIGS.parent / 'docs').glob('*.md'))]
 ABLATION = [f'mmc/vits_in100_200e_{row}.py' for row in '100 010 001 011 101 110 111'.split()]
 
 
@@ -28,6 +30,23 @@ def test_the_promised_configs_exist():
         'mmc/quickstart.py', *ABLATION,
     }  # fmt: skip
     assert promised <= set(FILES)
+
+
+def expand(name: str) -> list[str]:
+    """Names that the braces of a shell stand for."""
+    found = re.search(r'{(.*?)}', name)
+    if found is None:
+        return [name]
+    choices = found[1].split(',')
+    return [e for c in choices for e in expand(name[: found.start()] + c + name[found.end() :])]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_every_config_that_a_page_names_is_there(page):
+    pattern = r'\b((?:mmc|segmentation|zero_shot|baselines)/[\w{},]+\.py)'
+    named = {name for each in re.findall(pattern, page.read_text()) for name in expand(each)}
+    assert named or page.name not in ('README.md', 'checkpoints.md', 'zero_shot.md')
+    assert [name for name in sorted(named) if not (CONFIGS / name).is_file()] == []
 
 
 @pytest.mark.parametrize('name', FILES)

@@ -186,7 +186,8 @@ def coco(tmp_path, monkeypatch):
     monkeypatch.setenv('COCO_ROOT', str(root))
 
 
-def test_a_table_of_grids(checkpoint, coco, tmp_path, capsys):
+def test_a_table_of_grids(checkpoint, coco, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'benchmarks'))
     main = load('benchmarks/zero_shot_grids')
     out = tmp_path / 'grids.json'
     main([checkpoint, '--grids', '32', '64', '32:4', '--device', 'cpu', '--out', str(out)])

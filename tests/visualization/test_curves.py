@@ -82,8 +82,8 @@ def test_of_several_runs_the_teacher_and_the_smallest_k():
         'knn/teacher_pat_k10',
         'knn/teacher_pat_k5',
     ]
-    assert curves._essential(keys) == ['knn/teacher_cls_k5', 'knn/teacher_pat_k5']
-    assert curves._essential(['spread/student_cls']) == ['spread/student_cls']
+    assert curves._to_compare(keys) == ['knn/teacher_cls_k5', 'knn/teacher_pat_k5']
+    assert curves._to_compare(['spread/student_cls']) == ['spread/student_cls']
 
 
 def test_nothing_to_plot_is_a_sentence():

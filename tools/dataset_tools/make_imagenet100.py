@@ -15,8 +15,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmc_plugin.errors import InputError
-
 
 def default_classes() -> Path:
     """The list of class ids that mmc_plugin ships, found without importing the package."""
@@ -40,7 +38,7 @@ def link_class(source: Path, target: Path, how: str) -> bool:
     if target.is_symlink():
         if target.resolve() == source.resolve():
             return False
-        raise InputError(f'{target} links to {os.readlink(target)}, not to {source}: remove it')
+        raise ValueError(f'{target} links to {os.readlink(target)}, not to {source}: remove it')
     if target.is_dir():
         return False
     if how == 'symlink':

@@ -71,7 +71,7 @@ def _jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def _one_pass(data: bytes, components: int, marker: int) -> bool:
+def _is_sequential(data: bytes, components: int, marker: int) -> bool:
     """Whether libjpeg decodes row by row; otherwise it holds the whole image at full size."""
     scan = next((at for m, at in _jpeg_segments(data) if m == _SCAN), None)
     return (
@@ -93,8 +93,8 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
         if not complete:
             raise UndecodableError('truncated: the end-of-image marker is missing')
         flag = next((f for s, f in _REDUCED if pixels <= max_pixels * s * s), None)
-        if flag is None or not _one_pass(data, components, marker):
-            raise UndecodableError(_larger_than(max_pixels))
+        if flag is None or not _is_sequential(data, components, marker):
+            raise UndecodableError(_too_large(max_pixels))
     elif not complete:
         # OpenCV may give nothing for a cut file or fill it up with grey, depending on its version.
         # Pillow tells a cut file from a whole one with something after its end, at the price of a
@@ -106,7 +106,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
         return None  # Pillow has the better words
 
 
-def _larger_than(max_pixels: int) -> str:
+def _too_large(max_pixels: int) -> str:
     return f'larger than {max_pixels} pixels (max_pixels of LoadImage)'
 
 
@@ -118,7 +118,7 @@ def _open_with_pillow(data: bytes, max_pixels: int) -> Image.Image:
             warnings.simplefilter('ignore')
             image = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
             if image.width * image.height > max_pixels:
-                raise UndecodableError(_larger_than(max_pixels))
+                raise UndecodableError(_too_large(max_pixels))
             image.load()
             return ImageOps.exif_transpose(image)
     except (UndecodableError, MemoryError):

@@ -16,6 +16,7 @@ from mmengine.hooks import CheckpointHook
 from mmpretrain.registry import HOOKS
 
 from ...durable import TEMPORARY, replace_durably, write_durably
+from ...errors import RunError
 from ..checkpoint import LAST_CHECKPOINT, find_resumable_checkpoint, read_last_checkpoint
 
 
@@ -176,14 +177,14 @@ class SafeCheckpointHook(CheckpointHook):
         try:
             action()
         except OSError as error:
-            failure = RuntimeError(self._explain(what, error, needed))
+            failure = RunError(self._explain(what, error, needed))
             failure.__cause__ = error
         except Exception as error:
             failure = error
         if get_world_size() > 1:
             texts = all_gather_object(None if failure is None else str(failure))
             if failure is None and any(texts):
-                failure = RuntimeError(next(filter(None, texts)))
+                failure = RunError(next(filter(None, texts)))
         if failure is not None:
             raise failure
 

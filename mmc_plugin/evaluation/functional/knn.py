@@ -19,7 +19,9 @@ from ...errors import InputError
 _BLOCK_ELEMENTS = 2**26
 
 
-def _check(train_feats: Tensor, train_labels: Tensor, test_feats: Tensor, k: Sequence[int]) -> None:
+def _check_shapes(
+    train_feats: Tensor, train_labels: Tensor, test_feats: Tensor, k: Sequence[int]
+) -> None:
     if train_feats.dim() != 2 or test_feats.dim() != 2 or train_feats.size(1) != test_feats.size(1):
         raise InputError(
             'k-NN needs features of shape (N, D) and (M, D) of one width D, got '
@@ -63,7 +65,7 @@ def knn_predict(
     Raises:
         ValueError: If shapes do not fit or ``k`` exceeds the number of training features.
     """
-    _check(train_feats, train_labels, test_feats, k)
+    _check_shapes(train_feats, train_labels, test_feats, k)
     train_labels = train_labels.to(train_feats.device).long()
     num_classes = int(train_labels.max()) + 1
     block_rows = max(1, _BLOCK_ELEMENTS // len(train_feats))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Pairs that are worked on at once.
-PAIRS = 1 << 21
+PAIRS_AT_ONCE = 1 << 21
 
 
 def patch_labels(coverage: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def pair_histograms(
     place = torch.arange(number, device=unit.device)
     histograms = torch.zeros(2 * bins, dtype=torch.long, device=unit.device)
     sums = torch.zeros(2, dtype=torch.float64, device=unit.device)
-    step = max(1, PAIRS // max(1, number))
+    step = max(1, PAIRS_AT_ONCE // max(1, number))
     for start in range(0, number, step):
         rows = slice(start, min(start + step, number))
         later = place > place[rows, None]  # (C, K): each pair once

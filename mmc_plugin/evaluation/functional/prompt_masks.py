@@ -14,7 +14,7 @@ from torch import Tensor
 from ...structures.image_frame import ImageFrame
 
 # Pixels of similarity maps that are worked on at once: 16 MB in float32.
-PIXELS = 1 << 22
+PIXELS_AT_ONCE = 1 << 22
 
 
 def prompt_similarity(tokens: Tensor, cells: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ def otsu_threshold(maps: Tensor) -> Tensor:
 
 
 def prompt_chunks(number: int, pixels: int) -> Iterator[slice]:
-    """Slices of ``number`` prompts whose maps have about :data:`PIXELS` pixels together."""
-    step = max(1, PIXELS // pixels)
+    """Slices of ``number`` prompts whose maps have about :data:`PIXELS_AT_ONCE` pixels together."""
+    step = max(1, PIXELS_AT_ONCE // pixels)
     for start in range(0, number, step):
         yield slice(start, min(start + step, number))
 

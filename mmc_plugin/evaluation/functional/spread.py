@@ -9,7 +9,7 @@ from torch import Tensor
 from ...errors import InputError
 
 
-def _check(feats: Tensor) -> None:
+def _check_matrix(feats: Tensor) -> None:
     if feats.dim() != 2 or 0 in feats.shape:
         raise InputError(f'Features must have shape (N, D), got {tuple(feats.shape)}.')
 
@@ -27,7 +27,7 @@ def feature_spread(feats: Tensor) -> float:
     Raises:
         ValueError: If ``feats`` is not a non-empty matrix.
     """
-    _check(feats)
+    _check_matrix(feats)
     unit = F.normalize(feats.double(), dim=1)
     return (unit.std(dim=0, unbiased=False).mean() * feats.size(1) ** 0.5).item()
 
@@ -48,7 +48,7 @@ def effective_rank(feats: Tensor) -> float:
     Raises:
         ValueError: If ``feats`` is not a non-empty matrix.
     """
-    _check(feats)
+    _check_matrix(feats)
     feats = feats.double()
     # The singular values by way of the smaller Gram matrix: far cheaper than an SVD where N >> D.
     gram = feats.t() @ feats if feats.size(0) > feats.size(1) else feats @ feats.t()

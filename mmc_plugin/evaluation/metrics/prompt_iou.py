@@ -25,7 +25,7 @@ from .reported import Predict
 
 DRAWN = 4  # of the best, of the median and of the worst cases
 # Pixels of a mask up to which COCO calls an object small, and medium.
-SIZES = dict(small=32**2, medium=96**2, large=float('inf'))
+COCO_AREAS = dict(small=32**2, medium=96**2, large=float('inf'))
 
 
 # -0.2 … 0.9, without the noise of adding up steps.
@@ -104,7 +104,7 @@ class PromptIoU(ImageResults):
                 best=iou[chosen, :, best].mean(),
             )
 
-        bounds = [0, *SIZES.values()]
+        bounds = [0, *COCO_AREAS.values()]
         names = (self.dataset_meta or {}).get('categories')
         if names is None:
             names = [str(number) for number in range(label.max() + 1)]
@@ -122,7 +122,7 @@ class PromptIoU(ImageResults):
             everything=everything.mean(),
             sizes={
                 name: part((size > low) & (size <= high))
-                for name, low, high in zip(SIZES, bounds, bounds[1:], strict=False)
+                for name, low, high in zip(COCO_AREAS, bounds, bounds[1:], strict=False)
             },
             categories={
                 name: part(label == number)

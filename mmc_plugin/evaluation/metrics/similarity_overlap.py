@@ -89,7 +89,7 @@ class SimilarityOverlap(ImageResults):
         return (
             'Cosine of all pairs of patches of an image (arXiv 2308.11448, table 5): intra in '
             'the same target, inter in different ones, where a patch belongs to the target '
-            f'that covers at least {self.minimum:g} of it; background {background}; overlap '
+            f'that covers at least 0.5 of it; background {background}; overlap '
             f'is the common area of the two histograms of {self.bins} bins on [-1, 1].'
         )
 

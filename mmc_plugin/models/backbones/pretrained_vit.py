@@ -155,11 +155,11 @@ class PretrainedViT(VisionTransformer):
             raise InputError(
                 f'The backbone does not fit the checkpoint, {weights}. Weights {"; ".join(wrong)}.'
             )
-        self._compare(weights.settings)
+        self._check_settings(weights.settings)
         self.load_state_dict(state, assign=self.pos_embed.is_meta)
         self.source = weights.without_weights()
 
-    def _compare(self, settings: dict) -> None:
+    def _check_settings(self, settings: dict) -> None:
         """Refuse or mention what the shapes of the weights do not tell."""
         activation = settings['layer_cfgs'].get('act_cfg', dict(type='GELU'))
         if 'ffn_type' not in settings['layer_cfgs'] and self._activation != activation:

@@ -68,5 +68,5 @@ class PatchContrastHead(ProjectionMLP):
         losses = info_nce(
             queries[chosen], positives[chosen], all_keys, images[chosen], key_images,
             self.temperature, reduction='none',
-        )  # yapf: disable
+        )  # fmt: skip
         return global_mean(losses.sum(), losses.new_tensor(float(chosen.numel())))

@@ -40,7 +40,7 @@ def corrupt(
 
     Source: arXiv 2308.11448 (group masking); the two kinds of filling as in the SiT release.
     """
-    _check_fit(views, mask, alien, noise)
+    _check_shapes(views, mask, alien, noise)
     if noise is None:
         # By shape and not like `views`: values must not depend on its memory layout.
         out = torch.randn(views.shape, dtype=views.dtype, device=views.device, generator=generator)
@@ -87,7 +87,7 @@ def patch_mask(mask: torch.Tensor, patch_size: int) -> torch.Tensor:
     return (2 * corrupted >= patch_size**2).flatten(-2)
 
 
-def _check_fit(
+def _check_shapes(
     views: torch.Tensor, mask: torch.Tensor, alien: torch.Tensor, noise: torch.Tensor | None
 ) -> None:
     """Refuse shapes and dtypes that do not fit; looks at no value, so it never waits on a GPU."""

@@ -28,7 +28,6 @@ def test_follows_seed_and_iteration_only():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_seeds_the_gpu():
     hook, runner = SeedEachIteration(), make_runner(0, 7, 'cuda')
     hook.before_train(runner)

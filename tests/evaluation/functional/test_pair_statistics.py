@@ -29,7 +29,7 @@ def pairs(tokens, labels, include_background):
 @pytest.mark.parametrize('at_once', [1, 100, 1 << 21])
 @pytest.mark.parametrize('include_background', [False, True])
 def test_histograms_and_sums_equal_a_loop_over_pairs(include_background, at_once, monkeypatch):
-    monkeypatch.setattr(module, 'PAIRS', at_once)
+    monkeypatch.setattr(module, 'PAIRS_AT_ONCE', at_once)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randn(40, 6, generator=generator)
     labels = torch.randint(-1, 3, (40,), generator=generator)

@@ -50,7 +50,7 @@ def fast(maps, target, ignore, owner, thresholds, frame=None):
 @pytest.mark.parametrize('with_ignore', [True, False])
 @pytest.mark.parametrize('pixels', [1, 4000, 1 << 22])
 def test_all_thresholds_equal_a_naive_loop(with_ignore, pixels, monkeypatch):
-    monkeypatch.setattr(prompt_masks, 'PIXELS', pixels)  # chunks of 1, 2 and all prompts
+    monkeypatch.setattr(prompt_masks, 'PIXELS_AT_ONCE', pixels)  # chunks of 1, 2 and all prompts
     maps, target, ignore, owner = case()
     ignore = ignore if with_ignore else None
     expected = naive(maps, target, ignore, owner, THRESHOLDS)
@@ -81,7 +81,7 @@ def test_working_memory_does_not_grow_with_prompts(monkeypatch):
     monkeypatch.setattr(
         ImageFrame, 'upsample', lambda self, maps: shapes.append(len(maps)) or real(self, maps)
     )
-    monkeypatch.setattr(prompt_masks, 'PIXELS', 3 * 33 * 47)
+    monkeypatch.setattr(prompt_masks, 'PIXELS_AT_ONCE', 3 * 33 * 47)
     fast(*case(prompts=50), THRESHOLDS)
     assert max(shapes) == 3 and sum(shapes) == 50
 

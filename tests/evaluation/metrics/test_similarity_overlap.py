@@ -97,3 +97,9 @@ def test_what_is_kept_of_an_image_does_not_grow_with_its_pairs():
 def test_too_few_bins_are_refused():
     with pytest.raises(ValueError, match='bins'):
         SimilarityOverlap(bins=1)
+
+
+@pytest.mark.parametrize('include, words', [(True, 'is one more category'), (False, 'is left out')])
+def test_the_protocol_says_how_it_was_measured(include, words):
+    text = SimilarityOverlap(bins=50, include_background=include).protocol()
+    assert f'background {words}' in text and '50 bins' in text and 'at least 0.5 of it' in text

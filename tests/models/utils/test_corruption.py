@@ -8,10 +8,7 @@ from scipy.stats import kstest
 
 from mmc_plugin.models.utils.corruption import corrupt, patch_mask
 
-DEVICES = [
-    'cpu',
-    pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')),
-]
+DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)]
 
 
 def make(num_views=2, batch=4, height=32, width=48, dtype=torch.float32, seed=0):
@@ -113,7 +110,7 @@ def test_looks_at_no_value():
     assert patch_mask(mask, 8).shape == (2, 4, 24)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+@pytest.mark.gpu
 def test_does_not_wait_for_the_gpu():
     views, mask, alien = (x.cuda() for x in make())
     torch.cuda.set_sync_debug_mode('error')

@@ -10,7 +10,7 @@ def vit(drop_path: float = 0.0) -> nn.Module:
     return MODELS.build(
         dict(type='VisionTransformer', arch=arch, img_size=16, patch_size=8,
              drop_path_rate=drop_path, drop_rate=drop_path, out_type='raw')
-    )  # yapf: disable
+    )  # fmt: skip
 
 
 def test_update_is_the_closed_form_over_a_schedule():
