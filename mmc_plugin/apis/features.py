@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
+from ..datasets.transforms.image_headers import UndecodableError
 from ..datasets.transforms.loading import (
+    MAX_PIXELS,
     LoadImage,
-    UndecodableError,
     UnreadableImageError,
     decode_image,
-    pillow_to_bgr,
 )
+from ..datasets.transforms.pillow_images import pillow_to_bgr, upright
 from ..errors import InputError
 from ..models.features import FrozenFeatures
 from .load_backbone import load_backbone
 
 # A photograph: a file, the bytes of one, a PIL image, or RGB pixels.
 Photograph = str | Path | bytes | Image.Image | np.ndarray
-_MAX_PIXELS = 2**26
 
 
 def to_pixels(image: Photograph) -> Tensor:
@@ -44,15 +44,15 @@ def to_pixels(image: Photograph) -> Tensor:
         ValueError: If an array is none of the above, or the type is another.
     """
     if isinstance(image, str | Path):
-        pixels = LoadImage(_MAX_PIXELS)(dict(img_path=os.fspath(image)))['img'][..., ::-1]
+        pixels = LoadImage()(dict(img_path=os.fspath(image)))['img'][..., ::-1]
     elif isinstance(image, bytes):
         try:
-            pixels = decode_image(image, _MAX_PIXELS)[..., ::-1]
+            pixels = decode_image(image, MAX_PIXELS)[..., ::-1]
         except UndecodableError as error:
             raise UnreadableImageError(f'{len(image)} bytes', str(error)) from error
     elif isinstance(image, Image.Image):
         try:
-            pixels = pillow_to_bgr(ImageOps.exif_transpose(image))[..., ::-1]
+            pixels = pillow_to_bgr(upright(image))[..., ::-1]
         except UndecodableError as error:
             raise UnreadableImageError('a PIL image', str(error)) from error
     elif isinstance(image, np.ndarray):

@@ -1,29 +1,34 @@
 """Reading photographs as they are found: every common format, and a sentence for what is broken."""
 
-import io
-import warnings
-from collections.abc import Iterator
+import os
+import stat
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ...errors import RunError
+from .image_headers import UndecodableError, webp_header
+from .jpeg_headers import read_jpeg_header
+from .pillow_images import (
+    BYTES_PER_PIXEL,
+    decode_with_pillow,
+    large_for_pillow,
+    open_with_pillow,
+    too_large,
+)
 
-# Pillow would try every plugin it has, and some start other programs (EPS runs Ghostscript).
-_PILLOW_FORMATS = ('JPEG', 'PNG', 'GIF', 'WEBP', 'BMP', 'DIB', 'TIFF', 'PPM')
 _START, _END = b'\xff\xd8\xff', b'\xff\xd9'
-# Start-of-frame markers: C0 … CF without DHT (C4), JPG (C8) and DAC (CC).
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SEQUENTIAL = (0xC0, 0xC1)
-_SCAN = 0xDA
 _REDUCED = (
+    (1, cv2.IMREAD_COLOR),
     (2, cv2.IMREAD_REDUCED_COLOR_2),
     (4, cv2.IMREAD_REDUCED_COLOR_4),
     (8, cv2.IMREAD_REDUCED_COLOR_8),
 )
+# Default of the largest image, and the largest file that is read.
+MAX_PIXELS = 2**25
+MAX_BYTES = 2**28
 
 
 class UnreadableImageError(RunError):
@@ -43,127 +48,63 @@ class UnreadableImageError(RunError):
         return f'cannot read the image {self.path!r}: {self.reason}'
 
 
-class UndecodableError(Exception):
-    """Why bytes are not an image, before it is known which file they come from."""
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield (marker, offset of the payload) of the header segments of a JPEG file."""
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        yield marker, position + 4
-        if marker == _SCAN:
-            return
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
-
-
-def _jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
-    """(pixels, components, marker) from the frame header, None where there is none."""
-    for marker, at in _jpeg_segments(data):
-        if marker in _FRAMES and at + 6 <= len(data):
-            height = data[at + 1] << 8 | data[at + 2]
-            width = data[at + 3] << 8 | data[at + 4]
-            return width * height, data[at + 5], marker
-    return None
-
-
-def _is_sequential(data: bytes, components: int, marker: int) -> bool:
-    """Whether libjpeg decodes row by row; otherwise it holds the whole image at full size."""
-    scan = next((at for m, at in _jpeg_segments(data) if m == _SCAN), None)
-    return (
-        marker in _SEQUENTIAL and scan is not None and data[scan : scan + 1] == bytes([components])
-    )
-
-
 def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
-    """Decode a grey or colour JPEG with OpenCV; None leaves it to Pillow."""
-    frame = _jpeg_frame(data)
-    if frame is None:
-        return None
-    pixels, components, marker = frame
-    if components not in (1, 3):
-        return None  # CMYK and YCCK: Pillow knows Adobe's inverted inks
+    """Decode a grey or colour JPEG with OpenCV, or with Pillow what OpenCV does not read."""
+    header = read_jpeg_header(data)
+    if header is None:
+        return decode_with_pillow(data, max_pixels)
+    coefficients = header.coefficient_bytes
+    flag = None
+    if header.components in (1, 3):  # of CMYK and YCCK, Pillow knows Adobe's inverted inks
+        flag = _choose_size(header.pixels, coefficients, max_pixels)
+    if flag is None and header.pixels > max_pixels:
+        raise UndecodableError(too_large(max_pixels))
     complete = data.endswith(_END)
-    flag = cv2.IMREAD_COLOR
-    if pixels > max_pixels:
-        if not complete:
-            raise UndecodableError('truncated: the end-of-image marker is missing')
-        flag = next((f for s, f in _REDUCED if pixels <= max_pixels * s * s), None)
-        if flag is None or not _is_sequential(data, components, marker):
-            raise UndecodableError(_too_large(max_pixels))
-    elif not complete:
+    if header.pixels > max_pixels and not complete:
+        raise UndecodableError('truncated: the end-of-image marker is missing')
+    if header.least_bytes > len(data):
+        raise UndecodableError(
+            f'truncated or damaged: {len(data)} bytes cannot hold {header.pixels} pixels'
+        )
+    if flag is None:
+        return decode_with_pillow(data, max_pixels, coefficients)
+    if not complete:
         # OpenCV may give nothing for a cut file or fill it up with grey, depending on its version.
         # Pillow tells a cut file from a whole one with something after its end, at the price of a
         # second decoding.
-        _open_with_pillow(data, max_pixels)
+        open_with_pillow(data, max_pixels, coefficients)
+    image = _by_opencv(data, flag)
+    # Pillow has the better words.
+    return decode_with_pillow(data, max_pixels, coefficients) if image is None else image
+
+
+def _choose_size(pixels: int, coefficients: int, max_pixels: int) -> int | None:
+    """OpenCV's flag for the largest size that fits, None if none does."""
+    for factor, flag in _REDUCED:
+        decoded = pixels / factor**2
+        # The coefficients are given back before the picture is turned, which takes a copy.
+        memory = max(coefficients + 3 * decoded, 2 * 3 * decoded)
+        if decoded <= max_pixels and memory <= BYTES_PER_PIXEL * max_pixels:
+            return flag
+    return None
+
+
+def _by_opencv(data: bytes, flag: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error:
-        return None  # Pillow has the better words
+        return None
 
 
-def _too_large(max_pixels: int) -> str:
-    return f'larger than {max_pixels} pixels (max_pixels of LoadImage)'
+def _decode_large_webp(data: bytes, max_pixels: int) -> np.ndarray | None:
+    """Decode with OpenCV a WebP that is too large for Pillow, which takes twice the memory.
 
-
-def _open_with_pillow(data: bytes, max_pixels: int) -> Image.Image:
-    """Open, check the size, then decode and turn upright."""
-    try:
-        with warnings.catch_warnings():
-            # Size and defects are told by our own sentences.
-            warnings.simplefilter('ignore')
-            image = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
-            if image.width * image.height > max_pixels:
-                raise UndecodableError(_too_large(max_pixels))
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except (UndecodableError, MemoryError):
-        raise
-    except UnidentifiedImageError as error:
-        raise UndecodableError(
-            'not an image in a known format, or its header is damaged'
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise UndecodableError(f'larger than Pillow accepts ({error})') from error
-    except Exception as error:
-        # Decoders meet foreign bytes here: besides OSError, Pillow lets through SyntaxError,
-        # ValueError, struct.error, IndexError and more. All of them mean a broken file.
-        raise UndecodableError(f'truncated or damaged ({error or type(error).__name__})') from error
-
-
-def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
-    return pillow_to_bgr(_open_with_pillow(data, max_pixels))
-
-
-def pillow_to_bgr(image: Image.Image) -> np.ndarray:
-    """Pixels of an image of any mode.
-
-    Args:
-        image (Image): Of Pillow.
-
-    Returns:
-        np.ndarray: uint8 BGR (H, W, 3).
-
-    Raises:
-        UndecodableError: If its mode has no clear meaning as colours.
+    Both have the same pixels. None where it is no such file or there is more to it than pixels.
     """
-    if image.mode == 'F':
-        raise UndecodableError('floating-point pixels, whose range is unknown')
-    if image.mode.startswith('I'):
-        # Pillow's own conversion clips 16 bits to 255; keep the upper byte instead, as libpng does.
-        grey = np.asarray(image)
-        if grey.min() < 0 or grey.max() > 0xFFFF:
-            raise UndecodableError('grey values outside 0 … 65535')
-        return cv2.cvtColor((grey >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
-    try:
-        image = image.convert('RGB')
-    except ValueError as error:
-        raise UndecodableError(f'no conversion from mode {image.mode} to RGB') from error
-    return cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
+    header = webp_header(data)
+    if header is None or not header.plain or header.pixels > max_pixels:
+        return None
+    return _by_opencv(data) if large_for_pillow(header.pixels, max_pixels) else None
 
 
 def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
@@ -181,8 +122,39 @@ def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
     """
     if not data:
         raise UndecodableError('the file is empty (zero bytes)')
-    image = _decode_jpeg(data, max_pixels) if data.startswith(_START) else None
-    return _decode_with_pillow(data, max_pixels) if image is None else image
+    if data.startswith(_START):
+        return _decode_jpeg(data, max_pixels)
+    image = _decode_large_webp(data, max_pixels)
+    return decode_with_pillow(data, max_pixels) if image is None else image
+
+
+def read_image_file(path: str) -> bytes:
+    """Content of an image file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its bytes, at most ``MAX_BYTES``.
+
+    Raises:
+        UnreadableImageError: It cannot be read, is no file (a pipe or device may never end), or is
+            larger.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise UnreadableImageError(path, 'a pipe or device, not a file')
+        if status.st_size <= MAX_BYTES:
+            with open(path, 'rb') as file:  # of a folder the system says that it is one
+                data = file.read(MAX_BYTES + 1)
+            if len(data) <= MAX_BYTES:
+                return data
+    except OSError as error:
+        raise UnreadableImageError(path, error.strerror or str(error)) from error
+    except ValueError as error:  # NUL in the name
+        raise UnreadableImageError(path, str(error)) from error
+    raise UnreadableImageError(path, f'the file is larger than {MAX_BYTES >> 20} MiB')
 
 
 @TRANSFORMS.register_module()
@@ -191,34 +163,38 @@ class LoadImage(BaseTransform):
 
     - Grey and palette images become colour; CMYK is converted as Adobe stores it.
     - Transparency is dropped: the stored colours under it are kept.
-    - 16-bit samples keep their upper byte.
+    - 16-bit samples keep their upper byte. Grey of 32 bits does, too, unless none is above 255.
     - The EXIF orientation is applied.
     - Of an animation the first frame is taken.
     - A JPEG above ``max_pixels`` is decoded at 1/2, 1/4 or 1/8 of its size, the largest that fits.
       Anything else above it is refused from its header, without decoding.
+    - Decoding takes at most 8 bytes of memory for each of ``max_pixels``, of which the picture is
+      3, beside the file itself (at most 256 MiB). What would take more is refused from its header:
+      RGB takes 7 at most; WebP with animation, transparency or EXIF takes 17, TIFF with 16 bits per
+      colour in a single compressed strip 10. A progressive JPEG with full chroma takes 9 and is
+      decoded smaller.
+    - Refused, too, are files that only keep a decoder busy: JPEG of more than 50 scans, lists of
+      thousands of empty segments, chunks or tags, text PPM and run-length BMP above 2**20 pixels.
 
     Required keys: ``img_path``. Added keys: ``img`` (uint8 (H, W, 3)), ``img_shape`` and
     ``ori_shape`` (both (H, W) of ``img`` as decoded).
 
     Args:
-        max_pixels (int): Largest number of pixels decoded. Defaults to 2**26 (200 MB of memory).
+        max_pixels (int): Largest number of pixels decoded. Defaults to 2**25, so that decoding
+            takes at most 256 MiB.
 
     Raises:
         UnreadableImageError: The file cannot be read, is truncated, damaged or too large.
     """
 
-    def __init__(self, max_pixels: int = 2**26) -> None:
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
         self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
         """Read ``results['img_path']``."""
         path = results['img_path']
         try:
-            with open(path, 'rb') as file:
-                data = file.read()
-            image = decode_image(data, self.max_pixels)
-        except OSError as error:
-            raise UnreadableImageError(path, error.strerror or str(error)) from error
+            image = decode_image(read_image_file(path), self.max_pixels)
         except UndecodableError as error:
             raise UnreadableImageError(path, str(error)) from error
         results['img'] = image
