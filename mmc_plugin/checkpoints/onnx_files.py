@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, MissingPackageError
-from .checkpoint import Checkpoint
+from .checkpoint import MOST_TENSORS, Checkpoint
 from .torch_files import DOWNLOAD_AGAIN
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def read_onnx(path: str) -> Checkpoint:
         ValueError: If it is damaged, or weights lie outside its folder.
     """
     model = _load(path)
+    if len(model.graph.initializer) > MOST_TENSORS:
+        raise InputError(f'{path} holds more than {MOST_TENSORS:,} tensors, which no model has')
     beside = _beside(path, model)
     try:
         tensors = {each.name: _tensor(each, path) for each in model.graph.initializer}
@@ -59,7 +61,7 @@ def _load(path: str) -> ModelProto:
         raise MissingPackageError(f'{path} is an ONNX file: pip install onnx to read it') from None
     try:
         return onnx.load(path, load_external_data=False)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError, RecursionError, MemoryError) as error:
         raise _damaged(path, error) from None
 
 
@@ -73,7 +75,8 @@ def _beside(path: str, model: ModelProto) -> tuple[str, ...]:
             file = osp.realpath(osp.join(folder, location))
         except (TypeError, ValueError):  # bytes that are no name
             file = ''
-        if osp.isabs(location) or not file.startswith(osp.join(folder, '')):
+        outside = osp.isabs(location) or not file.startswith(osp.join(folder, ''))
+        if outside or '\0' in str(location):
             raise InputError(
                 f'{path} is refused: it names weights outside its folder, in {location!r}'
             )
@@ -98,7 +101,7 @@ def _tensor(proto: TensorProto, path: str) -> Tensor:
 
 def _damaged(path: str, error: Exception) -> ValueError:
     reason = str(error).strip().partition('\n')[0]
-    return ValueError(f'{path} is cut short, damaged or no ONNX model ({reason}): {DOWNLOAD_AGAIN}')
+    return InputError(f'{path} is cut short, damaged or no ONNX model ({reason}): {DOWNLOAD_AGAIN}')
 
 
 def name_weights(tensors: dict[str, Tensor], nodes: Sequence[NodeProto]) -> dict[str, Tensor]:
