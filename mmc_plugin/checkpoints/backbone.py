@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.utils import to_2tuple
 from torch import Tensor
 
@@ -95,11 +97,27 @@ def read_backbone(
         checkpoint = Checkpoint('', 'dictionaries', source)
     else:
         checkpoint = read_checkpoint(os.fspath(source), allow_pickle)
+    origin = f'the checkpoint {checkpoint.path}'.rstrip()
     try:
-        return _read(checkpoint, which, num_heads, img_size)
+        weights = _read(checkpoint, which, num_heads, img_size)
     except ValueError as error:
-        origin = f'the checkpoint {checkpoint.path}'.rstrip()
         raise InputError(f'{origin} {error}') from None
+    spoilt = not_finite(weights.state_dict)
+    if spoilt:
+        print_log(
+            f'In {origin} {len(spoilt)} of {len(weights.state_dict)} weights hold NaN or infinity, '
+            f'so features will too: {some(spoilt)}. It is damaged, or its training diverged.',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return weights
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
+    """Names of weights with NaN or infinity in them."""
+    # The sum needs no memory; that of finite numbers may overflow.
+    suspects = [name for name, value in weights.items() if not value.sum().isfinite()]
+    return [name for name in suspects if not weights[name].isfinite().all()]
 
 
 def _read(

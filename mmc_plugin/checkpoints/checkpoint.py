@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
+
+from ..errors import InputError
+
+MOST_TENSORS = 20_000  # the largest model that is read has about 1,000, a run ten times as many
+_KINDS = {
+    stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a pipe', stat.S_IFSOCK: 'a socket',
+    stat.S_IFCHR: 'a device', stat.S_IFBLK: 'a device',
+}  # fmt: skip
 
 
 @dataclass
@@ -50,7 +60,31 @@ def hash_files(paths: Sequence[str]) -> str:
     """SHA-256 of the bytes of files, one after the other, in hexadecimal digits."""
     digest = hashlib.sha256()
     for path in paths:
+        check_regular(path)
         with open(path, 'rb') as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def check_regular(path: str) -> int:
+    """Refuse what is no file, before it is opened: reading a pipe would wait for a writer.
+
+    Args:
+        path (str): What is to be read.
+
+    Returns:
+        int: Its size in bytes.
+
+    Raises:
+        FileNotFoundError: If there is nothing of that name.
+        ValueError: If it is a folder, a pipe or a device.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: with a NUL in it
+        raise FileNotFoundError(f'the checkpoint {path!s} does not exist') from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), 'no file')
+        raise InputError(f'{path} is {kind}, where a file is needed')
+    return status.st_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import os.path as osp
 
-from ..errors import InputError, MissingPackageError
-from .checkpoint import Checkpoint, hash_files
+from ..errors import InputError, MissingPackageError, UserError
+from .checkpoint import MOST_TENSORS, Checkpoint, check_regular, hash_files
 from .folders import read_folder, read_hub, read_timm, weight_files
 from .onnx_files import external_files, read_onnx
 from .torch_files import DOWNLOAD_AGAIN, read_torch
@@ -115,9 +115,17 @@ def _read_safetensors(path: str) -> Checkpoint:
         ) from None
     try:
         with safe_open(path, framework='pt', device='cpu') as file:
-            content = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            if len(names) > MOST_TENSORS:
+                raise InputError(
+                    f'{path} holds {len(names):,} tensors, more than the {MOST_TENSORS:,} that are '
+                    'read: no model has so many'
+                )
+            content = {name: file.get_tensor(name) for name in names}
             return Checkpoint(path, 'safetensors', content, file.metadata(), (path,))
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        if isinstance(error, UserError):
+            raise
         # Its reader compares every size with the file before anything else.
         raise InputError(f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}') from None
 
@@ -127,10 +135,15 @@ def _kind(path: str) -> tuple[str | None, str]:
 
     The first bytes tell; the name only helps to tell ONNX.
     """
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'the checkpoint {path} does not exist')
-    with open(path, 'rb') as file:
-        head = file.read(512)
+    if check_regular(path) == 0:  # some files of /proc, too, which wait or fail when they are read
+        return None, _what_it_is(b'')
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(512)
+    except PermissionError:
+        raise
+    except OSError as error:
+        return None, f'cannot be read ({error.strerror})'
     if head.startswith(_ZIP):
         return 'zip', ''
     if head[8:9] == b'{':  # after a number of which the first byte may be any

@@ -10,18 +10,20 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import InputError, MissingPackageError
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, check_regular
 
 _WEIGHT_FILES = ('.safetensors', '.bin', '.pth', '.pt', '.onnx')
 _MODELS = ('model.safetensors', 'pytorch_model.bin')
 _OTHER = ('tf_model.h5', 'flax_model.msgpack', 'model.ckpt.index')
+_LARGEST_JSON = 1 << 26  # an index has about 100 bytes for each tensor
 _FETCHED = ('config.json', 'preprocessor_config.json', '*.safetensors', '*.safetensors.index.json')
 
 
 def weight_files(path: str) -> tuple[str, ...]:
     """Paths of the weight files in a folder, in the order of their names."""
     names = sorted(name for name in os.listdir(path) if name.endswith(_WEIGHT_FILES))
-    return tuple(osp.join(path, name) for name in names)
+    paths = (osp.join(path, name) for name in names)
+    return tuple(each for each in paths if osp.isfile(each))
 
 
 def read_folder(
@@ -84,6 +86,9 @@ def _parts(path: str, names: set[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _read_json(path: str) -> dict[str, Any]:
+    size = check_regular(path)
+    if size > _LARGEST_JSON:
+        raise InputError(f'{path} has {size:,} bytes, {_LARGEST_JSON:,} are read at most')
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)

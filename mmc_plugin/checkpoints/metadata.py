@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from reprlib import repr as shorten
 from typing import Any
 
 from ..errors import InputError
 from .run_config import read_run_config
 
+_LONGEST_TEXT = 100
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
@@ -62,14 +64,16 @@ class ModelMetadata:
         file names freely would run code.
         """
         if self.act_cfg is not None and self.act_cfg not in _ACTIVATIONS.values():
-            raise InputError(_not_read(f'says that its activation is {self.act_cfg}', _ACTIVATIONS))
+            raise InputError(
+                _not_read(f'says that its activation is {shorten(self.act_cfg)}', _ACTIVATIONS)
+            )
         if self.act_cfg == _ACTIVATIONS['gelu']:
             self.act_cfg = None
         heads, eps = self.num_heads, self.eps
         if heads is not None and (type(heads) is not int or heads < 1):
-            raise InputError(f'says that it has {heads!r} attention heads')
+            raise InputError(f'says that it has {shorten(heads)} attention heads')
         if eps is not None and (type(eps) not in (int, float) or not 0 <= eps < 1):
-            raise InputError(f'says that the eps of its norms is {eps!r}')
+            raise InputError(f'says that the eps of its norms is {shorten(eps)}')
 
     def __or__(self, other: ModelMetadata) -> ModelMetadata:
         """This, and what the other says where this is silent."""
@@ -122,7 +126,7 @@ def _of_run(config: Mapping[str, Any]) -> ModelMetadata:
     norm = _mapping(backbone.get('norm_cfg'))
     kind = model.get('type')
     return ModelMetadata(
-        num_heads=_mapping(arch).get('num_heads') or _NAMED_HEADS.get(str(arch)),
+        num_heads=_mapping(arch).get('num_heads') or _NAMED_HEADS.get(_text(arch)),
         img_size=_size(backbone.get('img_size')),
         eps=norm.get('eps', 1e-5) if norm else None,
         act_cfg=_mapping(backbone.get('layer_cfgs')).get('act_cfg'),
@@ -134,12 +138,12 @@ def _of_run(config: Mapping[str, Any]) -> ModelMetadata:
 
 
 def _of_huggingface(config: Mapping[str, Any]) -> ModelMetadata:
-    kind = str(config.get('model_type') or '')
+    kind = _text(config.get('model_type'))
     if any(name in kind for name in _ROTARY_NAMES):
         raise InputError(rotary(kind))
     if kind and kind not in _HUGGINGFACE:
         raise InputError(_not_read(f'is a model of type {kind}', _HUGGINGFACE))
-    activation = str(config.get('hidden_act', 'gelu'))
+    activation = _text(config.get('hidden_act', 'gelu'))
     if activation not in _ACTIVATIONS and not config.get('use_swiglu_ffn'):
         raise InputError(_not_read(f'has the activation {activation}', _ACTIVATIONS))
     images = _mapping(config.get('preprocessor_config'))
@@ -155,7 +159,7 @@ def _of_huggingface(config: Mapping[str, Any]) -> ModelMetadata:
 
 
 def _of_timm(config: Mapping[str, Any]) -> ModelMetadata:
-    name = str(config.get('architecture') or '')
+    name = _text(config.get('architecture'))
     if any(rotary_name in name for rotary_name in _ROTARY_NAMES):
         raise InputError(rotary(name))
     images = _mapping(config.get('pretrained_cfg')) or config
@@ -168,6 +172,13 @@ def _of_timm(config: Mapping[str, Any]) -> ModelMetadata:
         std=_triple(images.get('std'), 255),
         family=f'timm {name}'.strip(),
     )
+
+
+def _text(value: Any) -> str:
+    """A text; the beginning of anything else, which may be without end."""
+    if isinstance(value, str):
+        return value[:_LONGEST_TEXT]
+    return shorten(value) if value else ''
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

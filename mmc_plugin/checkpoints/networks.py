@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import InputError
+from .architecture import some
+from .checkpoint import MOST_TENSORS
 from .names import PATCH_EMBEDDINGS
 
 # Each vision transformer has one patch embedding; what comes before it is the path to the network.
@@ -22,7 +24,9 @@ _TEACHERS = {
 _STUDENTS = {'student', 'base_encoder'}
 _CONVOLUTIONS = re.compile(r'patch_embed\.(proj\.\d|backbone\.)')
 _OPTIMIZERS = ('optimizer', 'optimizers', 'opt', 'param_groups', 'optim')
-_MAX_DEPTH = 32  # of dictionaries; a pickle may hold one that holds itself
+# A pickle of a few bytes may hold a dictionary that holds itself, or one weight under many names.
+_MAX_DEPTH = 32
+_MAX_NAME = 1000  # characters, with the dictionaries that it lies in
 
 
 @dataclass
@@ -57,7 +61,11 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
     Raises:
         ValueError: As the end of a sentence, if there is none or more than one.
     """
-    tensors = dict(_walk(content))
+    tensors: dict[str, Tensor] = {}
+    for name, value in _walk(content, seen=set()):
+        tensors[name] = value
+        if len(tensors) > MOST_TENSORS:
+            raise InputError(f'holds more than {MOST_TENSORS:,} tensors, which no model has')
     layouts = {
         name.removesuffix(anchor): layout
         for name in tensors
@@ -76,7 +84,7 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
         raise InputError(f"has no {which}, only a {other}: ask for which='{other}'")
     if len(chosen) > 1:
         raise InputError(
-            f'has several vision transformers, at {", ".join(map(repr, chosen))}: save the one '
+            f'has several vision transformers, at {some([*map(repr, chosen)])}: save the one '
             'that you want by itself'
         )
     path = chosen[0]
@@ -86,16 +94,21 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
 
 
 def _walk(
-    content: Mapping[str, Any], path: str = '', depth: int = 0
+    content: Mapping[str, Any], seen: set[int], path: str = '', depth: int = 0
 ) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of nested dictionaries with the names of these before theirs."""
+    """Tensors of nested dictionaries with the names of these before theirs.
+
+    A dictionary that lies in several places counts where it is met first.
+    """
+    seen.add(id(content))
     for name, value in content.items():
-        if not isinstance(name, str):
+        if not isinstance(name, str) or len(path) + len(name) > _MAX_NAME:
             continue
         if isinstance(value, Tensor):
             yield path + name, value
         elif isinstance(value, Mapping) and name not in _OPTIMIZERS and depth < _MAX_DEPTH:
-            yield from _walk(value, f'{path}{name}.', depth + 1)
+            if id(value) not in seen:
+                yield from _walk(value, seen, f'{path}{name}.', depth + 1)
 
 
 def _role(path: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, MissingPackageError
-from .checkpoint import Checkpoint
+from .checkpoint import MOST_TENSORS, Checkpoint
 from .torch_files import DOWNLOAD_AGAIN
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def read_onnx(path: str) -> Checkpoint:
         ValueError: If it is damaged, or weights lie outside its folder.
     """
     model = _load(path)
+    if len(model.graph.initializer) > MOST_TENSORS:
+        raise InputError(f'{path} holds more than {MOST_TENSORS:,} tensors, which no model has')
     beside = _beside(path, model)
     try:
         tensors = {each.name: _tensor(each, path) for each in model.graph.initializer}
@@ -62,7 +64,7 @@ def _load(path: str) -> ModelProto:
         with memoryview(data) as view:  # onnx.load would read a copy first
             try:
                 return onnx.ModelProto.FromString(view)
-            except DecodeError as error:
+            except (DecodeError, UnicodeDecodeError, RecursionError, MemoryError) as error:
                 raise _damaged(path, error) from None
 
 
@@ -76,7 +78,8 @@ def _beside(path: str, model: ModelProto) -> tuple[str, ...]:
             file = osp.realpath(osp.join(folder, location))
         except (TypeError, ValueError):  # bytes that are no name
             file = ''
-        if osp.isabs(location) or not file.startswith(osp.join(folder, '')):
+        outside = osp.isabs(location) or not file.startswith(osp.join(folder, ''))
+        if outside or '\0' in str(location):
             raise InputError(
                 f'{path} is refused: it names weights outside its folder, in {location!r}'
             )
@@ -101,7 +104,7 @@ def _tensor(proto: TensorProto, path: str) -> Tensor:
 
 def _damaged(path: str, error: Exception) -> ValueError:
     reason = str(error).strip().partition('\n')[0]
-    return ValueError(f'{path} is cut short, damaged or no ONNX model ({reason}): {DOWNLOAD_AGAIN}')
+    return InputError(f'{path} is cut short, damaged or no ONNX model ({reason}): {DOWNLOAD_AGAIN}')
 
 
 def name_weights(tensors: dict[str, Tensor], nodes: Sequence[NodeProto]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 
 from ..errors import InputError
+from .tuples import TupleSizes
 
 # What reading arbitrary bytes ends in.
 OF_JUNK = (
@@ -53,10 +54,11 @@ def skip_pickle(file: BinaryIO) -> None:
             the pickle.
 
     Raises:
-        RefusedPickleError: If it has an opcode that is not for weights, or an impossible index.
+        RefusedPickleError: If it has an opcode that is not for weights, an impossible index or
+            a tuple that would take long to hash.
         ValueError: If it is damaged or cut short.
     """
-    start = file.tell()
+    start, sizes = file.tell(), TupleSizes()
     for opcode, argument, position in pickletools.genops(file):
         if opcode.name == 'PROTO' and argument > 3:
             raise RefusedPickleError(
@@ -64,6 +66,8 @@ def skip_pickle(file: BinaryIO) -> None:
             )
         if opcode.code not in _OPCODES:
             raise RefusedPickleError('a pickle with operations that no weights need')
+        if not sizes.follow(opcode.code, argument):
+            raise RefusedPickleError('a tuple larger than any that weights need')
         if opcode.name == 'LONG_BINPUT' and argument > position - start:
             raise RefusedPickleError('a pickle that takes more memory than it has bytes')
         if position - start > LARGEST_PICKLE:
@@ -127,7 +131,7 @@ class _OutlineUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ('collections', 'OrderedDict'):
-            return OrderedDict
+            return _Ordered
         if module == 'torch._utils' and name in _REBUILDERS:
             return _check_tensor
         if (module, name) == ('torch._tensor', '_rebuild_from_type_v2'):
@@ -169,6 +173,15 @@ def _check_tensor(
         if max(last + 1, math.prod(size)) * element > storage.size:
             raise InputError('a tensor larger than its storage')
     return _Inert()
+
+
+class _Ordered(OrderedDict):
+    """Takes pairs as Python 2 wrote them, if their keys are no tuples; see :class:`TupleSizes`."""
+
+    def __init__(self, pairs: Any = ()) -> None:
+        if any(isinstance(key, tuple) for key, _ in pairs):
+            raise RefusedPickleError('an ordered dictionary with tuples for keys')
+        super().__init__(pairs)
 
 
 class _Inert:

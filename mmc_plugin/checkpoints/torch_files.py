@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .checkpoint import MOST_TENSORS
 from .pickles import (
     LARGEST_PICKLE,
     OF_JUNK,
@@ -48,7 +49,7 @@ def read_torch(path: str, legacy: bool, allow_pickle: bool = False) -> dict[str,
     elif not allow_pickle:
         _check_legacy(path)
     if allow_pickle:
-        content = torch.load(path, map_location='cpu', weights_only=False, mmap=not legacy)
+        content = _unpickle(path, not legacy)
     else:
         with _sentences(path), allow_stand_ins():
             content = torch.load(path, map_location='cpu', weights_only=True, mmap=not legacy)
@@ -59,6 +60,18 @@ def read_torch(path: str, legacy: bool, allow_pickle: bool = False) -> dict[str,
     if _exceeds_storage(content):
         raise InputError(f'{path} is damaged: a tensor in it is larger than its storage')
     return content
+
+
+def _unpickle(path: str, mapped: bool) -> Any:
+    """Obey all that a file says."""
+    try:
+        return torch.load(path, map_location='cpu', weights_only=False, mmap=mapped)
+    except (OSError, ImportError, *OF_JUNK) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise InputError(
+            f'{path} could not be unpickled ({type(error).__name__}: {reason}): it is damaged, or '
+            'needs a package that is not installed'
+        ) from error
 
 
 def _check_zip(path: str, allow_pickle: bool) -> None:
@@ -72,7 +85,11 @@ def _check_zip(path: str, allow_pickle: bool) -> None:
             if outline.file_size > LARGEST_PICKLE:
                 raise InputError(f'{path} is damaged: its outline has {outline.file_size:,} bytes')
             pickled = archive.read(outline)
-    except zipfile.BadZipFile:
+    except PermissionError:
+        raise
+    except (OSError, *OF_JUNK) as error:  # what zipfile raises on damaged bytes is of many kinds
+        if isinstance(error, InputError):
+            raise
         raise InputError(f'{path} is cut short or damaged: {DOWNLOAD_AGAIN}') from None
     with _sentences(path):
         _, claims = read_outline(pickled)
@@ -88,6 +105,7 @@ def _check_zip(path: str, allow_pickle: bool) -> None:
 
 def _check_entries(path: str, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     """The outline, if all entries are such as torch writes them."""
+    _check_number(path, len(entries))
     names = [entry.filename.lower() for entry in entries]
     if any(name.endswith('/constants.pkl') for name in names):
         raise InputError(
@@ -110,6 +128,13 @@ def _check_entries(path: str, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo
     return outlines[0]
 
 
+def _check_number(path: str, number: int) -> None:
+    if number > MOST_TENSORS:
+        raise InputError(
+            f'{path} holds {number:,} tensors, more than the {MOST_TENSORS:,} that are read'
+        )
+
+
 def _check_legacy(path: str) -> None:
     """Refuse tensors that claim more than the file holds, before any is made."""
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -125,6 +150,7 @@ def _check_legacy(path: str) -> None:
                 )
         with _sentences(path):
             _, claims = read_outline(pickles[3])
+        _check_number(path, len(claims))
         needed = sum(claims.values()) + 8 * len(claims)  # each after its number of elements
         if needed > len(data) - data.tell():
             raise InputError(
@@ -153,11 +179,13 @@ def _sentences(path: str) -> Iterator[None]:
     """Inside: what reading a bad file raises becomes one sentence."""
     try:
         yield
+    except PermissionError:
+        raise
     except EOFError:
         raise InputError(f'{path} is cut short: {DOWNLOAD_AGAIN}') from None
     except RefusedPickleError as error:
         raise InputError(f'{path} is not read: it holds {error}. {_WAY_OUT}') from None
-    except OF_JUNK as error:
+    except (OSError, *OF_JUNK) as error:
         # torch's text is long, and only the name of the class in it helps.
         name = re.search(r'GLOBAL (\S+)', str(error))
         if name:

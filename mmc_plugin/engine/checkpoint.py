@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os.path as osp
-import pickle
 import re
 import zipfile
 import zlib
@@ -12,22 +11,12 @@ from glob import escape, glob
 
 from mmengine.logging import print_log
 
-from ..checkpoints.pickles import read_outline
+from ..checkpoints.checkpoint import check_regular
+from ..checkpoints.pickles import LARGEST_PICKLE, OF_JUNK, RefusedPickleError, read_outline
 from ..errors import InputError
 
 LAST_CHECKPOINT = 'last_checkpoint'
 _NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
-# What reading arbitrary bytes ends in.
-_OF_JUNK = (
-    pickle.UnpicklingError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-)
 _NEEDED = ('meta', 'state_dict', 'optimizer')
 
 
@@ -112,6 +101,12 @@ def inspect_checkpoint(path: str) -> dict:
         BrokenCheckpointError: With the reason, as the end of a sentence.
     """
     try:
+        check_regular(path)
+    except (FileNotFoundError, InputError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = 'it does not exist' if missing else f'it cannot be read: {error}'
+        raise BrokenCheckpointError(reason) from None
+    try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             if damaged is not None:
@@ -119,18 +114,20 @@ def inspect_checkpoint(path: str) -> dict:
             outline = [name for name in archive.namelist() if name.endswith('/data.pkl')]
             if len(outline) != 1:
                 raise BrokenCheckpointError('torch.save did not write it')
+            if archive.getinfo(outline[0]).file_size > LARGEST_PICKLE:
+                raise BrokenCheckpointError('its outline is larger than that of any model')
             checkpoint, storages = read_outline(archive.read(outline[0]))
             folder = outline[0][: -len('data.pkl')] + 'data/'
             missing = {folder + key for key in storages} - set(archive.namelist())
-    except FileNotFoundError:
-        raise BrokenCheckpointError('it does not exist') from None
     except OSError as error:
-        raise BrokenCheckpointError(f'it cannot be read ({error.strerror})') from None
+        raise BrokenCheckpointError(f'it cannot be read ({error.strerror or error})') from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         size = osp.getsize(path)
         reason = 'it is empty' if size == 0 else f'it is cut short or no checkpoint ({error})'
         raise BrokenCheckpointError(reason) from None
-    except _OF_JUNK as error:
+    except RefusedPickleError as error:
+        raise BrokenCheckpointError(f'it holds {error}') from None
+    except OF_JUNK as error:
         if isinstance(error, BrokenCheckpointError):
             raise
         raise BrokenCheckpointError(f'its outline cannot be read ({error})') from None
@@ -140,6 +137,8 @@ def inspect_checkpoint(path: str) -> dict:
     if absent:
         raise BrokenCheckpointError(f'it has no {" and no ".join(absent)}')
     meta = checkpoint['meta']
-    if not all(isinstance(meta.get(key), int) for key in ('epoch', 'iter')):
+    if not isinstance(meta, dict) or not all(
+        isinstance(meta.get(key), int) for key in ('epoch', 'iter')
+    ):
         raise BrokenCheckpointError('its meta does not say epoch and iter')
     return meta

@@ -342,3 +342,17 @@ def test_an_explicit_architecture_is_compared_with_the_file(tmp_path):
     model = PretrainedViT(**settings, layer_cfgs=dict(act_cfg=dict(type='ReLU')))
     model.init_weights()
     assert bool((model.pos_embed == 1).all())
+
+
+def test_weights_that_are_not_finite_are_said(capsys):
+    """Among finite ones whose sum overflows; it is a warning, for the others may be of use."""
+    state = own_names(1.0)
+    state['layers.0.attn.proj.weight'].fill_(3e38)
+    read_backbone(state)
+    assert 'NaN' not in capsys.readouterr().out
+    state['layers.1.attn.proj.weight'][3, 4] = float('nan')
+    state['pos_embed'][0, 0, 0] = -float('inf')
+    read_backbone(state)
+    said = capsys.readouterr()
+    assert '2 of ' in said.out + said.err and 'hold NaN or infinity' in said.out + said.err
+    assert 'pos_embed, layers.1.attn.proj.weight' in said.out + said.err

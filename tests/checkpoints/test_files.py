@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from mmc_plugin.checkpoints import Checkpoint, file_hash, read_checkpoint
 from mmc_plugin.checkpoints.files import refuse_code
+from mmc_plugin.errors import InputError
 
 WEIGHTS = {
     'weight': torch.arange(6.0).view(2, 3),
@@ -161,3 +163,36 @@ def test_weights_without_a_file_are_hashed_by_name_type_shape_and_bits():
     different = [dict(a=ones), dict(b=ones), dict(a=ones.t()), dict(a=ones.double()),
                  dict(a=ones * np.nextafter(np.float32(1), np.float32(2)))]  # fmt: skip
     assert len({sha256(**content) for content in different}) == len(different)
+
+
+def test_what_is_no_file_is_named_before_it_is_opened(tmp_path):
+    pipe, folder = tmp_path / 'pipe.bin', tmp_path / 'd'
+    os.mkfifo(pipe)
+    (folder / 'model.safetensors').mkdir(parents=True)
+    (folder / 'config.json').write_text('{}')
+    for read in (read_checkpoint, file_hash, refuse_code):
+        with pytest.raises(InputError, match=r'pipe\.bin is a pipe, where a file is needed'):
+            read(str(pipe))
+        with pytest.raises(InputError, match='/dev/zero is a device'):
+            read('/dev/zero')
+        with pytest.raises(FileNotFoundError, match='does not exist'):
+            read('a\0b')
+    with pytest.raises(InputError, match=r'model\.safetensors is a folder'):
+        read_checkpoint(folder)
+    with pytest.raises(FileNotFoundError, match='holds no weights'):
+        file_hash(folder)
+    with pytest.raises(InputError, match='/proc/self/mem is empty'):  # and kmsg, which waits
+        read_checkpoint('/proc/self/mem')
+    (folder / 'config.json').unlink()
+    os.mkfifo(folder / 'config.json')
+    with pytest.raises(InputError, match=r'config\.json is a pipe'):
+        read_checkpoint(folder)
+
+
+def test_a_file_of_too_many_tensors_is_not_read(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    path.write_bytes(
+        header({f't{i}': dict(dtype='F32', shape=[0], data_offsets=[0, 0]) for i in range(20_001)})
+    )
+    with pytest.raises(InputError, match='holds 20,001 tensors, more than the 20,000'):
+        read_checkpoint(path)

@@ -53,3 +53,22 @@ def test_layouts():
         assert find_network({'vit.' + anchor: torch.ones(1)}, 'teacher').layout == layout
     with pytest.raises(ValueError, match='no patch embedding among its 1 tensors'):
         find_network({'decoder_patch_embed.proj.weight_v': torch.ones(1)}, 'teacher')
+
+
+def test_each_dictionary_is_visited_once():
+    """2^30 paths lead to the innermost one, and endless ones to a dictionary in itself."""
+    shared = dict(ANCHOR)
+    for _ in range(30):
+        shared = {'a': shared, 'b': shared}
+    assert find_network(shared, 'teacher').path == 'a.' * 30
+    cycle = {'model': dict(ANCHOR)}
+    cycle['again'] = cycle['model']['up'] = cycle
+    assert find_network(cycle, 'teacher').path == 'model.'
+
+
+def test_one_weight_under_very_many_names():
+    with pytest.raises(ValueError, match='more than 20,000 tensors'):
+        find_network(dict.fromkeys(map(str, range(20_001)), torch.ones(1)), 'teacher')
+    name = 'x' * 600
+    with pytest.raises(ValueError, match='holds no weights'):
+        find_network({name: {name: torch.ones(1)}}, 'teacher')

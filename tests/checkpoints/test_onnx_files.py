@@ -13,6 +13,7 @@ from torch import nn
 
 from mmc_plugin.checkpoints import file_hash, read_checkpoint
 from mmc_plugin.checkpoints.onnx_files import module_of, name_weights
+from mmc_plugin.errors import InputError
 
 RNG = np.random.RandomState(0)
 FLOATS = RNG.randn(3, 5).astype(np.float32)
@@ -240,3 +241,13 @@ def test_constants_that_exporters_made_up_are_left_out():
     kept = ('pos_embed', 'norm.weight', 'val_x')
     made_up = ('onnx::MatMul_12', 'val_3', '/blocks/Constant_output_0')
     assert tuple(name_weights(dict.fromkeys(kept + made_up, torch.ones(1)), [])) == kept
+
+
+def test_a_name_with_a_nul_in_it_is_refused(tmp_path):
+    tensor = onnx.TensorProto(name='w', data_type=1, dims=[1], data_location=1)
+    entry = tensor.external_data.add()
+    entry.key, entry.value = 'location', 'a\0b'
+    model = onnx.helper.make_model(onnx.helper.make_graph([], 'g', [], [], [tensor]))
+    (tmp_path / 'a.onnx').write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r'it names weights outside its folder, in .a\\x00b'):
+        read_checkpoint(tmp_path / 'a.onnx')

@@ -17,6 +17,7 @@ from mmengine.logging import HistoryBuffer
 
 from mmc_plugin.checkpoints import read_checkpoint, torch_files
 from mmc_plugin.checkpoints.pickles import read_outline, skip_pickle
+from mmc_plugin.errors import InputError
 
 WEIGHTS = dict(
     weight=torch.arange(6.0).view(2, 3),
@@ -338,3 +339,31 @@ def test_torchscript_is_named(tmp_path):
     for allow_pickle in (False, True):
         with pytest.raises(ValueError, match=r'a program of TorchScript.*torch\.jit\.load'):
             read_checkpoint(path, allow_pickle)
+
+
+def test_damage_to_a_zip_file_has_one_sentence(tmp_path):
+    """Each byte of its directory is turned over: zipfile raises ten kinds of error for that."""
+    path = save(tmp_path / 'a.pth', dict(model=dict(w=torch.ones(2))))
+    whole = pathlib.Path(path).read_bytes()
+    start = whole.index(b'PK\x01\x02')
+    kinds = set()
+    for place in range(start, len(whole)):
+        for mask in (0x01, 0xFF):
+            content = bytearray(whole)
+            content[place] ^= mask
+            pathlib.Path(path).write_bytes(content)
+            for allow in (False, True):
+                try:
+                    read_checkpoint(path, allow_pickle=allow)
+                except InputError as error:
+                    assert path in str(error) and '\n' not in str(error)
+                    kinds.add(str(error).partition(':')[0])
+    assert f'{path} is cut short or damaged' in kinds
+
+
+def test_number_of_tensors_is_bounded(tmp_path):
+    many = {str(number): torch.empty(0) for number in range(20_001)}
+    for legacy in (False, True):
+        path = save(tmp_path / 'a.pth', many, legacy)
+        with pytest.raises(InputError, match='holds 20,0.* tensors, more than the 20,000'):
+            read_checkpoint(path)

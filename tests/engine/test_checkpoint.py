@@ -165,3 +165,14 @@ def test_checking_is_quick(tmp_path):
     start = time.perf_counter()
     inspect_checkpoint(str(path))
     assert time.perf_counter() - start < 10
+
+
+def test_what_is_no_file_or_says_nonsense(tmp_path):
+    os.mkfifo(tmp_path / 'epoch_1.pth')
+    with pytest.raises(BrokenCheckpointError, match='is a pipe'):
+        inspect_checkpoint(str(tmp_path / 'epoch_1.pth'))
+    path = tmp_path / 'epoch_2.pth'
+    for meta in (None, 3, [], dict(epoch='2', iter=3)):
+        torch.save(dict(meta=meta, state_dict={}, optimizer={}), path)
+        with pytest.raises(BrokenCheckpointError, match='does not say epoch and iter'):
+            inspect_checkpoint(str(path))

@@ -11,13 +11,14 @@ from glob import escape, glob
 from typing import Any
 
 from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_process
-from mmengine.fileio import LocalBackend
+from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
 from mmpretrain.registry import HOOKS
 
 from ...durable import TEMPORARY, replace_durably, write_durably
 from ...errors import RunError
 from ..checkpoint import LAST_CHECKPOINT, find_resumable_checkpoint, read_last_checkpoint
+from ..removal import LaterRemoval, OwnCheckpoints, keep_ids
 
 
 @HOOKS.register_module()
@@ -28,6 +29,9 @@ class SafeCheckpointHook(CheckpointHook):
       ``last_checkpoint`` follows in the same way. Files of killed runs with such a temporary name
       are removed when training starts.
     - Old checkpoints are removed after the new one is in its place; the host removes them before.
+      Only what has a checkpoint's name in this run's folder is removed, see
+      :class:`~mmc_plugin.engine.removal.OwnCheckpoints`, wherever the checkpoint that the run was
+      resumed from says that its files are.
     - A disk that is full, or whose free space is known to be too small, ends the run with one
       sentence. The part that was written is removed, what was there before stays.
     - An error while saving is raised on all processes, so that none waits for the others.
@@ -60,20 +64,58 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_train(self, runner) -> None:
         """Find the folder, remove what killed runs left half-written, look at the free space."""
+        backend = get_file_backend(self.out_dir or runner.work_dir, backend_args=self.backend_args)
+        self._local = self.file_client_args is None and isinstance(backend, LocalBackend)
+        info = runner.message_hub.runtime_info  # of the checkpoint, in a run that is resumed
+        ids = keep_ids(info.get('keep_ckpt_ids', []))
+        surplus = max(len(ids) - self.max_keep_ckpts, 0)
+        surplus = surplus if self._local and self.max_keep_ckpts > 0 else 0
+        if 'keep_ckpt_ids' in info:
+            info['keep_ckpt_ids'] = ids[surplus:]  # the host would remove the others now
         super().before_train(runner)
-        self._local = self.file_client_args is None and isinstance(self.file_backend, LocalBackend)
+        self._own = OwnCheckpoints(self.out_dir, self.filename_tmpl)
+        self._check_best(runner)
         if self._local:
-            self._together(lambda: self._prepare_folder(runner), 'Checkpoints')
+            stale = [self._numbered(step) for step in ids[:surplus]]
+            self._together(lambda: self._prepare_folder(runner, stale), 'Checkpoints')
 
-    def _prepare_folder(self, runner) -> None:
+    def _numbered(self, step: int) -> str:
+        return osp.join(self.out_dir, self.filename_tmpl.format(step))
+
+    def _check_best(self, runner) -> None:
+        """Of the best checkpoints so far, forget those that are not in this run's folder.
+
+        They are removed when there is a better one, and unpickled when they are published.
+        """
+        if not self._local or self.save_best is None:
+            return
+        info = runner.message_hub.runtime_info
+        for key in [key for key in info if key == 'best_ckpt' or key.startswith('best_ckpt_')]:
+            path = self._own.find(info[key])
+            if path is None:
+                del info[key]
+            else:
+                info[key] = path
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = info.get('best_ckpt')
+        else:
+            for indicator in self.key_indicators:
+                self.best_ckpt_path_dict[indicator] = info.get(f'best_ckpt_{indicator}')
+
+    def _prepare_folder(self, runner, stale: list[str]) -> None:
         if not is_main_process():
             return
         os.makedirs(self.out_dir, exist_ok=True)
-        names = (self.filename_tmpl.format('*'), 'best_*.pth', LAST_CHECKPOINT)
+        for path in stale:
+            self._own.remove(path)
         for folder in {osp.abspath(self.out_dir), osp.abspath(runner.work_dir)}:
-            for name in names:
-                for path in glob(osp.join(escape(folder), name + TEMPORARY)):
-                    _remove(path)
+            own = OwnCheckpoints(folder, self.filename_tmpl)
+            for path in glob(osp.join(escape(folder), '*' + TEMPORARY)):
+                if own.find(path):
+                    own.remove(path)
+            half = osp.join(folder, LAST_CHECKPOINT + TEMPORARY)
+            if osp.isfile(half):
+                os.remove(half)
         # A checkpoint holds more than the weights: where not even they fit, say so at the start.
         self._check_space(sum(p.numel() * p.element_size() for p in runner.model.parameters()))
 
@@ -106,7 +148,7 @@ class SafeCheckpointHook(CheckpointHook):
             **self.args,
         )
         if is_main_process() and stale is not None:
-            _remove(osp.join(self.out_dir, self.filename_tmpl.format(stale)))
+            self._own.remove(self._numbered(stale))
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self._local:
@@ -114,7 +156,7 @@ class SafeCheckpointHook(CheckpointHook):
             return
         # The host removes the old best one and then writes the new one itself: lend it a runner
         # that writes safely and a file backend that remembers what to remove later.
-        backend, self.file_backend = self.file_backend, _LaterRemoval()
+        backend, self.file_backend = self.file_backend, LaterRemoval(self._own)
         try:
             super()._save_best_checkpoint(_SafeRunner(runner, self), metrics)
             outdated = self.file_backend.outdated
@@ -123,7 +165,7 @@ class SafeCheckpointHook(CheckpointHook):
         kept = {getattr(self, 'best_ckpt_path', None)}
         kept.update(getattr(self, 'best_ckpt_path_dict', {}).values())
         for path in outdated - kept:
-            _remove(path)
+            self._own.remove(path)
 
     def _write(self, runner, filename: str, previous: str | None = None, **kwargs: Any) -> None:
         """Save ``filename`` through a temporary name; what was there stays if anything fails.
@@ -154,7 +196,7 @@ class SafeCheckpointHook(CheckpointHook):
             self._together(publish, f'The checkpoint {filename}', needed)
         except BaseException:
             if is_main_process():
-                _remove(path + TEMPORARY)
+                self._own.remove(path + TEMPORARY)
             raise
 
     def _check_space(self, needed: int) -> None:
@@ -214,29 +256,6 @@ class _SafeRunner:
     def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
         """Save to the hook's folder, which is what the hook gives as ``out_dir``."""
         self._hook._write(self._runner, filename, **kwargs)
-
-
-class _LaterRemoval(LocalBackend):
-    """A local file backend that notes what it is asked to remove and leaves it there."""
-
-    def __init__(self) -> None:
-        self.outdated: set[str] = set()
-
-    def remove(self, filepath: str) -> None:
-        """Note a file."""
-        self.outdated.add(str(filepath))
-
-    def rmtree(self, dir_path: str) -> None:
-        """Note a folder."""
-        self.outdated.add(str(dir_path))
-
-
-def _remove(path: str) -> None:
-    """Remove a file, or the folder that a sharded checkpoint is, if it exists."""
-    if osp.isdir(path):
-        shutil.rmtree(path)
-    elif osp.exists(path):
-        os.remove(path)
 
 
 def _megabytes(size: int) -> str:

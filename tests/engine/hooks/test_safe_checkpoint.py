@@ -183,6 +183,61 @@ def test_plain_runner_starts_afresh_where_nothing_is_whole(tmp_path):
     assert inspect_checkpoint(str(tmp_path / 'epoch_1.pth'))['epoch'] == 1
 
 
+def rewrite(path, **info):
+    """Let a checkpoint say other things about its run."""
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['message_hub']['runtime_info'].update(info)
+    checkpoint['message_hub']['resumed_keys'].update(dict.fromkeys(info, True))
+    torch.save(checkpoint, path)
+
+
+def test_a_checkpoint_does_not_say_what_is_removed(tmp_path, monkeypatch):
+    """Files and folders of others stay, by whatever name a checkpoint knows them."""
+    victim = tmp_path / 'victim'
+    (victim / 'epoch_1.pth').mkdir(parents=True)
+    (victim / 'epoch_1.pth' / 'thesis.tex').write_text('')
+    (victim / 'best_acc_epoch_1.pth').write_text('of another run')
+    run = tmp_path / 'run'
+    make_runner(run, interval=1).train()
+    (run / 'photos').mkdir()
+    (run / 'epoch_9.pth').mkdir()
+    (run / 'epoch_9.pth' / 'thesis.tex').write_text('')
+    (run / 'epoch_8.pth').symlink_to(victim / 'best_acc_epoch_1.pth')
+    shutil.copy(run / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+    before = set(tmp_path.rglob('*')) - set(run.glob('epoch_[1-4].pth'))
+    for named in (victim, victim / 'best_acc_epoch_1.pth', run / 'photos', run, ['x'], '/'):
+        named = named if isinstance(named, list) else str(named)
+        shutil.copy(tmp_path / 'epoch_2.pth', run / 'epoch_2.pth')
+        rewrite(
+            run / 'epoch_2.pth', best_ckpt=named, last_ckpt=named,
+            keep_ckpt_ids=['../../victim/epoch_1', 9, -1, True, 8, 9, 8],
+        )  # fmt: skip
+        runner = make_runner(run, resume=True, save_best='acc', rule='greater', max_keep_ckpts=2)
+        runner._load_from = str(run / 'epoch_2.pth')
+        hook = next(hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook))
+        runner.register_hook(Scores(hook, [0.1, 0.3, 0.2, 0.4]))
+        runner.train()
+        assert before - set(tmp_path.rglob('*')) == set(), named
+        assert (victim / 'best_acc_epoch_1.pth').read_text() == 'of another run'
+
+
+def test_a_run_that_was_copied_replaces_the_best_one_of_its_own(tmp_path):
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    runner = make_runner(first, save_best='acc', rule='greater')
+    hook = next(hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook))
+    runner.register_hook(Scores(hook, [0.1, 0.3, 0.2, 0.2]))
+    runner.train()
+    shutil.copytree(first, second)
+    (second / 'last_checkpoint').write_text(str(second / 'epoch_3.pth'))
+    runner = make_runner(second, resume=True, save_best='acc', rule='greater')
+    runner._load_from = str(second / 'epoch_3.pth')
+    hook = next(hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook))
+    runner.register_hook(Scores(hook, [0.1, 0.3, 0.2, 0.4]))
+    runner.train()
+    assert [path.name for path in first.glob('best*')] == ['best_acc_epoch_1.pth']
+    assert [path.name for path in second.glob('best*')] == ['best_acc_epoch_3.pth']
+
+
 @contextmanager
 def file_size_limit(size: int):
     """No file of this process may grow larger."""
