@@ -9,23 +9,6 @@ import argparse
 import os
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-
-from mmc_plugin.engine import cli
-from mmc_plugin.engine.checkpoint import (
-    BrokenCheckpointError,
-    find_resumable_checkpoint,
-    inspect_checkpoint,
-)
-from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
-from mmc_plugin.errors import InputError
-
-AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
-MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a model')
@@ -72,15 +55,37 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
-        help='override settings of the config; lists as key="[a,b]", without white space',
+        help='override settings of the config; lists as key="[a,b]"; an existing path, or what '
+        'stands in quotes of its own (key="\'a,b\'"), is taken as it is',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmc_plugin.engine import cli
+from mmc_plugin.engine.checkpoint import (
+    BrokenCheckpointError,
+    find_resumable_checkpoint,
+    inspect_checkpoint,
+)
+from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.errors import InputError
+
+AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
+MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
 
 
 def use_mixed_precision(cfg: Config) -> None:

@@ -9,7 +9,18 @@ from mmc_plugin.engine import cli
 from mmc_plugin.engine.options import expand_home, parse_options
 from mmc_plugin.errors import InputError
 
-NAMES = ['my images', 'a,b', '[old] x', 'a(b,c)', 'Bäume 木', '100%', '%s %(x)s', "it's", 'a]b', '#=x']
+NAMES = [
+    'my images',
+    'a,b',
+    '[old] x',
+    'a(b,c)',
+    'Bäume 木',
+    '100%',
+    '%s %(x)s',
+    "it's",
+    'a]b',
+    '#=x',
+]
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -40,9 +51,9 @@ def test_elements_of_a_list_are_paths_too(tmp_path):
 
 @pytest.mark.parametrize(
     'text',
-    ['1', '-2.5', '1e-4', 'true', 'False', 'None', 'abc', '', 'a,b', '1,2,3', '[1,2]', '(1,2)', '[]',
-     '()', '[(1,2),[a,b],c]', '(1,)', '[1, 2, x]', '1,', '[[1,2]]', '[(0.1,None)]', 'a=b', '(1,2),3',
-     '/a/b.jpg', 'timm:vit', 'mmc_plugin.X', '[[]]'],
+    ['1', '-2.5', '1e-4', 'true', 'False', 'None', 'abc', '', 'a,b', '1,2,3', '[1,2]', '(1,2)',
+     '[]', '()', '[(1,2),[a,b],c]', '(1,)', '[1, 2, x]', '1,', '[[1,2]]', '[(0.1,None)]', 'a=b',
+     '(1,2),3', '/a/b.jpg', 'timm:vit', 'mmc_plugin.X', '[[]]'],
 )  # fmt: skip
 def test_all_else_means_what_it_means_in_mmengine(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -73,7 +84,9 @@ def test_what_cannot_be_read_is_named(argument, sentence):
 def test_an_environment_variable_may_hold_any_path(name, tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     config = tmp_path / 'c.py'
-    config.write_text("loader = dict(dataset=dict(data_root='{{$MMC_IMAGES:data}}'), x=[('~/b',)])\n")
+    config.write_text(
+        "loader = dict(dataset=dict(data_root='{{$MMC_IMAGES:data}}'), x=[('~/b',)])\n"
+    )
     for given in (tmp_path / name, f'~/{name}'):
         monkeypatch.setenv('MMC_IMAGES', str(given))
         loader = cli.load_config(str(config), [], strict=False).loader
@@ -85,4 +98,6 @@ def test_the_home_folder_is_filled_in_at_the_beginning_only(monkeypatch):
     monkeypatch.setenv('HOME', '/home/me')
     cfg = Config(dict(a='~/x', b=['~/y', dict(c='~/z')], d='a~/x', e='~'))
     expand_home(cfg._cfg_dict)
-    assert cfg._cfg_dict == dict(a='/home/me/x', b=['/home/me/y', dict(c='/home/me/z')], d='a~/x', e='~')
+    assert cfg._cfg_dict == dict(
+        a='/home/me/x', b=['/home/me/y', dict(c='/home/me/z')], d='a~/x', e='~'
+    )
