@@ -64,10 +64,9 @@ if __name__ == '__main__':
 import mmengine
 from mmengine.config import Config
 from mmengine.evaluator import DumpResults
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mmc_plugin.engine import cli
+from mmc_plugin.engine.console import build_runner
 from mmc_plugin.errors import InputError
 
 
@@ -132,7 +131,7 @@ def main() -> None:
     with cli.one_sentence_errors():
         cfg = build_config(args)
         cli.prepare_launch(cfg)
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = build_runner(cfg)
         if args.out and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
         metrics = runner.test()

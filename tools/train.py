@@ -72,8 +72,6 @@ if __name__ == '__main__':
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import (
@@ -81,6 +79,7 @@ from mmc_plugin.engine.checkpoint import (
     find_resumable_checkpoint,
     inspect_checkpoint,
 )
+from mmc_plugin.engine.console import build_runner
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 from mmc_plugin.errors import InputError
 
@@ -193,7 +192,7 @@ def main() -> None:
     with cli.one_sentence_errors():
         cfg = build_config(args)
         cli.prepare_launch(cfg)
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = build_runner(cfg)
         check_train_dataloader(runner.train_dataloader)
         runner.train()
 
