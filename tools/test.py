@@ -66,7 +66,7 @@ from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 
 from mmc_plugin.engine import cli
-from mmc_plugin.engine.console import build_runner
+from mmc_plugin.engine.runner import build_runner
 from mmc_plugin.errors import InputError
 
 

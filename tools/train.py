@@ -22,7 +22,8 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         metavar='CHECKPOINT',
         help='go on from this checkpoint; without a path, from the newest whole one in the work '
-        'dir, or from the start if there is none',
+        'dir, or from the start if there is none; settings are those that the work dir holds, '
+        'changed by --cfg-options',
     )
     parser.add_argument(
         '--amp', action='store_true', help='train in the precision that fits the machine'
@@ -79,8 +80,9 @@ from mmc_plugin.engine.checkpoint import (
     find_resumable_checkpoint,
     inspect_checkpoint,
 )
-from mmc_plugin.engine.console import build_runner
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.engine.resumed_config import load_resumed_config
+from mmc_plugin.engine.runner import build_runner
 from mmc_plugin.errors import InputError
 
 AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
@@ -148,7 +150,8 @@ def count_accumulation(cfg: Config) -> None:
 
 def build_config(args: argparse.Namespace) -> Config:
     """The config of the run, with the command line merged in."""
-    cfg = cli.load_config(
+    load = cli.load_config if args.resume is None else load_resumed_config
+    cfg = load(
         args.config,
         args.cfg_options,
         args.launcher,

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmc_plugin.engine.console import build_runner
+from mmc_plugin.engine.runner import build_runner
 
 NOISE = [
     'paramwise_options -- backbone.ln1.bias:weight_decay=0.0',

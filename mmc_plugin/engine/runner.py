@@ -1,13 +1,17 @@
-"""What of a run's log is shown on the screen; its log file holds all."""
+"""mmengine's runners with a brief screen, whose log file holds all, and a config written whole."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 
 from mmengine.config import Config
+from mmengine.dist import master_only
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+
+from ..durable import write_durably
 
 # What mmengine and the optimiser's constructors write before the first iteration, and again at
 # each epoch; nobody reads it as it passes by.
@@ -33,8 +37,8 @@ class ScreenFilter(logging.Filter):
         return not _NOISE.match(record.getMessage())
 
 
-class _BriefScreen:
-    """Before a runner of mmengine in the order of bases: its logger shows less than it writes."""
+class _Mixin:
+    """Before a runner of mmengine in the order of bases."""
 
     def build_logger(self, *args, **kwargs):
         """The host's logger, its screen filtered."""
@@ -49,12 +53,21 @@ class _BriefScreen:
             logger.info(f'Environment, config, hooks and parameter groups: {files[0]}')
         return logger
 
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config into the work dir, for ``--resume`` to read, whole or not at all."""
+        path = os.path.join(self.work_dir, os.path.basename(self.cfg.filename or ''))
+        if path.endswith('.py'):
+            write_durably(path, self.cfg.pretty_text)
+        else:
+            super().dump_config()
+
 
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config, as mmengine builds it, with a brief screen.
+    """The runner of a config, as mmengine builds it otherwise.
 
     Args:
         cfg: Complete; its ``runner_type`` may name another runner than ``Runner``.
     """
     host = RUNNERS.get(cfg.get('runner_type', 'Runner'))
-    return type(host.__name__, (_BriefScreen, host), {}).from_cfg(cfg)
+    return type(host.__name__, (_Mixin, host), {}).from_cfg(cfg)
