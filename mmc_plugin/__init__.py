@@ -4,9 +4,11 @@ Importing the package registers its parts in mmpretrain's registries, so that
 ``custom_imports = dict(imports=['mmc_plugin'])`` makes them available in any config.
 """
 
-from .version import __version__, check_hosts
+from .version import __version__, check_hosts, import_quietly
 
 check_hosts()
+for _part in ('mmpretrain.datasets', 'mmpretrain.models'):
+    import_quietly(_part)
 
 from . import datasets, engine, evaluation, models  # noqa: E402
 

@@ -3,7 +3,12 @@
 setup.cfg reads ``__version__`` without importing anything else.
 """
 
+import io
+import sys
+import warnings
+from contextlib import redirect_stdout
 from importlib import import_module
+from types import ModuleType
 
 from .errors import MissingPackageError
 
@@ -21,7 +26,7 @@ def check_hosts() -> None:
     """
     for name, floor in FLOORS.items():
         try:
-            found = import_module(name).__version__
+            found = import_quietly(name).__version__
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
@@ -33,6 +38,23 @@ def check_hosts() -> None:
             raise MissingPackageError(
                 f'mmc_plugin needs {name} ≥ {floor}, but {found} is installed: upgrade it.'
             )
+
+
+def import_quietly(name: str) -> ModuleType:
+    """Import a host without what it says about optional parts that nothing here uses.
+
+    Args:
+        name: Of a module.
+    """
+    warnings.filterwarnings('ignore', 'Fail to import ``MultiScale', UserWarning, 'mmcv')
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            return import_module(name)
+    finally:
+        for line in said.getvalue().splitlines():
+            if line != 'Could not import OneDL':
+                print(line, file=sys.stdout)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

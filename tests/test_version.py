@@ -1,11 +1,15 @@
+import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from packaging.version import Version
 
 from mmc_plugin import version
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize('name', version.FLOORS)
@@ -45,3 +49,17 @@ def test_a_missing_host_is_named_with_the_way_out(monkeypatch):
 )
 def test_versions_compare_by_their_numbers(text, numbers):
     assert version._numbers(text) == numbers
+
+
+def test_what_the_hosts_say_of_their_optional_parts_is_not_shown(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'chatty_host.py').write_text("print('Could not import OneDL')\nprint('news')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert version.import_quietly('chatty_host').__name__ == 'chatty_host'
+    assert capsys.readouterr().out == 'news\n'
+
+
+def test_importing_the_package_is_silent():
+    command = [sys.executable, '-W', 'default', '-c', 'import mmc_plugin.segmentation']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 0
+    assert 'OneDL' not in done.stdout and 'mmcv-lite' not in done.stderr

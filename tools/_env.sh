@@ -1,5 +1,6 @@
 # Sourced by quickstart.sh, run_tests.sh and .ci/run: the pinned environment.
 #   mmc_fail MESSAGE         one sentence on stderr, then exit 2
+#   mmc_help SCRIPT ARGUMENT...  prints SCRIPT's first comment and exits, if -h or --help is asked for
 #   mmc_env_key              prints <hash of the pinned set>-<Python version>
 #   mmc_env VENV [editable]  makes VENV, or completes or reuses it; sets MMC_PYTHON to its interpreter.
 #                            With "editable", the checkout is installed into it too.
@@ -11,6 +12,19 @@ MMC_UV=uv==0.13.9
 mmc_fail() {
     echo "error: $*" >&2
     exit 2
+}
+
+mmc_help() {
+    local script=$1 argument
+    shift
+    for argument; do
+        case $argument in
+            -h | --help)
+                sed -n '2,${/^#/!q;s/^# \{0,1\}//p;}' "$script"
+                exit
+                ;;
+        esac
+    done
 }
 
 # Prints the first interpreter of a version that the pinned set covers.

@@ -7,12 +7,9 @@
 # PYTHON names the interpreter to use, MMC_VENV another place for the environment.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+mmc_help "${BASH_SOURCE[0]}" "$@"
 
 case ${1:-} in
-    -h | --help)
-        sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-        exit
-        ;;
     '' | -*) ;;
     *)
         [ -d "$1" ] || mmc_fail "the image folder $1 does not exist: name a folder with pictures."

@@ -4,6 +4,7 @@
 # the real data that some tests need (they are skipped without it).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+mmc_help "${BASH_SOURCE[0]}" "$@"
 
 # The environment beside the checkout is the user's, who may go on to train in it.
 if [ -z "${MMC_VENV:-}" ]; then

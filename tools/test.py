@@ -9,20 +9,12 @@ import argparse
 import os
 from pathlib import Path
 
-import mmengine
-from mmengine.config import Config, DictAction
-from mmengine.evaluator import DumpResults
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-
-from mmc_plugin.engine import cli
-from mmc_plugin.errors import InputError
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a model')
     parser.add_argument(
-        'config', help='a config file, or the name of one of mmc_plugin, such as knn/vitb_in1k.py'
+        'config',
+        help='a config file, or the name of one of mmc_plugin, such as zero_shot/vit_coco.py',
     )
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='folder for logs and results')
@@ -52,9 +44,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
-        help='override settings of the config; lists as key="[a,b]", without white space',
+        help='override settings of the config; lists as key="[a,b]"; an existing path, or what '
+        'stands in quotes of its own (key="\'a,b\'"), is taken as it is',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
@@ -63,6 +56,18 @@ def parse_args() -> argparse.Namespace:
         parser.error('--out-item needs --out')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+import mmengine
+from mmengine.config import Config
+from mmengine.evaluator import DumpResults
+
+from mmc_plugin.engine import cli
+from mmc_plugin.engine.runner import build_runner
+from mmc_plugin.errors import InputError
 
 
 def build_config(args: argparse.Namespace) -> Config:
@@ -126,7 +131,7 @@ def main() -> None:
     with cli.one_sentence_errors():
         cfg = build_config(args)
         cli.prepare_launch(cfg)
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = build_runner(cfg)
         if args.out and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
         metrics = runner.test()

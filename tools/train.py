@@ -9,23 +9,6 @@ import argparse
 import os
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-
-from mmc_plugin.engine import cli
-from mmc_plugin.engine.checkpoint import (
-    BrokenCheckpointError,
-    find_resumable_checkpoint,
-    inspect_checkpoint,
-)
-from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
-from mmc_plugin.errors import InputError
-
-AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
-MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a model')
@@ -39,7 +22,8 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         metavar='CHECKPOINT',
         help='go on from this checkpoint; without a path, from the newest whole one in the work '
-        'dir, or from the start if there is none',
+        'dir, or from the start if there is none; settings are those that the work dir holds, '
+        'changed by --cfg-options',
     )
     parser.add_argument(
         '--amp', action='store_true', help='train in the precision that fits the machine'
@@ -72,15 +56,37 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
-        help='override settings of the config; lists as key="[a,b]", without white space',
+        help='override settings of the config; lists as key="[a,b]"; an existing path, or what '
+        'stands in quotes of its own (key="\'a,b\'"), is taken as it is',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+import torch
+from mmengine.config import Config
+
+from mmc_plugin.engine import cli
+from mmc_plugin.engine.checkpoint import (
+    BrokenCheckpointError,
+    find_resumable_checkpoint,
+    inspect_checkpoint,
+)
+from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.engine.resumed_config import load_resumed_config
+from mmc_plugin.engine.runner import build_runner
+from mmc_plugin.errors import InputError
+
+AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
+MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
 
 
 def use_mixed_precision(cfg: Config) -> None:
@@ -144,7 +150,8 @@ def count_accumulation(cfg: Config) -> None:
 
 def build_config(args: argparse.Namespace) -> Config:
     """The config of the run, with the command line merged in."""
-    cfg = cli.load_config(
+    load = cli.load_config if args.resume is None else load_resumed_config
+    cfg = load(
         args.config,
         args.cfg_options,
         args.launcher,
@@ -188,7 +195,7 @@ def main() -> None:
     with cli.one_sentence_errors():
         cfg = build_config(args)
         cli.prepare_launch(cfg)
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = build_runner(cfg)
         check_train_dataloader(runner.train_dataloader)
         runner.train()
 

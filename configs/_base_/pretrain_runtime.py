@@ -6,6 +6,7 @@ default_hooks = dict(
     teacher=dict(type='MomentumTeacherHook'),  # momentum and end_momentum are keys of the model
     loss_guard=dict(type='LossGuardHook'),
     throughput=dict(type='ThroughputHook'),
+    progress=dict(type='ProgressHook'),  # on the screen, between the log's lines
     skipped_images=dict(type='SkippedImagesHook'),
     reconstruction=dict(type='ReconstructionPanelHook', interval=20),
 )

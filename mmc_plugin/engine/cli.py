@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mmc_plugin.checkpoints.files import refuse_code
 from mmc_plugin.errors import InputError, UserError
 
 from .config_checks import check_config, check_options
+from .options import expand_home, parse_options
 
 PACKAGE_DIR = Path(mmc_plugin.__file__).resolve().parent
 # Where configs/ and tools/ lie: in the package once it is installed, beside it in a checkout.
@@ -56,7 +57,7 @@ def find_config(path: str) -> str:
 
 def load_config(
     path: str,
-    options: dict | None,
+    options: Sequence[str] | dict | None,
     launcher: str = 'none',
     work_dir: str | None = None,
     strict: bool = True,
@@ -65,7 +66,8 @@ def load_config(
 
     Args:
         path: Passed to :func:`find_config`.
-        options: Of ``--cfg-options``: merged first, so that all later defaults see them.
+        options: Of ``--cfg-options``, as ``KEY=VALUE`` (:func:`parse_options`) or read already:
+            merged first, so that all later defaults see them.
         launcher: Of mmengine: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         work_dir: Folder of the run; by default the config's own, else ``work_dirs/<its name>``.
         strict: Refuse what nothing would read and values that would void a training, see
@@ -77,10 +79,13 @@ def load_config(
     """
     path = find_config(path)
     cfg = Config.fromfile(path)
+    if options and not isinstance(options, dict):
+        options = parse_options(options)
     if options:
         if strict:
             check_options(cfg, options)
         cfg.merge_from_dict(options)
+    expand_home(cfg._cfg_dict)
     hooks = cfg.get('default_hooks') or {}
     for name in [name for name, hook in hooks.items() if hook is None and name not in HOST_HOOKS]:
         del hooks[name]  # mmengine takes None for its own only

@@ -6,9 +6,11 @@ Importing the package registers its parts in mmsegmentation's registries, and th
 """
 
 from ..errors import MissingPackageError
+from ..version import import_quietly
 
 try:
-    import mmseg  # noqa: F401
+    import_quietly('mmseg')
+    import_quietly('mmseg.datasets')
 except ModuleNotFoundError as error:
     if error.name != 'mmseg':
         raise

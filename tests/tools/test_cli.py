@@ -183,6 +183,26 @@ def test_resume_goes_on_from_the_newest_whole_checkpoint(config, trained, call, 
     assert torch.load(work_dir / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2
 
 
+def test_a_resumed_run_has_the_settings_that_it_had(config, labelled, call, tmp_path):
+    data = tmp_path / 'Bäume, [x] (2) 100%'
+    data.symlink_to(labelled)
+    settings = [f'train_dataloader.dataset.data_root={data}', 'optim_wrapper.optimizer.lr=0.5']
+    options = ('--work-dir', tmp_path / 'my run', '--no-validate', '--cfg-options')
+    done = call('train.py', config, *options, *settings)
+    assert done.returncode == 0, done.stderr
+    again = call('train.py', config, '--work-dir', 'my run', '--resume')
+    assert 'the settings of my run/tiny.py, unchanged.' in again.stdout
+    more = call('train.py', config, *options[:2], '--resume', '--cfg-options',
+                'train_cfg.max_epochs=2')  # fmt: skip
+    assert 'changed by --cfg-options: train_cfg.max_epochs 1 → 2.' in more.stdout
+    written = Config.fromfile(str(tmp_path / 'my run' / 'tiny.py'))
+    assert written.train_dataloader.dataset.data_root == str(data)
+    assert written.val_cfg is None
+    steps = [record for record in scalars(tmp_path / 'my run') if 'loss' in record]
+    assert [step['epoch'] for step in steps] == [2] * 5
+    assert {step['lr'] for step in steps} == {0.5}
+
+
 def test_dist_train_runs_two_processes_without_a_gpu(config, tmp_path):
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))

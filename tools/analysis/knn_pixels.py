@@ -8,6 +8,19 @@ mean training image; neighbours and votes are those of the k-NN on features.
 
 import argparse
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('train_dir')
+    parser.add_argument('val_dir')
+    parser.add_argument('--side', type=int, default=16, help='pixels; default 16')
+    parser.add_argument('--k', type=int, nargs='+', default=[10, 20])
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
 import torch
 
 from mmc_plugin.datasets.image_files import ImageFiles, scan_labelled
@@ -23,12 +36,7 @@ def load_pixels(paths: list[str], labels: list[int], side: int) -> tuple[torch.T
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('train_dir')
-    parser.add_argument('val_dir')
-    parser.add_argument('--side', type=int, default=16, help='pixels; default 16')
-    parser.add_argument('--k', type=int, nargs='+', default=[10, 20])
-    args = parser.parse_args()
+    args = parse_args()
     with cli.one_sentence_errors():
         paths, labels, classes = scan_labelled(args.train_dir)
         train, train_labels = load_pixels(paths, labels, args.side)

@@ -7,6 +7,17 @@ import argparse
 import os
 import sys
 
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('run_dirs', nargs='+', metavar='RUN_DIR', help="runs' work directories")
+    parser.add_argument('--out', help='PNG to write; by default curves.png in the first RUN_DIR')
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
 import cv2
 
 from mmc_plugin.visualization.curves import training_curves
@@ -15,10 +26,7 @@ from mmc_plugin.visualization.run_log import read_scalars
 
 def main(argv: list[str] | None = None) -> None:
     """Read the runs' scalars and write the picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('run_dirs', nargs='+', metavar='RUN_DIR', help="runs' work directories")
-    parser.add_argument('--out', help='PNG to write; by default curves.png in the first RUN_DIR')
-    args = parser.parse_args(argv)
+    args = parse_args(argv)
     out = args.out or os.path.join(args.run_dirs[0], 'curves.png')
     names = [os.path.basename(os.path.normpath(path)) for path in args.run_dirs]
     if len(set(names)) < len(names):

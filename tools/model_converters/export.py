@@ -10,11 +10,9 @@ Example::
 
 import argparse
 
-from mmc_plugin.apis import load_backbone
-from mmc_plugin.checkpoints import read_checkpoint
-from mmc_plugin.checkpoints.export import FORMATS, check_destination, export_backbone
-from mmc_plugin.engine import cli
-from mmc_plugin.errors import RunError
+FORMATS = (
+    'mmpretrain', 'timm', 'huggingface', 'safetensors', 'torchscript', 'torch-export', 'onnx',
+)  # fmt: skip
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('source', help='checkpoint to read')
     parser.add_argument('destination', help='file to write; a folder for huggingface')
-    parser.add_argument('--to', choices=list(FORMATS), required=True)
+    parser.add_argument('--to', choices=FORMATS, required=True)
     parser.add_argument(
         '--which',
         choices=['teacher', 'student'],
@@ -50,6 +48,16 @@ def parse_args() -> argparse.Namespace:
     if args.img_size is not None and len(args.img_size) > 2:
         parser.error('--img-size takes one number, or height and width')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+from mmc_plugin.apis import load_backbone
+from mmc_plugin.checkpoints import read_checkpoint
+from mmc_plugin.checkpoints.export import check_destination, export_backbone
+from mmc_plugin.engine import cli
+from mmc_plugin.errors import RunError
 
 
 def export(args: argparse.Namespace) -> None:

@@ -7,9 +7,6 @@ Example::
 
 import argparse
 
-from mmc_plugin.checkpoints.export import publish
-from mmc_plugin.engine import cli
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -24,6 +21,13 @@ def parse_args() -> argparse.Namespace:
         help='read a checkpoint that runs code; only one that you trust',
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+from mmc_plugin.checkpoints.export import publish
+from mmc_plugin.engine import cli
 
 
 def main() -> None:

@@ -12,22 +12,8 @@ import argparse
 import copy
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmpretrain.registry import MODELS
 
-from mmc_plugin.datasets.transforms.loading import LoadImage
-from mmc_plugin.engine import cli
-from mmc_plugin.errors import InputError, RunError
-from mmc_plugin.models.utils import corrupt
-from mmc_plugin.visualization.samples import Sample, sample_sheet
-
-
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         'config', help='a config file, or the name of one of mmc_plugin, such as mmc/vitb_400e.py'
@@ -42,13 +28,31 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--show-original', action='store_true', help='show the images before augmentation too'
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE',
         help='override settings of the config',
     )  # fmt: skip
     args = parser.parse_args(argv)
     if args.number < 1 or args.per_sheet < 1:
         parser.error('--number and --per-sheet must be at least 1')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+
+from mmc_plugin.datasets.transforms.loading import LoadImage
+from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError, RunError
+from mmc_plugin.models.utils import corrupt
+from mmc_plugin.visualization.samples import Sample, sample_sheet
 
 
 def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> list[Sample]:

@@ -11,24 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
-from mmengine.config import DictAction
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import MODELS
-from torch import nn
 
-from mmc_plugin.checkpoints import read_checkpoint
-from mmc_plugin.datasets.image_files import ImageFiles
-from mmc_plugin.datasets.image_tree import scan_tree
-from mmc_plugin.engine import cli
-from mmc_plugin.errors import InputError, RunError
-from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
-from mmc_plugin.visualization.layers import amplification, layer_panel
-
-
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         'config', help='a config file, or the name of one of mmc_plugin, such as mmc/vitb_400e.py'
@@ -55,13 +39,32 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='of the corruption')
     parser.add_argument('--device', default='cpu')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE',
         help='override settings of the config',
     )  # fmt: skip
     args = parser.parse_args(argv)
     if args.number < 1:
         parser.error('--number must be at least 1')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+import cv2
+import numpy as np
+import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+from torch import nn
+
+from mmc_plugin.checkpoints import read_checkpoint
+from mmc_plugin.datasets.image_files import ImageFiles
+from mmc_plugin.datasets.image_tree import scan_tree
+from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError, RunError
+from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
+from mmc_plugin.visualization.layers import amplification, layer_panel
 
 
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str) -> None:

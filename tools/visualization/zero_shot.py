@@ -19,26 +19,8 @@ import argparse
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
 
-from mmc_plugin.apis.features import frozen_features, to_pixels
-from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
-from mmc_plugin.engine import cli
-from mmc_plugin.errors import InputError
-from mmc_plugin.evaluation.functional.clustering import kmeans, pca_rgb
-from mmc_plugin.structures.image_frame import ImageFrame
-from mmc_plugin.visualization.patch_pictures import patch_panel
-from mmc_plugin.visualization.zero_shot import (
-    Click,
-    click_panel,
-    similarity_histograms,
-    threshold_curves,
-)
-
-
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -51,7 +33,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         each.add_argument('--fit', choices=['stretch', 'pad'], default='stretch')
         each.add_argument('--layer', type=int, default=-1, help='from 0, or negative from the end')
         each.add_argument('--stride', type=int, help='distance of tokens, a divisor of the patch')
-        each.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+        each.add_argument('--device', help='by default cuda if there is one, else cpu')
         each.add_argument('--title', default='')
     click.add_argument('image')
     patches.add_argument('image', nargs='+')
@@ -70,6 +52,28 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     for each in (click, patches, compare):
         each.add_argument('--out', required=True, help='the picture, such as a.png')
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+import cv2
+import numpy as np
+import torch
+
+from mmc_plugin.apis.features import frozen_features, to_pixels
+from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
+from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError
+from mmc_plugin.evaluation.functional.clustering import kmeans, pca_rgb
+from mmc_plugin.structures.image_frame import ImageFrame
+from mmc_plugin.visualization.patch_pictures import patch_panel
+from mmc_plugin.visualization.zero_shot import (
+    Click,
+    click_panel,
+    similarity_histograms,
+    threshold_curves,
+)
 
 
 def draw_click(args: argparse.Namespace) -> np.ndarray:
@@ -149,6 +153,8 @@ def draw_compare(args: argparse.Namespace) -> np.ndarray:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    if args.command != 'compare' and args.device is None:
+        args.device = 'cuda' if torch.cuda.is_available() else 'cpu'
     draw = dict(click=draw_click, patches=draw_patches, compare=draw_compare)[args.command]
     with cli.one_sentence_errors():
         picture = draw(args)

@@ -3,6 +3,7 @@ from .evaluation_report import EvaluationReportHook
 from .feature_monitor import FeatureMonitorHook
 from .loss_guard import LossGuardHook
 from .momentum_teacher_hook import MomentumTeacherHook
+from .progress import ProgressHook
 from .reconstruction_panel import ReconstructionPanelHook
 from .replan_schedule import ReplanSchedulerHook
 from .safe_checkpoint import SafeCheckpointHook
@@ -17,6 +18,7 @@ __all__ = [
     'FeatureMonitorHook',
     'LossGuardHook',
     'MomentumTeacherHook',
+    'ProgressHook',
     'ReconstructionPanelHook',
     'ReplanSchedulerHook',
     'SafeCheckpointHook',

@@ -1,0 +1,73 @@
+"""mmengine's runners with a brief screen, whose log file holds all, and a config written whole."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+
+from mmengine.config import Config
+from mmengine.dist import master_only
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from ..durable import write_durably
+
+# What mmengine and the optimiser's constructors write before the first iteration, and again at
+# each epoch; nobody reads it as it passes by.
+_NOISE = re.compile(
+    r"""\s* (
+        -{20,} \s System\ environment
+        | Config:\n
+        | Hooks\ will\ be\ executed\ in\ the\ following\ order
+        | paramwise_options\ --
+        | Distributed\ training\ is\ not\ used,\ all\ SyncBatchNorm
+        | Exp\ name:
+        | "(FileClient|HardDiskBackend)"
+    )""",
+    re.VERBOSE,
+)
+
+
+class ScreenFilter(logging.Filter):
+    """Passes what a reader wants to see while the run goes on."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is shown."""
+        return not _NOISE.match(record.getMessage())
+
+
+class _Mixin:
+    """Before a runner of mmengine in the order of bases."""
+
+    def build_logger(self, *args, **kwargs):
+        """The host's logger, its screen filtered."""
+        logger = super().build_logger(*args, **kwargs)
+        files = []
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                files.append(handler.baseFilename)
+            elif not any(isinstance(each, ScreenFilter) for each in handler.filters):
+                handler.addFilter(ScreenFilter())
+        if files:
+            logger.info(f'Environment, config, hooks and parameter groups: {files[0]}')
+        return logger
+
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config into the work dir, for ``--resume`` to read, whole or not at all."""
+        path = os.path.join(self.work_dir, os.path.basename(self.cfg.filename or ''))
+        if path.endswith('.py'):
+            write_durably(path, self.cfg.pretty_text)
+        else:
+            super().dump_config()
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a config, as mmengine builds it otherwise.
+
+    Args:
+        cfg: Complete; its ``runner_type`` may name another runner than ``Runner``.
+    """
+    host = RUNNERS.get(cfg.get('runner_type', 'Runner'))
+    return type(host.__name__, (_Mixin, host), {}).from_cfg(cfg)

@@ -1,0 +1,59 @@
+"""Help and mistakes on the command line are answered before anything heavy is imported."""
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmc_plugin.checkpoints.export import FORMATS
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / 'tools'
+FOLDERS = ('model_converters', 'visualization', 'analysis')
+NAMES = ['train.py', 'test.py'] + [
+    str(path.relative_to(TOOLS)) for each in FOLDERS for path in sorted((TOOLS / each).glob('*.py'))
+]
+# Runs a tool and prints which of the heavy packages it imported.
+PROBE = """
+import runpy, sys
+heavy = {'torch', 'numpy', 'cv2', 'mmengine', 'mmpretrain', 'mmc_plugin', 'matplotlib'}
+try:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+except SystemExit as stop:
+    print('exit', stop.code, sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize('arguments, code', [(['--help'], 0), (['--no-such-flag'], 2)])
+@pytest.mark.parametrize('name', NAMES)
+def test_arguments_are_read_first(name, arguments, code):
+    probe = f'import sys; sys.argv = {[str(TOOLS / name), *arguments]!r}\n{PROBE}'
+    done = subprocess.run(
+        [sys.executable, '-c', probe], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == f'exit {code} []', done.stderr
+    assert 'usage:' in done.stdout + done.stderr
+    for config in re.findall(r'such\s+as\s+([a-z]\w*/\w+\.py)', done.stdout):
+        assert (ROOT / 'configs' / config).is_file()
+
+
+def test_export_offers_every_format():
+    tool = runpy.run_path(str(TOOLS / 'model_converters' / 'export.py'))
+    assert list(tool['FORMATS']) == list(FORMATS)
+
+
+@pytest.mark.parametrize('script', ['run_tests.sh', 'quickstart.sh'])
+@pytest.mark.parametrize('arguments', [['--help'], ['-h'], ['some/folder', '--help']])
+def test_the_scripts_answer_at_once_and_build_nothing(script, arguments, tmp_path):
+    environment = {'PATH': '/usr/bin:/bin', 'MMC_VENV': str(tmp_path / 'venv'), 'PYTHON': 'false'}
+    done = subprocess.run(
+        ['bash', TOOLS / script, *arguments],
+        capture_output=True, text=True, env=environment, timeout=20, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f'bash tools/{script}' in done.stdout and 'MMC_VENV' in done.stdout
+    assert '#' not in done.stdout and 'set -euo' not in done.stdout
+    assert not list(tmp_path.iterdir())
