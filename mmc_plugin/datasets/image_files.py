@@ -39,8 +39,9 @@ class ImageFiles(Dataset):
         """SHA-256 of what the pixels follow from: the files (path, size, time) and the cut."""
         digest = hashlib.sha256(f'{self.resize} {self.crop}'.encode())
         for path in self.paths:
-            status = os.stat(path)
-            digest.update(f'\0{path}\0{status.st_size} {status.st_mtime_ns}'.encode())
+            status = os.stat(path) if os.path.exists(path) else None
+            about = '' if status is None else f'{status.st_size} {status.st_mtime_ns}'
+            digest.update(f'\0{path}\0{about}'.encode(errors='surrogateescape'))
         return digest.hexdigest()
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:

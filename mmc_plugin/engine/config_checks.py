@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,6 +15,7 @@ from typing import Any
 
 from mmengine import registry as registries
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
@@ -42,11 +45,18 @@ TOP = {
     'checkpoint_key', 'compile', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg',
     'runner_type', 'strategy', 'sync_bn',
 }  # fmt: skip
+HOSTS = {'mmpretrain.registry', 'mmseg.registry', 'mmdet.registry'}
+# Parts that are built from a registry; elsewhere hosts have types that are no such names.
+BUILT = (
+    r'model(\.\w+_head|\.backbone)?|optim_wrapper(\.optimizer)?|visualizer|param_scheduler\.\d+'
+    r'|default_hooks\.\w+|custom_hooks\.\d+|\w+_dataloader\.(dataset|sampler)'
+    r'|\w+_dataloader\.dataset\.pipeline\.\d+'
+)
 NEAR = 0.85  # likeness of two names of which one is a slip of the other
 
 
 def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Refuse options that nothing would read.
+    """Refuse options that nothing would read; of a host's config only its upper level is known.
 
     Args:
         cfg (Config): Before the options are merged in.
@@ -75,8 +85,11 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
                 place = place[part]
                 continue
             new_part = f'{".".join(parts[: depth + 1])}.type' in options or options[key] is None
+            new_part = new_part and depth > 0
             if f'{here}.type' in options:
                 place = dict(place, type=options[f'{here}.type'])
+            if depth > 0 and not imports_us(cfg):
+                break
             if not new_part and not _accepted(place, parts[:depth]).take(part):
                 raise InputError(
                     f'--cfg-options {key}: nothing reads this key{_instead(whole, key)} '
@@ -142,9 +155,10 @@ def _accepted(part: Mapping, path: list[str]) -> Arguments:
         return Arguments(set(inspect.signature(Runner.__init__).parameters) | TOP)
     name = path[-1]
     if part.get('type') is not None:
-        taken = arguments(resolve(part['type']))
+        named = [arguments(kind) for kind in resolve(part['type'])] or [ANYTHING]
         extra = OF_KIND.get(path[0], set()) if len(path) <= 2 else set()
-        return Arguments(taken.names | BESIDE | extra, taken.others)
+        names = set().union(BESIDE, extra, *(each.names for each in named))
+        return Arguments(names, any(each.others for each in named))
     if name.endswith('_dataloader'):
         return Arguments(set(inspect.signature(DataLoader.__init__).parameters))
     if name == 'train_cfg' and len(path) == 1:
@@ -164,22 +178,31 @@ UNTYPED = dict(
 )
 
 
-def resolve(kind: Any) -> Any:
-    """The class or function that ``type`` names in any of the registries; None if there is none."""
+def resolve(kind: Any) -> list[Any]:
+    """The classes and functions that ``type`` may name: hosts use one name for several."""
     if not isinstance(kind, str):
-        return kind
-    name = kind.rpartition('.')[2]  # without a scope
-    for each in _all_registries():
-        if name in each.module_dict:
-            return each.module_dict[name]
+        return [kind]
+    scope, _, name = kind.rpartition('.')
+    found = [
+        each.module_dict[name]
+        for each in _all_registries()
+        if name in each.module_dict and scope in ('', each.scope)
+    ]
+    if found:
+        return list(dict.fromkeys(found))
     # One that its registry has yet to import, or the path of a function.
-    return next((found for each in _all_registries() if (found := each.get(kind))), None)
+    return [found for each in _all_registries() if (found := each.get(kind))][:1]
 
 
 def _all_registries() -> list[Registry]:
-    """mmengine's and their children in the hosts, where names are looked up, too."""
-    roots = [each for each in vars(registries).values() if isinstance(each, Registry)]
-    return [each for root in roots for each in (root, *root.children.values())]
+    """mmengine's, their children in the hosts, and the hosts' own roots."""
+    modules = [registries, *(m for name, m in sys.modules.items() if name in HOSTS)]
+    roots = {id(each): each for m in modules for each in vars(m).values() if _is_registry(each)}
+    return [each for root in roots.values() for each in (root, *root.children.values())]
+
+
+def _is_registry(value: Any) -> bool:
+    return isinstance(value, Registry)
 
 
 def arguments(kind: Any) -> Arguments:
@@ -198,6 +221,8 @@ def arguments(kind: Any) -> Arguments:
 def check_config(cfg: Config) -> None:
     """Refuse a config whose parts or values would fail, or void the training, later on.
 
+    Parts are looked at in configs that import this package; a host's own are the host's matter.
+
     Args:
         cfg (Config): With everything from the command line merged in.
 
@@ -205,16 +230,28 @@ def check_config(cfg: Config) -> None:
         ValueError: With one sentence.
     """
     known = set(inspect.signature(Runner.__init__).parameters) | TOP
-    for name, _ in cfg.items():
-        near = get_close_matches(name, known, 1, 0.88)
-        if name not in known and near:
-            raise InputError(f'the config has {name}, which nothing reads: did you mean {near[0]}?')
-    for path, part in _parts({name: cfg.get(name) for name in known if name in cfg}):
-        _check_part(path, part)
+    if imports_us(cfg):
+        for name, _ in cfg.items():
+            near = get_close_matches(name, known, 1, 0.88)
+            if name not in known and near:
+                print_log(
+                    f'The config has {name}, which nothing reads: was {near[0]} meant?',
+                    'current',
+                    logging.WARNING,
+                )
+        for path, part in _parts({name: cfg.get(name) for name in known if name in cfg}):
+            _check_part(path, part)
     for path, (holds, words) in VALUES.items():
         for place, value in _find(dict(cfg.items()), path.split('.')):
             if value is not None and not holds(value):
                 raise InputError(f'{place} is {value!r}: it must be {words}')
+
+
+def imports_us(cfg: Config) -> bool:
+    """Whether a config imports this package, so that its parts are registered."""
+    imports = (cfg.get('custom_imports') or {}).get('imports') or []
+    imports = [imports] if isinstance(imports, str) else imports
+    return any(name.partition('.')[0] == 'mmc_plugin' for name in imports)
 
 
 def _parts(value: Any, path: str = '') -> Iterator[tuple[str, Mapping]]:
@@ -230,13 +267,19 @@ def _parts(value: Any, path: str = '') -> Iterator[tuple[str, Mapping]]:
 
 
 def _check_part(path: str, part: Mapping) -> None:
-    kind = resolve(part['type'])
-    if kind is None:
+    found = resolve(part['type'])
+    if not found:
         names = {name for each in _all_registries() for name in each.module_dict}
-        near = get_close_matches(str(part['type']).rpartition('.')[2], names, 2, 0.6)
-        instead = f': did you mean {" or ".join(near)}?' if near else ''
-        raise InputError(f'{path}.type is {part["type"]!r}, which is not registered{instead}')
-    if not inspect.isclass(kind) or not kind.__module__.startswith('mmc_plugin'):
+        built = re.fullmatch(BUILT, path) is not None
+        near = get_close_matches(
+            str(part['type']).rpartition('.')[2], names, 2, 0.6 if built else NEAR
+        )
+        if built or near:
+            instead = f': did you mean {" or ".join(near)}?' if near else ''
+            raise InputError(f'{path}.type is {part["type"]!r}, which is not registered{instead}')
+        return
+    kind = found[0]
+    if len(found) > 1 or not inspect.isclass(kind) or not kind.__module__.startswith('mmc_plugin'):
         return
     taken = arguments(kind)
     taken.names |= BESIDE | OF_KIND.get(path, set())
@@ -271,7 +314,8 @@ VALUES = {
     'auto_scale_lr.base_batch_size': _POSITIVE,
     'optim_wrapper.optimizer.lr': _POSITIVE,
     'optim_wrapper.optimizer.weight_decay': _NOT_NEGATIVE,
-    'optim_wrapper.clip_grad.max_norm': _POSITIVE,
+    'optim_wrapper.clip_grad.max_norm': (
+        lambda value: type(value) in (int, float) and value > 0, 'a number above 0'),  # or inf
     'optim_wrapper.accumulative_counts': _COUNT,
     'train_cfg.max_epochs': _COUNT,
     'train_cfg.max_iters': _COUNT,

@@ -8,7 +8,12 @@ import torch
 from mmengine.optim import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 
-_PLACES = ('begin', 'end', 'T_max')  # of a scheduler's config, in epochs or iterations
+_PLACES = (
+    'begin',
+    'end',
+    'T_max',
+    'total_steps',
+)  # of a scheduler's config, in epochs or iterations
 
 
 def replan(runner) -> tuple[float, float]:
@@ -30,7 +35,11 @@ def replan(runner) -> tuple[float, float]:
     groups = runner.optim_wrapper.param_groups
     before = groups[0]['lr']
     length = len(runner.train_dataloader)
-    shrink = min(1.0, runner.max_epochs / runner.cfg.train_cfg.max_epochs)
+    planned = runner.cfg.get('train_cfg') or {}
+    if 'max_epochs' in planned:
+        shrink = min(1.0, runner.max_epochs / planned['max_epochs'])
+    else:
+        shrink = min(1.0, runner.max_iters / planned.get('max_iters', runner.max_iters))
     configs = runner.cfg.get('param_scheduler') or []
     configs = list(configs) if isinstance(configs, Sequence) else [configs]
     old = runner.param_schedulers or []
@@ -60,7 +69,7 @@ class _StandIn(torch.optim.Optimizer):
         groups = []
         for group in optimizer.param_groups:
             values = {key: each for key, each in group.items() if not key.startswith('param')}
-            values.update({name: group[f'initial_{name}'] for name in scheduled})
+            values.update({name: group.get(f'initial_{name}', group[name]) for name in scheduled})
             groups.append(dict(values, params=[torch.nn.Parameter(torch.zeros(1))]))
         super().__init__(groups, optimizer.defaults)
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from mmengine.dist import all_gather, barrier, broadcast_object_list, get_dist_info
-from safetensors import safe_open
-from safetensors.torch import save_file
+from mmengine.dist import all_gather, all_gather_object, barrier, get_dist_info
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from ..datasets.image_files import ImageFiles
+from ..durable import write_durably
 from ..errors import InputError
 from ..models.features import FrozenFeatures, weights_digest
 from ..version import __version__
@@ -130,6 +131,10 @@ def extract(
     Raises:
         ValueError: If no image can be read.
     """
+    number = len(batches.files)
+    if not number or (labels is not None and len(labels) != number):
+        given = '' if labels is None else f', and {len(labels)} labels'
+        raise InputError(f'Features need images and one label for each, got {number}{given}.')
     parts: dict[str, list[Tensor]] = {name: [] for name in encoders}
     readable = []
     for images, ok in batches:
@@ -189,10 +194,9 @@ def feature_bank(
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
         path = Path(cache_dir) / f'{digest}.safetensors'
-        there = [path.is_file()]
-        broadcast_object_list(there)  # one process may see a file before another does
-        if there[0]:
-            return _read(path)
+        kept = _read(path)
+        if all(all_gather_object(kept is not None)):  # one process may not see what another does
+            return kept
     batches = ImageBatches(files, batch_size, num_workers)
     encode = lambda images: model.tokens(model.normalise(images), layers)
     bank = extract(dict(model=encode), batches, labels)['model'].cpu()
@@ -208,12 +212,15 @@ def _write(path: Path, bank: FeatureBank) -> None:
     tensors = dict(cls=bank.cls, pat=bank.pat, index=bank.index)
     if bank.labels is not None:
         tensors['labels'] = bank.labels
-    temporary = f'{path}.{os.getpid()}.tmp'
-    save_file(tensors, temporary, metadata=dict(unreadable=json.dumps(list(bank.unreadable))))
-    os.replace(temporary, path)
+    metadata = dict(unreadable=json.dumps(list(bank.unreadable)))
+    write_durably(path, save(tensors, metadata))
 
 
-def _read(path: Path) -> FeatureBank:
-    with safe_open(str(path), 'pt') as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-        return FeatureBank(**tensors, unreadable=json.loads(file.metadata()['unreadable']))
+def _read(path: Path) -> FeatureBank | None:
+    """What is kept, or None if that is nothing or damaged."""
+    try:
+        with safe_open(str(path), 'pt') as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return FeatureBank(**tensors, unreadable=json.loads(file.metadata()['unreadable']))
+    except (FileNotFoundError, SafetensorError):
+        return None

@@ -41,8 +41,20 @@ def patch_size_of(backbone: nn.Module) -> int:
 
 
 def weights_digest(backbone: nn.Module) -> str:
-    """SHA-256 of all weights and buffers, whatever file they come from."""
+    """SHA-256 of what features follow from: weights, buffers and plain settings of all modules.
+
+    Whatever file they came from; settings such as the number of heads show in no weight.
+    """
     digest = hashlib.sha256(type(backbone).__name__.encode())
+    for name, module in backbone.named_modules():
+        settings = {
+            key: value
+            for key, value in vars(module).items()
+            if isinstance(value, bool | int | float | str | tuple | list | dict | None)
+            and not key.startswith('_')
+            and key not in ('checkpoint', 'init_cfg', 'training')
+        }
+        digest.update(f'{name} {type(module).__name__} {sorted(settings.items())}'.encode())
     for name, value in backbone.state_dict().items():
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

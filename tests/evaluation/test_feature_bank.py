@@ -101,6 +101,10 @@ def test_a_kept_bank_is_found_again_and_only_the_same_one(tmp_path, monkeypatch)
     assert is_another(model, ImageFiles(files.paths, 40, 32))
     assert is_another(FrozenFeatures(VIT, 32, seed=1), files)
     assert is_another(FrozenFeatures(VIT, 32, mean=(1, 2, 3)), files)
+    heads = FrozenFeatures(dict(VIT, arch=dict(ARCH, num_heads=4)), 32)
+    heads.load_state_dict(model.state_dict())  # what shows in no weight counts too
+    assert is_another(heads, files)
+    assert is_another(FrozenFeatures(dict(VIT, pos_offset=0.1), 32), files)
     os.utime(files.paths[3], (1, 1))
     assert is_another(model, files)
 
@@ -144,3 +148,22 @@ def test_two_processes_gather_what_one_extracts(tmp_path):
 def test_a_bank_on_another_device_comes_back_whole():
     bank = FeatureBank(torch.ones(1, 2, 3), torch.zeros(1, 2, 3), torch.arange(2))
     assert bank.cpu().labels is None and torch.equal(bank.cpu().cls, bank.cls)
+
+
+def test_a_damaged_bank_is_made_anew(tmp_path, monkeypatch):
+    model, files, cache = FrozenFeatures(VIT, 32), photographs(tmp_path / 'a'), tmp_path / 'cache'
+    first, _ = count(monkeypatch, model, files, cache_dir=cache)
+    (kept,) = cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:100])
+    second, number = count(monkeypatch, model, files, cache_dir=cache)
+    assert number == 7 and torch.equal(first.cls, second.cls)
+    assert count(monkeypatch, model, files, cache_dir=cache)[1] == 0
+
+
+@pytest.mark.parametrize('labels', [6, 8])
+def test_labels_that_do_not_fit_are_refused(tmp_path, labels):
+    files = photographs(tmp_path)
+    with pytest.raises(ValueError, match=f'got 7, and {labels} labels'):
+        feature_bank(FrozenFeatures(VIT, 32), files, torch.arange(labels), num_workers=0)
+    with pytest.raises(ValueError, match='got 0'):
+        feature_bank(FrozenFeatures(VIT, 32), ImageFiles([], 36, 32), num_workers=0)

@@ -45,6 +45,10 @@ class ExportedBackbone:
         origin = getattr(model, 'source', None)
         if not isinstance(origin, BackboneWeights):
             raise InputError('only what load_backbone returns can be exported')
+        if model.pos_offset:
+            raise InputError(
+                f'other libraries have no pos_offset={model.pos_offset}: export the model without it'
+            )
         self.model = model.cpu().eval()
         self.weights = {name: value.detach() for name, value in model.state_dict().items()}
         self.size = height, width = to_2tuple(model.img_size)

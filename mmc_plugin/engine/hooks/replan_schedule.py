@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmengine.hooks import ParamSchedulerHook
+from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import HOOKS
 
 from ..schedule import replan
@@ -18,21 +19,25 @@ class ReplanSchedulerHook(ParamSchedulerHook):
     that a run of the new length has at that point (:func:`replan`), and the log says so.
     """
 
-    _planned: int | None = None
+    _planned: tuple[int | None, int | None] = None, None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Read what length the checkpoint was planned for."""
         infos = checkpoint.get('message_hub', {}).get('runtime_info', {})
-        self._planned = infos.get('max_epochs')
+        self._planned = infos.get('max_epochs'), infos.get('max_iters')
 
     def before_train(self, runner) -> None:
         """Plan anew if that length is another one; weights that were only loaded do not count."""
-        planned, epochs = self._planned, runner.max_epochs
-        if runner.iter == 0 or planned in (None, epochs):
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        unit, place = ('epochs', 0) if by_epoch else ('iterations', 1)
+        planned = self._planned[place]
+        length = runner.max_epochs if by_epoch else runner.max_iters
+        if runner.iter == 0 or planned in (None, length):
             return
         before, after = replan(runner)
+        done = runner.epoch if by_epoch else runner.iter
         runner.logger.info(
-            f'The checkpoint is of a run that was planned for {planned} epochs, this one has '
-            f'{epochs}: the schedule is that of {epochs} epochs from epoch {runner.epoch + 1} on, '
+            f'The checkpoint is of a run that was planned for {planned} {unit}, this one has '
+            f'{length}: the schedule is that of {length} {unit} from {unit[:-1]} {done + 1} on, '
             f'learning rate {before:.3g} → {after:.3g}.'
         )

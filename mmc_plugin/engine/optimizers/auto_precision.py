@@ -150,7 +150,19 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
 
     def _go_on_from(self, before: str | None) -> None:
         """Take the precision of a state if that is possible, and tell the log."""
-        if self.precision == (before or 'bf16'):
+        if before is not None and before not in DTYPES:
+            raise InputError(
+                f'the checkpoint says that its precision is {before!r}, which is none of '
+                f'{", ".join(DTYPES)}'
+            )
+        if self.precision == before:
+            return
+        if before is None and self.precision == 'bf16':
+            print_log(
+                'The checkpoint names no precision; this run goes on in bf16, as those of former '
+                'versions of this wrapper did.',
+                'current',
+            )
             return
         reason = 'as the config says'
         if not self.forced:

@@ -107,6 +107,8 @@ class PretrainedViT(VisionTransformer):
         self.allow_pickle = allow_pickle
         self.frozen = frozen
         self.pos_antialias = pos_antialias
+        if not 0 <= pos_offset < 1:
+            raise InputError(f'pos_offset must lie in [0, 1), got {pos_offset}.')
         self.pos_offset = pos_offset
         self.registers = None
         if num_registers:

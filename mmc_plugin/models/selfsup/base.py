@@ -60,6 +60,11 @@ class StudentTeacher(BaseSelfSupervisor):
             head = None if cfg is None else MODELS.build(cfg)
             setattr(self, name, head)
             _check_head(name, head, self.backbone, self.patch_size)
+        unknown = [name for name in follows if not hasattr(self, name)]
+        if unknown or 'backbone' not in follows:
+            raise InputError(
+                f'The teacher follows the backbone and heads of the student, got {list(follows)}.'
+            )
         self._follows = tuple(name for name in follows if getattr(self, name) is not None)
         self.teacher = MomentumTeacher(self._followed())
 
@@ -161,7 +166,7 @@ class StudentTeacher(BaseSelfSupervisor):
             ValueError: If there is no such layer, or the model was built without a head for it.
         """
         if not self.reconstructs:
-            raise InputError('This model has no reconstruction head: its loss weight is 0.')
+            raise InputError('This model was built with no reconstruction head.')
         _, patches = layer_tokens(self.backbone, images, layers)
         pixels = (self.rec_head(each.flatten(1, 2)) for each in patches)  # (B,N,3pp) each
         return torch.stack([self.rec_head.to_image(each, *images.shape[-2:]) for each in pixels])
@@ -170,7 +175,8 @@ class StudentTeacher(BaseSelfSupervisor):
 def _check_head(name: str, head: nn.Module | None, backbone: nn.Module, patch_size: int) -> None:
     if head is None:
         return
-    width = head.layers[0].in_features
+    layers = getattr(head, 'layers', None)  # of a head of ours
+    width = layers[0].in_features if layers else backbone.embed_dims
     if width != backbone.embed_dims:
         raise InputError(
             f'model.{name}.in_channels is {width}, but the tokens of the backbone have '

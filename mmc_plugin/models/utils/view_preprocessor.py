@@ -70,5 +70,5 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         return self._scale(stacked)
 
     def _scale(self, images: Tensor) -> Tensor:
-        images = images.float()
+        images = images.to(torch.float32, copy=True)
         return images.sub_(self.mean).div_(self.std) if self._enable_normalize else images

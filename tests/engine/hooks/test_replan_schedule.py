@@ -1,10 +1,15 @@
 """A run that is resumed with another length has the rates of a run of that length."""
 
+import math
 import os
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader, TensorDataset
 
-from ..conftest import LOW, TOP, Watch
+from ..conftest import LOW, TOP, Line, Watch
 
 LENGTH = 12
 
@@ -59,3 +64,45 @@ def test_weights_alone_are_no_run(train_line, tmp_path):
     weights = str(tmp_path / 'run' / 'epoch_3.pth')
     then, log = run(train_line, 4, 'other', load_from=weights)
     assert then.rates == straight.rates and not log
+
+
+def test_a_run_by_iterations_made_longer(tmp_path):
+    def train(name, iterations, **options):
+        torch.manual_seed(0)
+        watch = Watch()
+        cfg = Config(
+            dict(
+                train_cfg=dict(by_epoch=False, max_iters=iterations),
+                param_scheduler=[
+                    dict(type='CosineAnnealingLR', eta_min=LOW, by_epoch=False),
+                ],
+            )
+        )
+        runner = Runner(
+            model=Line(),
+            work_dir=str(tmp_path / name),
+            train_dataloader=DataLoader(TensorDataset(torch.ones(LENGTH, 1))),
+            train_cfg=cfg.train_cfg,
+            param_scheduler=cfg.param_scheduler,
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=TOP)),
+            default_hooks=dict(
+                param_scheduler=dict(type='ReplanSchedulerHook'),
+                checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=24),
+            ),
+            custom_hooks=[watch],
+            default_scope='mmpretrain',
+            experiment_name=f'{tmp_path.name}_{name}_{iterations}',
+            cfg=cfg,
+            **options,
+        )
+        runner.train()
+        return watch
+
+    straight = train('straight', 48)
+    expected = [LOW + (TOP - LOW) * (1 + math.cos(math.pi * i / 48)) / 2 for i in range(48)]
+    assert straight.rates == pytest.approx(expected)
+    train('run', 24)
+    then = train('run', 48, resume=True)
+    assert then.rates == pytest.approx(expected[24:])
+    (line,) = [line for line in then.log if 'planned for' in line]
+    assert 'planned for 24 iterations, this one has 48' in line and 'from iteration 25 on' in line

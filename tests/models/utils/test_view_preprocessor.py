@@ -30,6 +30,13 @@ def test_normalise_and_back(to_rgb):
     assert torch.equal(batch['inputs']['views'][0], found)
 
 
+def test_the_callers_images_stay():
+    images = pixels(2, 3, 4, 5).float()
+    before = images.clone()
+    preprocessor().normalise(images)
+    assert torch.equal(images, before)
+
+
 def test_without_mean_and_std_pixels_stay():
     images, ours = pixels(2, 3, 4, 5), ViewDataPreprocessor(to_rgb=True)
     assert torch.equal(ours.normalise(images), images.float())
