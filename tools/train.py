@@ -21,6 +21,7 @@ from mmc_plugin.engine.checkpoint import (
     inspect_checkpoint,
 )
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.engine.weights_check import check_weights
 from mmc_plugin.errors import InputError
 
 AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
@@ -54,6 +55,11 @@ def parse_args() -> argparse.Namespace:
         '--allow-pickle',
         action='store_true',
         help='read checkpoints that run code; only for files that you trust',
+    )
+    parser.add_argument(
+        '--allow-misfit',
+        action='store_true',
+        help='start from load_from or --resume though most of its weights do not fit the model',
     )
     parser.add_argument(
         '--strict-config',
@@ -189,6 +195,7 @@ def main() -> None:
         cfg = build_config(args)
         cli.prepare_launch(cfg)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        check_weights(cfg, runner.model, args.allow_pickle, args.allow_misfit)
         check_train_dataloader(runner.train_dataloader)
         runner.train()
 
