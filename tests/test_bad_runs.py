@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.registry import MODELS
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 TRAIN = osp.join(ROOT, 'tools', 'train.py')
@@ -100,6 +101,24 @@ def file_size_limit(size: int):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_weights_of_another_width(train, images, tmp_path, monkeypatch):
+    """Before the data are read: there are none."""
+    model = MODELS.build(dict(Config.fromfile(CONFIG).model, _scope_='mmpretrain'))
+    state = {
+        name: value[..., :-1].clone() if value.ndim else value
+        for name, value in model.state_dict().items()
+    }
+    path = str(tmp_path / 'other.pth')
+    meta = dict(epoch=1, iter=2)
+    torch.save(dict(meta=meta, state_dict=state, optimizer={}, message_hub={}), path)
+    for options in ([f'load_from={path}'], ['--resume', path]):
+        message = train(str(tmp_path / 'nowhere'), *options)
+        assert f'{path} does not fit the model: ' in message and '100% of the numbers' in message
+        assert 'of the wrong shape: ' in message and ' more): ' in message
+        message = train(str(tmp_path / 'nowhere'), *options, '--allow-misfit')
+        assert f"'{tmp_path / 'nowhere'}' does not exist" in message
 
 
 def test_full_disk(train, images, tmp_path):

@@ -40,6 +40,11 @@ def parse_args() -> argparse.Namespace:
         help='read checkpoints that run code; only for files that you trust',
     )
     parser.add_argument(
+        '--allow-misfit',
+        action='store_true',
+        help='start from load_from or --resume though most of its weights do not fit the model',
+    )
+    parser.add_argument(
         '--strict-config',
         choices=['on', 'off'],
         default='on',
@@ -83,6 +88,7 @@ from mmc_plugin.engine.checkpoint import (
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 from mmc_plugin.engine.resumed_config import load_resumed_config
 from mmc_plugin.engine.runner import build_runner
+from mmc_plugin.engine.weights_check import check_weights
 from mmc_plugin.errors import InputError
 
 AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
@@ -196,6 +202,7 @@ def main() -> None:
         cfg = build_config(args)
         cli.prepare_launch(cfg)
         runner = build_runner(cfg)
+        check_weights(cfg, runner.model, args.allow_pickle, args.allow_misfit)
         check_train_dataloader(runner.train_dataloader)
         runner.train()
 

@@ -46,7 +46,7 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-class _Imbalance(ValueError):
+class _Imbalance(InputError):
     pass
 
 

@@ -47,7 +47,7 @@ class ExportedBackbone:
             raise InputError('only what load_backbone returns can be exported')
         if model.pos_offset:
             raise InputError(
-                f'other libraries have no pos_offset={model.pos_offset}: export the model without it'
+                f'other libraries have no pos_offset={model.pos_offset}: export the model without'
             )
         self.model = model.cpu().eval()
         self.weights = {name: value.detach() for name, value in model.state_dict().items()}
