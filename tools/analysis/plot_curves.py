@@ -9,6 +9,7 @@ import sys
 
 import cv2
 
+from mmc_plugin.errors import InputError
 from mmc_plugin.visualization.curves import training_curves
 from mmc_plugin.visualization.run_log import read_scalars
 
@@ -20,6 +21,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--out', help='PNG to write; by default curves.png in the first RUN_DIR')
     args = parser.parse_args(argv)
     out = args.out or os.path.join(args.run_dirs[0], 'curves.png')
+    if not cv2.haveImageWriter(out):
+        sys.exit(f'{out!r} has no ending of a picture; name a PNG with --out, such as curves.png.')
     names = [os.path.basename(os.path.normpath(path)) for path in args.run_dirs]
     if len(set(names)) < len(names):
         names = args.run_dirs
@@ -27,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
         picture = training_curves(
             {name: read_scalars(path) for name, path in zip(names, args.run_dirs, strict=True)}
         )
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, InputError) as error:
         sys.exit(str(error))
     if not cv2.imwrite(out, picture[..., ::-1]):
         sys.exit(f'{out!r} cannot be written; name a PNG in an existing folder with --out.')
