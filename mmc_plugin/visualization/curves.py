@@ -23,12 +23,28 @@ _TITLES = dict(
     effective_rank='effective rank',
 )
 _GROUPS = ('knn', 'spread', 'effective_rank')
+# Drawn in ten seconds; more take minutes, and nobody finds one among them.
+_MAX_PLOTS, _MAX_LINES = 24, 200
+# Characters of a name that are shown.
+_MAX_NAME = 60
+# Beyond, the axes' ticks overflow.
+_LARGEST = 1e300
 _LINE_STYLES = {'-': 'solid', '--': 'dashed', ':': 'dotted', '-.': 'dash-dotted'}
 
 
 def _legend_label(key: str) -> str:
     """What of a group a scalar is: ``knn/teacher_cls_k10`` → ``teacher cls k10``."""
     return key.split('/', 1)[1].replace('_', ' ') if '/' in key else ''
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f'{name[: _MAX_NAME - 1]}…'
+
+
+def _drawable(values: list[float]) -> np.ndarray:
+    """Values with gaps where they are beyond what axes can show."""
+    values = np.array(values, float)
+    return np.where(np.abs(values) <= _LARGEST, values, np.nan)
 
 
 def _to_compare(keys: list[str]) -> list[str]:
@@ -71,7 +87,8 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
         np.ndarray: uint8 RGB of shape (H', W', 3).
 
     Raises:
-        ValueError: If no run has a loss, a learning rate or a number of its features.
+        InputError: If no run has a loss, a learning rate or a number of its features, or there are
+            more than 24 plots or 200 lines.
     """
     plots: dict[str, list[str]] = {}
     for records in runs.values():
@@ -80,42 +97,53 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
             plots[name] += [key for key in keys if key not in plots[name]]
     if not plots:
         raise InputError('There is nothing to plot: no scalar is a loss, lr or a feature number.')
+    several = len(runs) > 1
+    if several:
+        plots = {name: _to_compare(keys) for name, keys in plots.items()}
+    lines = len(runs) * sum(map(len, plots.values()))
+    if len(plots) > _MAX_PLOTS or lines > _MAX_LINES:
+        raise InputError(
+            f'There are {len(plots)} plots of {lines} lines: '
+            f'at most {_MAX_PLOTS} plots of {_MAX_LINES} lines are drawn. Name fewer runs, or runs '
+            'that log fewer losses (loss_…) and feature numbers.'
+        )
 
     columns = min(3, len(plots))
     rows = -(-len(plots) // columns)
     figure = new_figure(4.2 * columns, 3 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).flat
-    several = len(runs) > 1
     # plots first: zip takes from its first argument before it finds the second one exhausted.
     for (name, keys), axis in zip(plots.items(), axes, strict=False):
-        keys = _to_compare(keys) if several else keys
         for number, (run, records) in enumerate(runs.items()):
             for key, line_style in zip(keys, cycle(_LINE_STYLES)):
                 steps, values = series(records, key)
                 if not steps:
                     continue
                 marker = '.' if '/' in key or len(steps) < 3 else ''
-                style = dict(linewidth=1.5, marker=marker, label=_legend_label(key))
+                style = dict(linewidth=1.5, marker=marker, label=_shorten(_legend_label(key)))
                 if several:  # a colour for each run
                     # One entry in the legend; matplotlib leaves out what begins with "_".
                     style.update(
                         color=f'C{number}',
                         linestyle=line_style,
-                        label=run if key == keys[0] else f'_{run} {_legend_label(key)}',
+                        label=_shorten(run if key == keys[0] else f'_{run} {_legend_label(key)}'),
                     )
-                axis.plot(steps, values, **style)
-        title = _TITLES.get(name, name)
+                axis.plot(steps, _drawable(values), **style)
+        title = _TITLES.get(name, _shorten(name))
         if several and len(keys) > 1:
             title += '\n' + ', '.join(
-                f'{_legend_label(key)} {words}' for key, words in zip(keys, _LINE_STYLES.values())
+                f'{_shorten(_legend_label(key))} {words}'
+                for key, words in zip(keys, _LINE_STYLES.values())
             )
-        axis.set_title(title, fontsize=11 if '\n' not in title else 9)
+        # A $ in a name is no formula.
+        axis.set_title(title, fontsize=11 if '\n' not in title else 9, parse_math=False)
         axis.set_xlabel('iteration', fontsize=9)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=7, frameon=False)
+            for text in axis.legend(fontsize=7, frameon=False).get_texts():
+                text.set_parse_math(False)
     for axis in list(axes):
         axis.set_visible(False)
     return figure_to_array(figure)

@@ -1,4 +1,5 @@
 import json
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mmc_plugin.errors import InputError
 from mmc_plugin.visualization import curves
 from mmc_plugin.visualization.curves import training_curves
 from mmc_plugin.visualization.run_log import read_scalars, series
@@ -91,6 +93,76 @@ def test_nothing_to_plot_is_a_sentence():
         training_curves({'a': [dict(step=1, time=2)]})
 
 
+@pytest.mark.parametrize(
+    'line',
+    [
+        '[1, 2]',
+        '3',
+        'null',
+        '{"loss": 1}',
+        '{"step": "1", "loss": 1}',
+        '{"step": true}',
+        '{"step": 1e3}',
+        f'{{"step": {10**400}}}',
+        f'{{"step": {"9" * 5000}}}',
+        '{"step": 1, "loss": ' + '[' * 200_000 + ']' * 200_000 + '}',
+        '\udcff',
+        '{"step": 1',
+    ],
+    ids=lambda line: line[:12],
+)
+def test_a_line_that_is_no_record_is_named(tmp_path, line):
+    write(tmp_path, '20260101_000000', [record(1)])
+    path = tmp_path / '20260101_000000' / 'vis_data' / 'scalars.json'
+    path.write_bytes(path.read_bytes() + line.encode(errors='surrogateescape') + b'\n')
+    with pytest.raises(InputError, match="scalars.json', line 2: not a JSON object"):
+        read_scalars(str(tmp_path))
+
+
+@pytest.mark.parametrize('target', ['/dev/zero', 'pipe', 'sparse'])
+def test_a_log_that_does_not_end_is_not_read(tmp_path, target):
+    path = tmp_path / '20260101_000000' / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    if target == 'pipe':
+        os.mkfifo(path)
+    elif target == 'sparse':
+        path.touch()
+        os.truncate(path, 2**40)
+    else:
+        path.symlink_to(target)
+    with pytest.raises(InputError, match='scalars.json. is (not a file|larger than 128 MiB)'):
+        read_scalars(str(tmp_path))
+
+
+def test_only_numbers_are_drawn():
+    odd = [None, 'x', [1], True, {}, 10**400]
+    records = [dict(step=step, loss=value) for step, value in enumerate([1.5, *odd, 2])]
+    assert series(records, 'loss') == ([0, 7], [1.5, 2])
+    records += [dict(step=9, loss=value) for value in (1e308, -1e308, float('nan'), float('inf'))]
+    assert training_curves({'a': records}).std() > 0
+
+
+def test_names_are_no_formulas_and_short(monkeypatch):
+    figures = []
+    original = curves.new_figure
+    monkeypatch.setattr(
+        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
+    )
+    key = 'loss_$\\frac{$'
+    first = {'step': 1, key: 1.0, 'loss_' + 'x' * 10**6: 2.0}
+    training_curves({'$\\x$' + 'y' * 10**6: [first], 'b': [first]})
+    titles = [axis.get_title() for axis in figures[0].axes]
+    assert titles[:2] == [key, 'loss_' + 'x' * 54 + '…']
+
+
+def test_thousands_of_losses_or_runs_are_refused():
+    many = [dict(step=1, **{f'loss_{number}': 1.0 for number in range(3000)})]
+    with pytest.raises(InputError, match='3000 plots of 3000 lines.*at most 24 plots'):
+        training_curves({'a': many})
+    with pytest.raises(InputError, match='1 plots of 201 lines'):
+        training_curves({str(number): [dict(step=1, lr=1)] for number in range(201)})
+
+
 def test_tool_writes_a_png(tmp_path, monkeypatch, capsys):
     write(tmp_path / 'run', '20260101_000000', [record(1), record(2)])
 
@@ -104,5 +176,7 @@ def test_tool_writes_a_png(tmp_path, monkeypatch, capsys):
     assert (tmp_path / 'two.png').is_file()
     with pytest.raises(SystemExit, match='There are no scalars'):
         call(tmp_path)
+    with pytest.raises(SystemExit, match='x.abc.* has no ending of a picture'):
+        call(tmp_path / 'run', '--out', tmp_path / 'x.abc')
     with pytest.raises(SystemExit, match='cannot be written'):
         call(tmp_path / 'run', '--out', tmp_path / 'none' / 'x.png')

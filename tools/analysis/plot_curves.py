@@ -20,6 +20,7 @@ if __name__ == '__main__':
 
 import cv2
 
+from mmc_plugin.errors import InputError
 from mmc_plugin.visualization.curves import training_curves
 from mmc_plugin.visualization.run_log import read_scalars
 
@@ -28,6 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     """Read the runs' scalars and write the picture."""
     args = parse_args(argv)
     out = args.out or os.path.join(args.run_dirs[0], 'curves.png')
+    if not cv2.haveImageWriter(out):
+        sys.exit(f'{out!r} has no ending of a picture; name a PNG with --out, such as curves.png.')
     names = [os.path.basename(os.path.normpath(path)) for path in args.run_dirs]
     if len(set(names)) < len(names):
         names = args.run_dirs
@@ -35,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
         picture = training_curves(
             {name: read_scalars(path) for name, path in zip(names, args.run_dirs, strict=True)}
         )
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, InputError) as error:
         sys.exit(str(error))
     if not cv2.imwrite(out, picture[..., ::-1]):
         sys.exit(f'{out!r} cannot be written; name a PNG in an existing folder with --out.')

@@ -16,7 +16,7 @@ _SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
 _EXIF = b'Exif\0\0'
 _FILL = re.compile(rb'\xff*')
 # A marker among entropy-coded data, which writes FF as FF 00 and has restart markers (D0 … D7).
-_NEXT_MARKER = re.compile(rb'\xff+[^\x00\xd0-\xd7\xff]')
+_NEXT_MARKER = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
 # Encoders write some ten scans, and a header of some hundred segments even with long profiles.
 # Every scan, though it be empty, costs a pass over the whole image.
 MAX_SCANS = 50

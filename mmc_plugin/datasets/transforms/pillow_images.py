@@ -25,8 +25,7 @@ _PYTHON_DECODERS = ('ppm_plain', 'ppm', 'bmp_rle')
 _MAX_PYTHON_PIXELS = 2**20
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 258, 259, 262
 _SAMPLES, _ROWS, _TILE_WIDTH, _TILE_LENGTH = 277, 278, 322, 323
-_JPEG_IN_TIFF = (6, 7)
-_FAX = (2, 3, 4)
+_JPEG_IN_TIFF, _FAX, _YCBCR = (6, 7), (2, 3, 4), 6
 # Pixels converted at a time.
 _BLOCK = 2**20
 
@@ -92,6 +91,18 @@ def _tiff_buffer(image: Image.Image) -> int:
     return area * bits // 8
 
 
+def _may_be_unfilled(image: Image.Image) -> bool:
+    """Whether damage can make Pillow show what was in memory before.
+
+    Where a fax or JPEG strip ends early libtiff leaves the rest of the buffer as it finds it.
+    OpenCV has the same pixels and clears the buffer. Of YCbCr libtiff itself makes RGBA.
+    """
+    compression = _tag(image, _COMPRESSION, 1)
+    return compression in _FAX or (
+        compression in _JPEG_IN_TIFF and _tag(image, _PHOTOMETRIC, 1) != _YCBCR
+    )
+
+
 def open_with_pillow(data: bytes, max_pixels: int, coefficients: int = 0) -> Image.Image:
     """Open, check the size, then decode and turn upright.
 
@@ -145,12 +156,10 @@ def decode_with_pillow(data: bytes, max_pixels: int, coefficients: int = 0) -> n
         np.ndarray: uint8 BGR (H, W, 3), upright.
     """
     image = open_with_pillow(data, max_pixels, coefficients)
-    if image.format == 'TIFF' and _tag(image, _COMPRESSION, 1) in _FAX:
-        # Where a fax strip is damaged libtiff leaves the rest of the buffer as it finds it: Pillow
-        # gives whatever was in memory there, OpenCV gives zeros.
+    if image.format == 'TIFF' and _may_be_unfilled(image):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if pixels is None or pixels.shape[:2] != (image.height, image.width):
-            raise UndecodableError('truncated or damaged (fax-coded TIFF)')
+            raise UndecodableError('truncated or damaged (fax or JPEG in TIFF)')
         return pixels
     return pillow_to_bgr(image)
 
