@@ -85,6 +85,7 @@ from mmc_plugin.engine.checkpoint import (
     find_resumable_checkpoint,
     inspect_checkpoint,
 )
+from mmc_plugin.engine.fitting import fit_to_data
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 from mmc_plugin.engine.resumed_config import load_resumed_config
 from mmc_plugin.engine.runner import build_runner
@@ -168,6 +169,7 @@ def build_config(args: argparse.Namespace) -> Config:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         use_mixed_precision(cfg)
+    fit_to_data(cfg)
     check_schedule(cfg)
     count_accumulation(cfg)
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():

@@ -12,5 +12,7 @@ train_dataloader = dict(
     dataset=dict(data_root='{{$MMC_IMAGES:data/images}}'),
 )
 train_cfg = dict(max_epochs=200)
+# A small folder or a short run: tools/train.py lessens batch, warm-up and workers, and says so.
+fit_to_data = True
 # An epoch of a small folder is short and a checkpoint is about a gigabyte.
 default_hooks = dict(checkpoint=dict(interval=10))

@@ -43,7 +43,7 @@ OF_KIND = {
 }
 TOP = {
     'checkpoint_key', 'compile', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg',
-    'runner_type', 'strategy', 'sync_bn',
+    'fit_to_data', 'runner_type', 'strategy', 'sync_bn',
 }  # fmt: skip
 HOSTS = {'mmpretrain.registry', 'mmseg.registry', 'mmdet.registry'}
 # Parts that are built from a registry; elsewhere hosts have types that are no such names.
@@ -331,6 +331,7 @@ VALUES = {
     'default_hooks.*.interval': (_is_int(-1), 'a whole number'),
     'resume': _YES_NO,
     'auto_scale_lr.enable': _YES_NO,
+    'fit_to_data': _YES_NO,
     'work_dir': (
         lambda value: isinstance(value, str) and not Path(value).is_file(),
         'the path of a folder, and not of a file'),

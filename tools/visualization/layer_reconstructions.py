@@ -26,7 +26,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('-n', '--number', type=int, default=4, help='most images to show')
     parser.add_argument(
         '--layers', type=int, nargs='+', metavar='LAYER',
-        help='layers, counted from 1; by default the last six',
+        help='layers, counted from 1 as in the paper (all else here counts from 0); by default '
+        'the last six',
     )  # fmt: skip
     parser.add_argument(
         '--alien', action='store_true',
