@@ -22,8 +22,8 @@ from .tuples import TupleSizes
 
 # What reading arbitrary bytes ends in.
 OF_JUNK = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError,
-    ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile,
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError,
+    RuntimeError, TypeError, ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile,
 )  # fmt: skip
 LARGEST_PICKLE = 1 << 28  # that of a run of ViT-H with its optimiser is under 1 MiB
 
