@@ -270,7 +270,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--number', type=int, default=1000, help='images to try')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--seconds', type=float, default=2, help='most of the processor that one may take')
+    parser.add_argument(
+        '--seconds', type=float, default=2, help='most of the processor that one may take'
+    )
     parser.add_argument('--megabytes', type=float, default=300, help='most above the baseline')
     parser.add_argument('--keep', help='folder for the images that fail')
     args = parser.parse_args(argv)
