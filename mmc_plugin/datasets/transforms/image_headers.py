@@ -5,6 +5,7 @@ Decoders trust a header: they take the memory that it asks for, and some walk it
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ _PNG, _GIF, _TIFF = b'\x89PNG\r\n\x1a\n', (b'GIF87a', b'GIF89a'), (b'II', b'MM')
 # Far above what encoders write (chunks of 8 KB and more), far below what takes seconds.
 _MAX_PNG_CHUNKS = 2**16
 _MAX_GIF_BLOCKS = 2**12
+_GIF_BLOCK = re.compile(rb'[!,;]')  # an extension, a picture, the end
+_MAX_TIFF_TAGS = 2**12
 # One strip for each row of the highest image, or tiles of 16 x 16 pixels for 64 megapixels.
 _MAX_TIFF_VALUES = 2**18
 # Bytes of a value of each TIFF type; those of one byte are kept as they are, not as numbers.
@@ -85,17 +88,25 @@ def _check_gif(data: bytes) -> None:
     at, blocks = 13, 0
     if len(data) > 10 and data[10] & 0x80:
         at += 3 << (data[10] & 7) + 1
-    while data[at : at + 1] == b'!':  # an extension: its label, then blocks with their lengths
-        at += 2
-        while at < len(data) and data[at]:
+    while True:
+        # Pillow skips what is no block byte by byte.
+        block_at = _GIF_BLOCK.search(data, at)
+        start = block_at.start() if block_at else len(data)
+        blocks += start - at
+        at = start
+        if data[at : at + 1] == b'!':  # an extension: its label, then blocks with their lengths
+            at += 2
+            while at < len(data) and data[at] and blocks <= _MAX_GIF_BLOCKS:
+                blocks += 1
+                at += 1 + data[at]
+            at += 1
             blocks += 1
-            at += 1 + data[at]
-        at += 1
-        blocks += 1
         if blocks > _MAX_GIF_BLOCKS:
             raise UndecodableError(
                 f'damaged: a GIF of more than {_MAX_GIF_BLOCKS} blocks before its first picture'
             )
+        if data[start : start + 1] != b'!':
+            return
 
 
 def check_tiff(data: bytes) -> None:
@@ -117,6 +128,8 @@ def check_tiff(data: bytes) -> None:
         (tags,) = struct.unpack_from(order + ('Q' if big else 'H'), data, at)
     except struct.error:
         return  # too short: the decoder has the words
+    if tags > _MAX_TIFF_TAGS:
+        raise UndecodableError(f'damaged: a TIFF directory of more than {_MAX_TIFF_TAGS} tags')
     at += 8 if big else 2
     referred = 0
     for start in range(at, min(at + tags * entry, len(data) - entry + 1), entry):

@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import struct
 import subprocess
@@ -258,3 +259,25 @@ print(refused // 1024, (peak() - start) // 1024, shape)
     assert int(refused) < 20  # MB
     assert shape == '(2500, 3750, 3)'
     assert int(reduced) < 200  # MB; the whole image has 1717
+
+
+def test_what_is_no_file_or_too_large_is_not_read(tmp_path):
+    (tmp_path / 'sparse.jpg').touch()
+    os.truncate(tmp_path / 'sparse.jpg', 3 * 2**30)
+    with pytest.raises(UnreadableImageError, match='the file is larger than 256 MiB'):
+        load(tmp_path / 'sparse.jpg')
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    (tmp_path / 'zero.jpg').symlink_to('/dev/zero')
+    for name in ('pipe.jpg', 'zero.jpg'):
+        with pytest.raises(UnreadableImageError, match='a pipe or device'):
+            load(tmp_path / name)
+    with pytest.raises(UnreadableImageError, match='s a directory'):
+        load(tmp_path)
+    with pytest.raises(UnreadableImageError, match='null'):
+        load('a\0.jpg')
+
+
+def test_a_file_too_short_for_its_size_is_refused(tmp_path):
+    (tmp_path / 'short.jpg').write_bytes(claim_size(encoded('JPEG'), 5000, 5000))
+    with pytest.raises(UnreadableImageError, match='bytes cannot hold 25000000 pixels'):
+        load(tmp_path / 'short.jpg')
