@@ -16,7 +16,7 @@ from statistics import median
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
@@ -29,6 +29,7 @@ from mmc_plugin.datasets.photographs import CLICKS, copy_photographs
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint, read_last_checkpoint
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.engine.runner import build_runner
 from mmc_plugin.errors import InputError
 from mmc_plugin.visualization import page
 from mmc_plugin.visualization.click_gallery import write_click_gallery
@@ -61,7 +62,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
         metavar='KEY=VALUE',
         help='override settings of the config',
     )
@@ -255,7 +256,7 @@ def main(argv: list[str] | None = None) -> None:
         work_dir.mkdir(parents=True, exist_ok=True)
         write_state(work_dir, image_dir, finished=False)
 
-        runner = Runner.from_cfg(cfg)
+        runner = build_runner(cfg)
         check_train_dataloader(runner.train_dataloader)
         start = time.monotonic()
         runner.train()
