@@ -35,7 +35,7 @@ def load_resumed_config(
     if work_dir is None:
         work_dir = load_config(path, options, strict=False).work_dir
     dumped = Path(work_dir, Path(path).name)
-    if not dumped.is_file():
+    if not dumped.is_file() or not dumped.stat().st_size:  # an empty one is of a killed start
         return load_config(path, options, launcher, work_dir, strict)
     try:
         before = Config.fromfile(str(dumped))
