@@ -9,6 +9,7 @@ from mmengine.config import Config, DictAction
 
 from mmc_plugin.engine import cli, config_checks
 from mmc_plugin.engine.config_checks import arguments, check_config
+from mmc_plugin.engine.resumed_config import _find
 from mmc_plugin.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,7 +160,9 @@ def test_what_nothing_reads_is_named_with_what_was_meant(option, words):
 
 @pytest.mark.parametrize('option', ['seed=3', 'model.backbone.drop_path=.1', 'lr=0'])
 def test_strictness_can_be_turned_off(option):
-    cli.load_config(CONFIG, options(option), strict=False)
+    cfg = cli.load_config(CONFIG, options(option), strict=False)
+    for key, value in options(option).items():
+        assert _find(cfg, key) == value
 
 
 @pytest.mark.parametrize('option, words', WRONG_VALUES.items())
@@ -184,7 +187,9 @@ def test_values_that_would_void_a_training_are_refused(option, words):
 )  # fmt: skip
 def test_what_is_meant_passes(option):
     config = CONFIG if 'arch.' not in option else 'mmc/vitt_caltech101.py'
-    cli.load_config(config, options(option))
+    cfg = cli.load_config(config, options(option))
+    for key, value in options(option).items():
+        assert _find(cfg, key) == value
 
 
 def test_a_work_dir_that_is_a_file_is_refused(tmp_path):
