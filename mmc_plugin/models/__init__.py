@@ -4,6 +4,7 @@ from .features import FrozenFeatures
 from .heads import GlobalContrastHead, PatchContrastHead, PixelReconstructionHead
 from .selfsup import MMC
 from .utils import ViewDataPreprocessor
+from .video_propagation import VideoPropagation
 
 __all__ = [
     'MMC',
@@ -13,5 +14,6 @@ __all__ = [
     'PatchContrastHead',
     'PixelReconstructionHead',
     'PretrainedViT',
+    'VideoPropagation',
     'ViewDataPreprocessor',
 ]
