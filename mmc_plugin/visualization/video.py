@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import cv2
 import numpy as np
 
-from ..errors import RunError
+from ..durable import written_whole
+from ..errors import InputError, RunError
 from ..structures.palette import PALETTE
 from .figures import figure_to_array, grid_axes, new_figure, show_image
 
@@ -39,28 +41,32 @@ def draw_objects(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def write_video(path: str, frames: Iterable[np.ndarray], fps: float = 24) -> None:
-    """Write a video; a broken one is not left behind.
+    """Write a video, whole or not at all.
 
     Args:
-        path (str): Ending in ``.mp4`` or ``.webm``.
+        path (str): Ending in ``.mp4`` or ``.webm``; its folder is made if need be.
         frames (Iterable[np.ndarray]): uint8 RGB (H, W, 3), at least one, all of one size.
         fps (float): Frames a second. Defaults to 24, DAVIS's.
 
     Raises:
+        ValueError: If there is no frame, or the ending is another.
         RuntimeError: If OpenCV cannot write it.
     """
-    stem, ending = os.path.splitext(path)
-    temporary = f'{stem}.tmp{ending}'
-    writer = None
-    for frame in frames:
-        if writer is None:
-            code = cv2.VideoWriter_fourcc(*_CODECS[ending])
-            writer = cv2.VideoWriter(temporary, code, fps, frame.shape[1::-1])
-            if not writer.isOpened():
-                raise RunError(f'OpenCV cannot write the video {path!r}.')
-        writer.write(np.ascontiguousarray(frame[..., ::-1]))
-    writer.release()
-    os.replace(temporary, path)
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise InputError(f'There is no frame for the video {path!r}.')
+    ending = os.path.splitext(path)[1]
+    if ending not in _CODECS:
+        raise InputError(f'A video ends in {" or ".join(_CODECS)}, not as {path!r} does.')
+    with written_whole(path) as temporary:
+        code = cv2.VideoWriter_fourcc(*_CODECS[ending])
+        writer = cv2.VideoWriter(temporary, code, fps, first.shape[1::-1])
+        if not writer.isOpened():
+            raise RunError(f'OpenCV cannot write the video {path!r}.')
+        for frame in chain([first], frames):
+            writer.write(np.ascontiguousarray(frame[..., ::-1]))
+        writer.release()
 
 
 def contact_sheet(

@@ -12,6 +12,8 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS
 from PIL import Image
 
 import mmc_plugin  # noqa: F401  registers
+from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError
 from mmc_plugin.models.features import FrozenFeatures
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +108,11 @@ def test_configs_have_the_settings_of_the_release(name, davis, checkpoint, monke
     torch.testing.assert_close(std, torch.tensor([0.228, 0.224, 0.225]))
     assert len(DATASETS.build(cfg.test_dataloader.dataset)) == 2
     assert METRICS.build(cfg.test_evaluator[0]).name == 'video_scores'
+
+
+@pytest.mark.parametrize(
+    'key, meant', [('model.radus', 'radius'), ('model.features.laier', 'layer')]
+)
+def test_keys_that_nothing_reads_are_named(key, meant):
+    with pytest.raises(InputError, match=meant):
+        cli.load_config(str(CONFIG), {key: 3})

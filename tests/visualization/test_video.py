@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmc_plugin.visualization.video import contact_sheet, draw_objects, write_video
+from mmc_plugin.visualization.video import _CODECS, contact_sheet, draw_objects, write_video
 
 
 def test_objects_are_tinted_and_outlined(video):
@@ -30,9 +30,22 @@ def test_videos_can_be_read_again(video, ending, tmp_path):
     assert not reader.read()[0]
 
 
-def test_videos_that_cannot_be_written_are_said(video, tmp_path):
-    with pytest.raises(RuntimeError, match='cannot write the video .*gone/a.mp4'):
-        write_video(str(tmp_path / 'gone' / 'a.mp4'), video[0])
+def test_videos_that_cannot_be_written_are_said_and_leave_nothing(video, tmp_path, monkeypatch):
+    def broken():
+        yield from video[0][:3]
+        raise KeyError
+
+    path = str(tmp_path / 'a.mp4')
+    with pytest.raises(KeyError):
+        write_video(path, broken())
+    with pytest.raises(ValueError, match='no frame for the video .*a.mp4'):
+        write_video(path, [])
+    with pytest.raises(ValueError, match='ends in .mp4 or .webm, not as .*a.avi'):
+        write_video(str(tmp_path / 'a.avi'), video[0])
+    monkeypatch.setitem(_CODECS, '.mp4', 'none')
+    with pytest.raises(RuntimeError, match='cannot write the video .*a.mp4'):
+        write_video(path, video[0])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sheet_shows_its_pictures(video):

@@ -26,16 +26,13 @@ class VideoResultsHook(Hook):
             if sample.skipped is not None:
                 continue
             folder = os.path.join(runner.log_dir, 'masks', sample.sequence)
-            overlays = os.path.join(runner.log_dir, 'overlays')
-            for each in (folder, overlays):
-                os.makedirs(each, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             for path, mask in zip(clip.frames, sample.masks, strict=True):
                 name = os.path.splitext(os.path.basename(path))[0]
                 with open(os.path.join(folder, f'{name}.png'), 'wb') as file:
                     file.write(mask)
-            write_video(
-                os.path.join(overlays, f'{sample.sequence}.mp4'), _overlaid(clip, sample.masks)
-            )
+            video = os.path.join(runner.log_dir, 'overlays', f'{sample.sequence}.mp4')
+            write_video(video, _overlaid(clip, sample.masks))
 
 
 def _overlaid(clip: VideoClip, masks: list[bytes]):
