@@ -7,7 +7,7 @@ import os.path as osp
 
 from ..errors import InputError, MissingPackageError, UserError
 from .checkpoint import MOST_TENSORS, Checkpoint, check_regular, hash_files
-from .folders import read_folder, read_hub, read_timm, weight_files
+from .folders import fetch, model_files, read_config, read_timm
 from .onnx_files import external_files, read_onnx
 from .torch_files import DOWNLOAD_AGAIN, read_torch
 
@@ -42,9 +42,9 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
     if source.startswith('timm:'):
         return read_timm(source)
     if source.startswith('hf:'):
-        return read_hub(source, _read_file)
+        return _read_folder(source, fetch(source), allow_pickle=False)
     if osp.isdir(source):
-        return read_folder(source, allow_pickle, _read_file)
+        return _read_folder(source, source, allow_pickle)
     return _read_file(source, allow_pickle)
 
 
@@ -67,29 +67,42 @@ def refuse_code(path: str) -> None:
         raise InputError(f'{path} is a {kind} file, where one of torch.save is needed')
 
 
-def file_hash(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, or of the weight files in a folder, in the order of their names.
+def file_hash(source: str | os.PathLike) -> str:
+    """SHA-256 of the bytes of a checkpoint: ``sha256`` of what :func:`read_checkpoint` returns.
 
-    A folder with one weight file has the hash of that file; weights beside an ONNX file count to
-    it. This is what model cards and reports call the hash of a checkpoint.
+    That of its file; of the files of a folder that hold the model, in the order of their names (of
+    one alone, if there is one); of an ONNX file and the weights beside it. ``timm:<name>`` has no
+    file: its tensors are hashed. This is what model cards and reports call the hash of a
+    checkpoint, and may be had of a file that is not read.
 
     Args:
-        path (str | PathLike): A file or folder.
+        source (str | PathLike): A file, a folder, ``timm:<name>`` or ``hf:<name>``.
 
     Returns:
         str: 64 hexadecimal digits.
 
     Raises:
         FileNotFoundError: If there is none, or no weights in the folder.
+        ConnectionError: See :func:`read_checkpoint`.
     """
-    path = os.fspath(path)
-    if not osp.isdir(path):
-        beside = external_files(path) if _kind(path)[0] == 'onnx' else ()
-        return hash_files([path, *beside])
-    files = weight_files(path)
-    if not files:
-        raise FileNotFoundError(f'the folder {path} holds no weights')
-    return hash_files(files)
+    source = os.fspath(source)
+    if source.startswith('timm:'):
+        return read_timm(source).sha256
+    path = fetch(source) if source.startswith('hf:') else source
+    if osp.isdir(path):
+        return hash_files(model_files(path)[0])
+    return hash_files([path, *(external_files(path) if _kind(path)[0] == 'onnx' else ())])
+
+
+def _read_folder(source: str, path: str, allow_pickle: bool) -> Checkpoint:
+    kind, config = read_config(path)
+    files, promised = model_files(path)
+    content = {}
+    for file in files:
+        content.update(_read_file(file, allow_pickle).content)
+    for missing in sorted(promised - set(content)):
+        raise InputError(f'{source} is not whole: {missing} is in none of its weight files')
+    return Checkpoint(source, kind, content, config, files)
 
 
 def _read_file(path: str, allow_pickle: bool) -> Checkpoint:

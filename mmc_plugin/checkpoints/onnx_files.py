@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _WITH_BOTH = ('BatchNormalization', 'Conv', 'Gemm', 'LayerNormalization')
 _SCOPES = 'pkg.torch.onnx.name_scopes'  # written by the exporter that goes through torch.export
 _MADE_UP = re.compile(r'onnx::.+|val_\d+|/.+|.+_output_\d+')
-# Of protocol buffers: bytes of the values of kinds that have a fixed number, the kind with a length.
+# Of protocol buffers: the size in bytes of kinds that have one, and the kind with a length.
 _FIXED, _COUNTED = {1: 8, 5: 4}, 2
 _MOST_FIELDS = 1_000_000
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # fields of a model, of its graph and of a tensor

@@ -25,7 +25,7 @@ from .pickles import (
 )
 
 DOWNLOAD_AGAIN = 'download or copy it again'
-_WAY_OUT = 'If you trust where it comes from, allow_pickle=True (--allow-pickle) reads it'
+WAY_OUT = 'If you trust where it comes from, allow_pickle=True (--allow-pickle) reads it'
 _LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 
 
@@ -78,32 +78,47 @@ def _check_zip(path: str, allow_pickle: bool) -> None:
     """Refuse what torch does not write, and tensors that claim more than the file holds."""
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            outline = _check_entries(path, entries)
             if allow_pickle:
-                return
-            if outline.file_size > LARGEST_PICKLE:
-                raise InputError(f'{path} is damaged: its outline has {outline.file_size:,} bytes')
-            pickled = archive.read(outline)
+                _find_outline(path, archive.infolist())
+            else:
+                zip_outline(path, archive)
     except PermissionError:
         raise
     except (OSError, *OF_JUNK) as error:  # what zipfile raises on damaged bytes is of many kinds
         if isinstance(error, InputError):
             raise
         raise InputError(f'{path} is cut short or damaged: {DOWNLOAD_AGAIN}') from None
+
+
+def zip_outline(path: str, archive: zipfile.ZipFile) -> Any:
+    """What a file of ``torch.save`` holds, without its tensors; see :func:`read_outline`.
+
+    Args:
+        path (str): The file, for sentences.
+        archive (ZipFile): The same, open.
+
+    Raises:
+        ValueError: If it is not such as torch writes, or a tensor claims more than is there.
+        Exception: Of many kinds, see :data:`OF_JUNK`, if it is damaged.
+    """
+    outline = _find_outline(path, archive.infolist())
+    if outline.file_size > LARGEST_PICKLE:
+        raise InputError(f'{path} is damaged: its outline has {outline.file_size:,} bytes')
+    pickled = archive.read(outline)
     with _sentences(path):
-        _, claims = read_outline(pickled)
+        content, claims = read_outline(pickled)
     folder = outline.filename[: -len('data.pkl')] + 'data/'
-    sizes = {entry.filename: entry.file_size for entry in entries}
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     for key, claimed in claims.items():
         there = sizes.get(f'{folder}{key}', 0)
         if claimed > there:
             raise InputError(
                 f'{path} is damaged: a tensor in it claims {claimed:,} bytes where {there:,} are'
             )
+    return content
 
 
-def _check_entries(path: str, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+def _find_outline(path: str, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     """The outline, if all entries are such as torch writes them."""
     _check_number(path, len(entries))
     names = [entry.filename.lower() for entry in entries]
@@ -184,12 +199,12 @@ def _sentences(path: str) -> Iterator[None]:
     except EOFError:
         raise InputError(f'{path} is cut short: {DOWNLOAD_AGAIN}') from None
     except RefusedPickleError as error:
-        raise InputError(f'{path} is not read: it holds {error}. {_WAY_OUT}') from None
+        raise InputError(f'{path} is not read: it holds {error}. {WAY_OUT}') from None
     except (OSError, *OF_JUNK) as error:
         # torch's text is long, and only the name of the class in it helps.
         name = re.search(r'GLOBAL (\S+)', str(error))
         if name:
             raise InputError(
-                f'{path} is not read: it holds {name[1]}, code that would run. {_WAY_OUT}'
+                f'{path} is not read: it holds {name[1]}, code that would run. {WAY_OUT}'
             ) from None
         raise InputError(f'{path} is damaged: {DOWNLOAD_AGAIN}') from None

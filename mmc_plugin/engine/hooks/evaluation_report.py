@@ -10,6 +10,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmpretrain.registry import HOOKS
 
@@ -26,7 +27,7 @@ class EvaluationReportHook(Hook):
     priority = 'VERY_LOW'
 
     @master_only
-    def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Write what the metrics found."""
 
         def predict(index: int) -> tuple[np.ndarray, BaseDataElement]:

@@ -269,7 +269,8 @@ def resize_positions(
     target = dict(size=tuple(new_grid))
     if offset:
         target = dict(scale_factor=tuple((new + offset) / old for new, old in zip(new_grid, grid)))
-    resized = F.interpolate(patches.float(), mode=mode, antialias=antialias, **target)
+    patches = patches.to(torch.promote_types(patches.dtype, torch.float32))
+    resized = F.interpolate(patches, mode=mode, antialias=antialias, **target)
     resized = resized.flatten(2).transpose(1, 2).to(positions.dtype)  # (1,M,D)
     return torch.cat([positions[:, :1], resized], dim=1)
 
