@@ -5,10 +5,10 @@ import stat
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import RunError
+from .base import Transform
 from .image_headers import UndecodableError, webp_header
 from .jpeg_headers import read_jpeg_header
 from .pillow_images import (
@@ -158,7 +158,7 @@ def read_image_file(path: str) -> bytes:
 
 
 @TRANSFORMS.register_module()
-class LoadImage(BaseTransform):
+class LoadImage(Transform):
     """Read an image file as BGR uint8, whatever its colour model, depth or orientation.
 
     - Grey and palette images become colour; CMYK is converted as Adobe stores it.
@@ -200,6 +200,3 @@ class LoadImage(BaseTransform):
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(max_pixels={self.max_pixels})'
