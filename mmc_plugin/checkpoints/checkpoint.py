@@ -68,13 +68,7 @@ def hash_files(paths: Sequence[str]) -> str:
 
 
 def check_regular(path: str) -> int:
-    """Refuse what is no file, before it is opened: reading a pipe would wait for a writer.
-
-    Args:
-        path (str): What is to be read.
-
-    Returns:
-        int: Its size in bytes.
+    """The size of a file in bytes, before it is opened: reading a pipe would wait for a writer.
 
     Raises:
         FileNotFoundError: If there is nothing of that name.

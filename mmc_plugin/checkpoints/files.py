@@ -53,14 +53,8 @@ def refuse_code(path: str) -> None:
 
     mmengine falls back to such a reading where the safe one fails, which it does for its own
     checkpoints, because they name functions. What this passes has been followed by torch's own
-    safe reader, with nothing but weights, logs and settings in it.
-
-    Args:
-        path (str): A file that is to be handed to mmengine.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: With one sentence, if it is refused.
+    safe reader, with nothing but weights, logs and settings in it. For errors see
+    :func:`read_checkpoint`.
     """
     kind = _read_file(path, allow_pickle=False).kind
     if kind != 'torch':
@@ -73,13 +67,7 @@ def file_hash(source: str | os.PathLike) -> str:
     That of its file; of the files of a folder that hold the model, in the order of their names (of
     one alone, if there is one); of an ONNX file and the weights beside it. ``timm:<name>`` has no
     file: its tensors are hashed. This is what model cards and reports call the hash of a
-    checkpoint, and may be had of a file that is not read.
-
-    Args:
-        source (str | PathLike): A file, a folder, ``timm:<name>`` or ``hf:<name>``.
-
-    Returns:
-        str: 64 hexadecimal digits.
+    checkpoint, 64 hexadecimal digits; a file that is not read has it, too.
 
     Raises:
         FileNotFoundError: If there is none, or no weights in the folder.
@@ -91,7 +79,7 @@ def file_hash(source: str | os.PathLike) -> str:
     path = fetch(source) if source.startswith('hf:') else source
     if osp.isdir(path):
         return hash_files(model_files(path)[0])
-    return hash_files([path, *(external_files(path) if _kind(path)[0] == 'onnx' else ())])
+    return hash_files([path, *(external_files(path) if _kind(path) == 'onnx' else ())])
 
 
 def _read_folder(source: str, path: str, allow_pickle: bool) -> Checkpoint:
@@ -106,13 +94,13 @@ def _read_folder(source: str, path: str, allow_pickle: bool) -> Checkpoint:
 
 
 def _read_file(path: str, allow_pickle: bool) -> Checkpoint:
-    kind, reason = _kind(path)
-    if kind is None:
-        raise InputError(f'{path} {reason}')
+    kind = _kind(path)
     if kind == 'safetensors':
         return _read_safetensors(path)
     if kind == 'onnx':
         return read_onnx(path)
+    if kind not in ('zip', 'pickle'):
+        raise InputError(f'{path} {kind}')
     content = read_torch(path, kind == 'pickle', allow_pickle)
     meta = content.get('meta')
     return Checkpoint(path, 'torch', content, meta if isinstance(meta, dict) else None, (path,))
@@ -143,29 +131,29 @@ def _read_safetensors(path: str) -> Checkpoint:
         raise InputError(f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}') from None
 
 
-def _kind(path: str) -> tuple[str | None, str]:
-    """How to read a file, and the rest of a sentence if it is no checkpoint.
+def _kind(path: str) -> str:
+    """How to read a file, or the rest of a sentence if it is no checkpoint.
 
     The first bytes tell; the name only helps to tell ONNX.
     """
     if check_regular(path) == 0:  # some files of /proc, too, which wait or fail when they are read
-        return None, _what_it_is(b'')
+        return _what_it_is(b'')
     try:
         with open(path, 'rb') as file:
             head = file.read(512)
     except PermissionError:
         raise
     except OSError as error:
-        return None, f'cannot be read ({error.strerror})'
+        return f'cannot be read ({error.strerror})'
     if head.startswith(_ZIP):
-        return 'zip', ''
+        return 'zip'
     if head[8:9] == b'{':  # after a number of which the first byte may be any
-        return 'safetensors', ''
+        return 'safetensors'
     if head.startswith(_PICKLE) and head[1:2] <= b'\x05':  # the newest protocol
-        return 'pickle', ''
+        return 'pickle'
     reason = _what_it_is(head)
     named = path.lower().endswith('.onnx') and reason == _UNKNOWN
-    return 'onnx' if head.startswith(b'\x08') or named else None, reason
+    return 'onnx' if head.startswith(b'\x08') or named else reason
 
 
 def _what_it_is(head: bytes) -> str:

@@ -12,8 +12,8 @@ from glob import escape, glob
 from mmengine.logging import print_log
 
 from ..checkpoints.checkpoint import check_regular
-from ..checkpoints.pickles import OF_JUNK
-from ..checkpoints.torch_files import WAY_OUT, zip_outline
+from ..checkpoints.pickles import OF_JUNK, RefusedPickleError
+from ..checkpoints.torch_files import zip_outline
 from ..errors import InputError
 
 LAST_CHECKPOINT = 'last_checkpoint'
@@ -113,9 +113,10 @@ def inspect_checkpoint(path: str) -> dict:
             if damaged is not None:
                 raise BrokenCheckpointError(f'{damaged} in it is damaged')
             checkpoint = zip_outline(path, archive)
+    except RefusedPickleError as error:
+        raise BrokenCheckpointError(f'it holds {error}') from None
     except InputError as error:
-        reason = str(error).replace(path, 'it', 1).removesuffix(f'. {WAY_OUT}')  # not with mmengine
-        raise BrokenCheckpointError(reason) from None
+        raise BrokenCheckpointError(str(error).replace(path, 'it', 1)) from None
     except OSError as error:
         raise BrokenCheckpointError(f'it cannot be read ({error.strerror or error})') from None
     except (zlib.error, *OF_JUNK) as error:

@@ -12,10 +12,10 @@ from ...errors import InputError
 from ..architecture import square
 from ..backbone import BackboneWeights
 
-# Settings that a configuration names where they differ from mmpretrain's own, and the norm always.
+# Settings that a configuration names only where they differ from mmpretrain's own.
 _DEFAULTS = dict(
-    qkv_bias=True, final_norm=True, layer_scale_init_value=0.0, norm_cfg=None,
-    patch_cfg=dict(bias=True), layer_cfgs={}, num_registers=0, pos_antialias=False,
+    qkv_bias=True, final_norm=True, layer_scale_init_value=0.0, patch_cfg=dict(bias=True),
+    layer_cfgs={}, num_registers=0, pos_antialias=False,
 )  # fmt: skip
 
 
@@ -82,18 +82,10 @@ class ExportedBackbone:
             antialias (bool, optional): How the exported model resizes positions; by default as
                 this one does.
         """
-        settings = self.settings | dict(
-            pos_antialias=self.model.pos_antialias if antialias is None else antialias
-        )
-        if kind == 'VisionTransformer':
-            del settings['pos_antialias']
-        told = {name: settings[name] for name in ('arch', 'img_size', 'patch_size')}
-        differing = {
-            name: settings[name]
-            for name, default in _DEFAULTS.items()
-            if settings.get(name, default) != default
-        }
-        return dict(type=kind, **told, **differing)
+        antialias = self.model.pos_antialias if antialias is None else antialias
+        settings = self.settings | dict(pos_antialias=antialias and kind == 'PretrainedViT')
+        told = {name: each for name, each in settings.items() if each != _DEFAULTS.get(name)}
+        return dict(type=kind, **told)
 
     def run_config(self, kind: str = 'PretrainedViT', antialias: bool | None = None) -> str:
         """Text of a configuration that :func:`~mmc_plugin.apis.load_backbone` understands."""
