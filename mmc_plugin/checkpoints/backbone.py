@@ -121,7 +121,7 @@ def _read(
     metadata = read_metadata(checkpoint.config, checkpoint.content)
     network = find_network(checkpoint.content, which)
     if network.layout == 'dinov3':
-        raise InputError(rotary('DINOv3'))
+        raise rotary('DINOv3')
     weights, dropped, unknown = to_mmpretrain(network.weights, network.layout)
     metadata |= recognise(network, weights, checkpoint.content, dropped)
     if any(value.is_meta or value.layout != torch.strided for value in weights.values()):

@@ -6,7 +6,7 @@ import os
 import os.path as osp
 
 from ..errors import InputError, MissingPackageError, UserError
-from .checkpoint import MOST_TENSORS, Checkpoint, check_regular, hash_files
+from .checkpoint import Checkpoint, check_number, check_regular, hash_files
 from .folders import fetch, model_files, read_config, read_timm
 from .onnx_files import external_files, read_onnx
 from .torch_files import DOWNLOAD_AGAIN, read_torch
@@ -116,17 +116,12 @@ def _read_safetensors(path: str) -> Checkpoint:
         ) from None
     try:
         with safe_open(path, framework='pt', device='cpu') as file:
-            names = file.keys()
-            if len(names) > MOST_TENSORS:
-                raise InputError(
-                    f'{path} holds {len(names):,} tensors, more than the {MOST_TENSORS:,} that are '
-                    'read: no model has so many'
-                )
-            content = {name: file.get_tensor(name) for name in names}
+            check_number(path, len(file.keys()))
+            content = {name: file.get_tensor(name) for name in file.keys()}
             return Checkpoint(path, 'safetensors', content, file.metadata(), (path,))
+    except UserError:
+        raise
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
-        if isinstance(error, UserError):
-            raise
         # Its reader compares every size with the file before anything else.
         raise InputError(f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}') from None
 

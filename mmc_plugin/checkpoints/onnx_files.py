@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, MissingPackageError
-from .checkpoint import MOST_TENSORS, Checkpoint
+from .checkpoint import Checkpoint, check_number
 from .torch_files import DOWNLOAD_AGAIN
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def read_onnx(path: str) -> Checkpoint:
         ValueError: If it is damaged, or weights lie outside its folder.
     """
     model, parts = _load(path)
+    check_number(path, len(parts))
     beside = _beside(path, parts)
     try:
         tensors = {proto.name: _tensor(proto, raw, path) for proto, raw in parts}
@@ -76,8 +77,6 @@ def _load(path: str) -> tuple[ModelProto, list[tuple[TensorProto, memoryview]]]:
         for graph in graphs:
             rest, initializers = _split_off(_INITIALIZER, graph)
             model.graph.MergeFromString(rest)
-            if len(initializers) > MOST_TENSORS:
-                raise InputError(f'it holds more than {MOST_TENSORS:,} tensors, no model does')
             for each in initializers:
                 rest, raw = _split_off(_RAW_DATA, each)
                 parts.append((onnx.TensorProto.FromString(rest), raw[-1] if raw else each[:0]))
@@ -97,8 +96,8 @@ def _split_off(field: int, message: memoryview) -> tuple[bytes, list[memoryview]
             length, position = _varint(message, position)
             length *= tag & 7 == _COUNTED
         position += length
-        if position > len(message) or len(kept) > _MOST_FIELDS:
-            raise InputError(f'a field of it claims {length:,} bytes')
+        if position > len(message) or len(kept) + len(found) > _MOST_FIELDS:
+            raise ValueError(f'a field of it claims {length:,} bytes')
         if tag == field << 3 | _COUNTED:
             found.append(message[position - length : position])
         else:
@@ -113,7 +112,7 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         value |= (byte & 127) << 7 * shift
         if byte < 128:
             return value, position + shift + 1
-    raise InputError('it ends within a number')
+    raise ValueError('it ends within a number')
 
 
 def _beside(path: str, parts: list[tuple[TensorProto, memoryview]]) -> tuple[str, ...]:
@@ -126,8 +125,8 @@ def _beside(path: str, parts: list[tuple[TensorProto, memoryview]]) -> tuple[str
             file = osp.realpath(osp.join(folder, location))
         except (TypeError, ValueError):  # bytes that are no name
             file = ''
-        outside = osp.isabs(location) or not file.startswith(osp.join(folder, ''))
-        if outside or '\0' in str(location):
+        inside = file.startswith(osp.join(folder, '')) and not osp.isabs(location)
+        if not inside or '\0' in str(location):
             raise InputError(
                 f'{path} is refused: it names weights outside its folder, in {location!r}'
             )
@@ -151,7 +150,7 @@ def _tensor(proto: TensorProto, raw: memoryview, path: str) -> Tensor:
         proto.raw_data = bytes(raw)
     array = numpy_helper.to_array(proto, osp.dirname(path))
     if array.shape != shape:
-        raise InputError(f'{proto.name} claims the shape {shape}')
+        raise ValueError(f'{proto.name} claims the shape {shape}')
     brain = array.dtype.name == 'bfloat16'  # of a package that torch does not know
     with warnings.catch_warnings():  # the bytes are read-only, and nobody else has them
         warnings.simplefilter('ignore')
@@ -169,15 +168,12 @@ def name_weights(tensors: dict[str, Tensor], nodes: Sequence[NodeProto]) -> dict
 
     They transpose and number the matrices of linear layers, write equal parameters once, and cut
     the positions of Hugging Face models in two. What is found for a layer is added as
-    ``<layer>.weight``, of shape (out, in), and ``<layer>.bias``.
+    ``<layer>.weight``, of shape (out, in), and ``<layer>.bias``. Other initialisers stay as they
+    are, but for those whose names an exporter made up, which are left out.
 
     Args:
         tensors (dict[str, Tensor]): Initialisers by name.
         nodes (Sequence[NodeProto]): Operators of the graph, in any order.
-
-    Returns:
-        dict[str, Tensor]: Parameters by name, with all other initialisers as they were, but for
-        those whose names an exporter made up.
     """
     tensors = dict(tensors)
     for node in nodes:

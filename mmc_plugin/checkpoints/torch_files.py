@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .checkpoint import MOST_TENSORS
+from .checkpoint import check_number
 from .pickles import (
     LARGEST_PICKLE,
     OF_JUNK,
@@ -30,16 +30,13 @@ _LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 
 
 def read_torch(path: str, legacy: bool, allow_pickle: bool = False) -> dict[str, Any]:
-    """Read a file of ``torch.save``.
+    """What was saved in a file of ``torch.save``, with the tensors on the CPU.
 
     Args:
         path (str): The file.
         legacy (bool): Whether it is in the format before torch 1.6, which is read into memory; else
             it is a zip archive, and the tensors are mapped from the disk.
         allow_pickle (bool): Run the code in it. Only for files from a source that is trusted.
-
-    Returns:
-        dict[str, Any]: What was saved, with the tensors on the CPU.
 
     Raises:
         ValueError: With one sentence.
@@ -105,7 +102,7 @@ def zip_outline(path: str, archive: zipfile.ZipFile) -> Any:
 def _find_outline(path: str, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """The outline, if all entries are such as torch writes them."""
     entries = archive.infolist()
-    _check_number(path, len(entries))
+    check_number(path, len(entries))
     names = [entry.filename.lower() for entry in entries]
     if any(name.endswith('/constants.pkl') for name in names):
         raise InputError(
@@ -128,13 +125,6 @@ def _find_outline(path: str, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return outlines[0]
 
 
-def _check_number(path: str, number: int) -> None:
-    if number > MOST_TENSORS:
-        raise InputError(
-            f'{path} holds {number:,} tensors, more than the {MOST_TENSORS:,} that are read'
-        )
-
-
 def _check_legacy(path: str) -> None:
     """Refuse tensors that claim more than the file holds, before any is made."""
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -148,7 +138,7 @@ def _check_legacy(path: str) -> None:
                     f'{path} is a pickle that torch.save did not write, so it is not read'
                 )
         _, claims = read_outline(pickles[3])
-        _check_number(path, len(claims))
+        check_number(path, len(claims))
         needed = sum(claims.values()) + 8 * len(claims)  # each after its number of elements
         if needed > len(data) - data.tell():
             raise InputError(

@@ -27,11 +27,9 @@ class ExportedBackbone:
         sha256 (str): Hash of the checkpoint that it comes from.
 
     Attributes:
-        model (PretrainedViT): On the CPU, in evaluation mode.
-        weights (dict[str, Tensor]): In mmpretrain's names.
-        settings (dict): Keyword arguments of the model, with its own image size.
-        size, patch_size (tuple[int, int]): Height and width.
-        registers (int): Number of register tokens.
+        model (PretrainedViT): On the CPU, in evaluation mode; ``weights`` in mmpretrain's names.
+        settings (dict): Its keyword arguments, with its own image size.
+        size, patch_size (tuple[int, int]): Height and width in pixels.
         hidden (int): Channels inside the feed-forward layers.
         activation (str): ``'gelu'``, ``'gelu_tanh'``, ``'relu'`` or, for SwiGLU, ``'silu'``.
         source (str): Name of the checkpoint, without its folder.
@@ -79,8 +77,7 @@ class ExportedBackbone:
 
         Args:
             kind (str): ``'VisionTransformer'``, or ``'PretrainedViT'`` for all that it has more.
-            antialias (bool, optional): How the exported model resizes positions; by default as
-                this one does.
+            antialias (bool, optional): Of the exported model's positions, if not as here.
         """
         antialias = self.model.pos_antialias if antialias is None else antialias
         settings = self.settings | dict(pos_antialias=antialias and kind == 'PretrainedViT')

@@ -111,9 +111,6 @@ def open_with_pillow(data: bytes, max_pixels: int, coefficients: int = 0) -> Ima
         max_pixels: See :class:`LoadImage`.
         coefficients: Memory in bytes that a JPEG takes beside its pixels.
 
-    Returns:
-        Image: Decoded.
-
     Raises:
         UndecodableError: The content cannot be used; the message says why.
     """

@@ -36,6 +36,8 @@ class EvaluationReportHook(Hook):
                 sample = unwrap(runner.model).test_step(data)[0]
             return data['inputs'][0].permute(1, 2, 0).numpy(), sample
 
+        cfg = runner.cfg
+        settings = dict(model=cfg.model.to_dict(), dataset=cfg.test_dataloader.dataset.to_dict())
         for metric in runner.test_loop.evaluator.metrics:
             if not isinstance(metric, ReportedMetric):
                 continue
@@ -43,9 +45,9 @@ class EvaluationReportHook(Hook):
             write_report(
                 f'{path}.json',
                 metric.protocol(),
-                runner.cfg.filename,
-                checkpoint_of(runner.cfg),
-                metric.numbers | dict(settings=_settings(runner.cfg)),
+                cfg.filename,
+                checkpoint_of(cfg),
+                metric.numbers | dict(settings=settings),
             )
             pictures = metric.pictures(predict)
             for ending, picture in pictures.items():
@@ -65,9 +67,3 @@ def checkpoint_of(cfg) -> str | None:
         if value is None:
             return None
     return value
-
-
-def _settings(cfg) -> dict:
-    """What the numbers depend on besides the weights."""
-    loader = cfg.test_dataloader
-    return dict(model=cfg.model.to_dict(), dataset=loader.dataset.to_dict())

@@ -145,7 +145,12 @@ class FeatureMonitorHook(Hook):
                 return
             scalars, weak = self._measure(banks)
         for name, images in self._images.items():
-            self._say_unreadable(runner, next(iter(banks[name].values())), images)
+            unreadable = banks[name][self.networks[0]].unreadable
+            if unreadable:
+                runner.logger.warning(
+                    f'Feature monitor: {len(unreadable)} of {len(images.files)} images could '
+                    f'not be read and were left out, the first is {unreadable[0]}.'
+                )
         self._report(runner, epoch, time.time() - started, scalars, weak)
 
     def _encoders(self, model: PretrainingMethod) -> dict[str, Encoder]:
@@ -181,14 +186,6 @@ class FeatureMonitorHook(Hook):
             if rank < COLLAPSED_RANK * min(feats['val'].shape):
                 weak.append(f'{key} has effective rank {rank:.1f} of {min(feats["val"].shape)}')
         return scalars, weak
-
-    @staticmethod
-    def _say_unreadable(runner: Runner, bank: FeatureBank, images: ImageBatches) -> None:
-        if bank.unreadable:
-            runner.logger.warning(
-                f'Feature monitor: {len(bank.unreadable)} of {len(images.files)} images could '
-                f'not be read and were left out, the first is {bank.unreadable[0]}.'
-            )
 
     def _report(
         self, runner: Runner, epoch: int, seconds: float, scalars: dict[str, float], weak: list[str]
