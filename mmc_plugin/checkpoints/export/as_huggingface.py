@@ -28,9 +28,8 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
         raise MissingPackageError('install "transformers<5" to export to Hugging Face') from None
     _check(backbone)
     dinov2 = bool(backbone.layer_scale or backbone.swiglu or backbone.registers)
-    kind = 'ViT'
-    if dinov2:
-        kind = 'Dinov2WithRegisters' if backbone.registers else 'Dinov2'
+    kind = 'Dinov2' if dinov2 else 'ViT'
+    kind += 'WithRegisters' if backbone.registers else ''
     if not hasattr(transformers, f'{kind}Model'):
         raise MissingPackageError(f'install a newer transformers: this one has no {kind}Model')
     config = getattr(transformers, f'{kind}Config')(**_config(backbone, dinov2))

@@ -52,10 +52,7 @@ def webp_header(data: bytes) -> WebPHeader | None:
 
 
 def check_lists(data: bytes) -> None:
-    """Refuse files whose lists of chunks, blocks or tags only serve to keep a reader busy.
-
-    Args:
-        data: Content of a file in any format.
+    """Refuse files of any format whose lists of chunks, blocks or tags only keep a reader busy.
 
     Raises:
         UndecodableError: A list is longer than any image needs.

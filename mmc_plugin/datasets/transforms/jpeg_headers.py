@@ -104,10 +104,7 @@ def _check_scans(data: bytes, start: int) -> None:
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
-    """Read what comes before the first scan, and check that decoding it comes to an end.
-
-    Args:
-        data: Content of the file.
+    """Read what comes before a file's first scan, and check that decoding it comes to an end.
 
     Returns:
         JpegHeader | None: None where there is no frame.

@@ -104,10 +104,8 @@ class LossGuardHook(Hook):
     def _look(self, runner: Runner, iteration: int, together: bool = False) -> None:
         """Stop if a loss was not finite in one of the counted steps; begin to count anew.
 
-        Args:
-            runner (Runner): The run.
-            iteration (int): Steps done since the run began.
-            together (bool): Take the losses of all processes into account, which must all look.
+        ``iteration`` are the steps since the run began. ``together`` takes the losses of all
+        processes into account, which must all look.
         """
         if self._counted == 0:
             return
