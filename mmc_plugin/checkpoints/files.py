@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import os.path as osp
 
-from ..errors import InputError, MissingPackageError, UserError
+from ..errors import InputError, UserError, needing
 from .checkpoint import Checkpoint, check_number, check_regular, hash_files
 from .folders import fetch, model_files, read_config, read_timm
 from .onnx_files import external_files, read_onnx
@@ -108,12 +108,8 @@ def _read_file(path: str, allow_pickle: bool) -> Checkpoint:
 
 def _read_safetensors(path: str) -> Checkpoint:
     """Read a safetensors file; its tensors are mapped from the disk."""
-    try:
+    with needing(f'{path} is a safetensors file: pip install safetensors'):
         from safetensors import SafetensorError, safe_open
-    except ImportError:
-        raise MissingPackageError(
-            f'{path} is a safetensors file: pip install safetensors'
-        ) from None
     try:
         with safe_open(path, framework='pt', device='cpu') as file:
             check_number(path, len(file.keys()))

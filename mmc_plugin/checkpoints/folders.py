@@ -7,7 +7,7 @@ import os
 import os.path as osp
 from typing import Any
 
-from ..errors import InputError, MissingPackageError
+from ..errors import InputError, needing
 from .checkpoint import Checkpoint, check_regular
 
 _WEIGHT_FILES = ('.safetensors', '.bin', '.pth', '.pt', '.onnx')
@@ -92,10 +92,8 @@ def fetch(source: str) -> str:
     Returns:
         str: The folder that they are in.
     """
-    try:
+    with needing(f'install huggingface_hub to fetch {source}'):
         from huggingface_hub import snapshot_download
-    except ImportError:
-        raise MissingPackageError(f'install huggingface_hub to fetch {source}') from None
     name, _, revision = source.removeprefix('hf:').partition('@')
     try:
         return snapshot_download(name, revision=revision or None, allow_patterns=list(_FETCHED))
@@ -108,10 +106,8 @@ def fetch(source: str) -> str:
 
 def read_timm(source: str) -> Checkpoint:
     """Let timm make the model ``timm:<name>`` with its pretrained weights."""
-    try:
+    with needing(f'install timm to load {source}'):
         import timm
-    except ImportError:
-        raise MissingPackageError(f'install timm to load {source}') from None
     name = source.removeprefix('timm:')
     if ':' not in name and not timm.is_model_pretrained(name):
         raise InputError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import InputError, MissingPackageError
+from ..errors import InputError, needing
 from .checkpoint import Checkpoint, check_number
 from .torch_files import DOWNLOAD_AGAIN
 
@@ -64,11 +64,9 @@ def _load(path: str) -> tuple[ModelProto, list[tuple[TensorProto, memoryview]]]:
 
     onnx alone would copy all bytes twice: when it parses them and when it gives them to Python.
     """
-    try:
+    with needing(f'{path} is an ONNX file: pip install onnx to read it'):
         import onnx
         from google.protobuf.message import DecodeError
-    except ImportError:
-        raise MissingPackageError(f'{path} is an ONNX file: pip install onnx to read it') from None
     with open(path, 'rb') as file:  # private: what torch writes to a tensor stays in memory
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     try:
