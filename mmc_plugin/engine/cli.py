@@ -16,6 +16,8 @@ from mmc_plugin.checkpoints.files import refuse_code
 from mmc_plugin.errors import InputError, UserError
 
 from .config_checks import check_config, check_options
+from .config_files import read_config
+from .missing import missing_package
 from .options import expand_home, parse_options
 
 PACKAGE_DIR = Path(mmc_plugin.__file__).resolve().parent
@@ -78,7 +80,7 @@ def load_config(
         ValueError: If it is refused.
     """
     path = find_config(path)
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     if options and not isinstance(options, dict):
         options = parse_options(options)
     if options:
@@ -255,5 +257,7 @@ def _sentence(error: BaseException | None) -> str | None:
             return error.sentence()
         if isinstance(error, PLAIN_ERRORS):
             return ' '.join(str(error).split())
+        if isinstance(error, ImportError) and missing_package(error):
+            return missing_package(error)
         error = error.__cause__ or error.__context__
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from importlib.util import find_spec
 
 from mmengine.config import Config
 from mmengine.dist import master_only
@@ -12,6 +13,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..durable import write_durably
+from .cli import say
 
 # What mmengine and the optimiser's constructors write before the first iteration, and again at
 # each epoch; nobody reads it as it passes by.
@@ -63,11 +65,21 @@ class _Mixin:
             super().dump_config()
 
 
+def _drop_tensorboard(cfg: Config) -> None:
+    """Do without TensorBoard's files where it is not installed; the log has the same numbers."""
+    backends = (cfg.get('visualizer') or {}).get('vis_backends') or []
+    kept = [each for each in backends if 'TensorboardVisBackend' not in str(each.get('type'))]
+    if len(kept) < len(backends) and find_spec('tensorboard') is None:
+        cfg.visualizer.vis_backends = kept
+        say('TensorBoard is not installed, so nothing is written for it: pip install tensorboard')
+
+
 def build_runner(cfg: Config) -> Runner:
     """The runner of a config, as mmengine builds it otherwise.
 
     Args:
         cfg: Complete; its ``runner_type`` may name another runner than ``Runner``.
     """
+    _drop_tensorboard(cfg)
     host = RUNNERS.get(cfg.get('runner_type', 'Runner'))
     return type(host.__name__, (_Mixin, host), {}).from_cfg(cfg)
