@@ -71,6 +71,7 @@ from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 
 from mmc_plugin.engine import cli
+from mmc_plugin.engine.config_checks import check_options
 from mmc_plugin.engine.runner import build_runner
 from mmc_plugin.engine.weights_check import check_weights
 from mmc_plugin.errors import InputError
@@ -126,6 +127,8 @@ def give_backbone_checkpoint(cfg: Config, args: argparse.Namespace) -> None:
                 f'{args.checkpoint}'
             )
         return
+    if args.strict_config == 'on':
+        check_options(cfg, {cfg.checkpoint_key: args.checkpoint})
     cfg.merge_from_dict({cfg.checkpoint_key: args.checkpoint})
     if args.allow_pickle:
         place = cfg.checkpoint_key.rpartition('.')[0]

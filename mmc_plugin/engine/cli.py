@@ -15,6 +15,7 @@ import mmc_plugin
 from mmc_plugin.checkpoints.files import refuse_code
 from mmc_plugin.errors import InputError, UserError
 
+from .building import unbuildable
 from .config_checks import check_config, check_options
 from .config_files import read_config
 from .missing import missing_package
@@ -220,9 +221,9 @@ def prepare_launch(cfg: Config) -> None:
 def one_sentence_errors() -> Iterator[None]:
     """End the program with one sentence where the user can help, and exit code 2.
 
-    These are the package's :class:`UserError`, files and hosts that cannot be reached, a full disk
-    and a full GPU. Everything else keeps its traceback, and with
-    ``MMC_TRACEBACK=1`` in the environment all do.
+    These are the package's :class:`UserError`, files and hosts that cannot be reached, a full disk,
+    a full GPU, missing packages and parts that cannot be built from the config. Everything else
+    keeps its traceback, and with ``MMC_TRACEBACK=1`` in the environment all do.
     """
     try:
         yield
@@ -245,8 +246,9 @@ def _tracebacks() -> bool:
     return os.environ.get('MMC_TRACEBACK') == '1'
 
 
-def _sentence(error: BaseException | None) -> str | None:
+def _sentence(first: BaseException) -> str | None:
     """What to tell the user about an error or one that led to it; None if it is unexpected."""
+    error: BaseException | None = first
     while error is not None:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             place = f' while writing {error.filename}' if error.filename else ''
@@ -260,4 +262,4 @@ def _sentence(error: BaseException | None) -> str | None:
         if isinstance(error, ImportError) and missing_package(error):
             return missing_package(error)
         error = error.__cause__ or error.__context__
-    return None
+    return unbuildable(first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import traceback
 from importlib.util import find_spec
 
 from mmengine.config import Config
@@ -13,6 +14,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..durable import write_durably
+from ..errors import InputError, UserError
+from .building import reason, unbuildable
 from .cli import say
 
 # What mmengine and the optimiser's constructors write before the first iteration, and again at
@@ -79,7 +82,21 @@ def build_runner(cfg: Config) -> Runner:
 
     Args:
         cfg: Complete; its ``runner_type`` may name another runner than ``Runner``.
+
+    Raises:
+        InputError: With the runner's own reason, if it cannot be made of the config.
     """
     _drop_tensorboard(cfg)
-    host = RUNNERS.get(cfg.get('runner_type', 'Runner'))
-    return type(host.__name__, (_Mixin, host), {}).from_cfg(cfg)
+    name = cfg.get('runner_type', 'Runner')
+    host = RUNNERS.get(name)
+    if host is None:
+        raise InputError(f'runner_type is {name!r}: it must be such as Runner or FlexibleRunner')
+    try:
+        return type(host.__name__, (_Mixin, host), {}).from_cfg(cfg)
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        module = [*traceback.walk_tb(error.__traceback__)][-1][0].f_globals['__name__']
+        if isinstance(error, UserError) or not module.startswith(('mmengine.', 'logging')):
+            raise
+        raise InputError(
+            f'no run can be made of the config: {unbuildable(error) or reason(error)}'
+        ) from error
