@@ -98,5 +98,5 @@ def build_runner(cfg: Config) -> Runner:
         if isinstance(error, UserError) or not module.startswith(('mmengine.', 'logging')):
             raise
         raise InputError(
-            f'no run can be made of the config: {unbuildable(error) or reason(error)}'
+            unbuildable(error) or f'no run can be made of the config: {reason(error)}'
         ) from error
