@@ -1,6 +1,7 @@
 """What the command-line tools share: finding a config, completing it, errors in one sentence."""
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -223,8 +224,10 @@ def one_sentence_errors() -> Iterator[None]:
 
     These are the package's :class:`UserError`, files and hosts that cannot be reached, a full disk,
     a full GPU, missing packages and parts that cannot be built from the config. Everything else
-    keeps its traceback, and with ``MMC_TRACEBACK=1`` in the environment all do.
+    keeps its traceback, and with ``MMC_TRACEBACK=1`` in the environment all do. A line that a full
+    disk keeps out of the log file is no traceback on the screen either.
     """
+    shown, logging.raiseExceptions = logging.raiseExceptions, _tracebacks()
     try:
         yield
     except KeyboardInterrupt:
@@ -240,6 +243,8 @@ def one_sentence_errors() -> Iterator[None]:
         where = f' (process {rank})' if rank not in (None, '0') else ''
         print(f'error{where}: {message}', file=sys.stderr, flush=True)
         sys.exit(2)
+    finally:
+        logging.raiseExceptions = shown
 
 
 def _tracebacks() -> bool:
