@@ -1,10 +1,13 @@
 """Mistakes in configs and on command lines, each with what its sentence has to say."""
 
 import importlib.util
+import re
 from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from mmengine.config import Config, DictAction
 
 from mmc_plugin.engine import cli, config_checks
@@ -318,6 +321,31 @@ def test_mistakes_in_each_kind_of_config(config, option, words):
     said = str(error.value)
     assert words in said and '\n' not in said and len(said) < 500
     assert option.partition('=')[0].rpartition('.')[2] in said or 'teacher' in said
+
+
+LOADED = cli.load_config(CONFIG, None)
+KEYS = sorted(
+    key
+    for key in config_checks._dotted(dict(LOADED.items()))
+    if key.count('.') < 4 and key.partition('.')[0] in config_checks.known_keys()
+)
+
+
+@settings(derandomize=True, max_examples=150, deadline=None)
+@given(st.sampled_from(KEYS), st.sampled_from(['cut', 'double', 'swap', 'add']), st.integers(0, 99))
+def test_a_slip_in_any_key_is_found(key, kind, place):
+    front, _, name = key.rpartition('.')
+    at = place % len(name)
+    slip = dict(
+        cut=name[:at] + name[at + 1 :],
+        double=name[: at + 1] + name[at:],
+        swap=name[:at] + name[at : at + 2][::-1] + name[at + 2 :],
+        add=name + 's',
+    )[kind]
+    wrong = f'{front}.{slip}'.removeprefix('.')
+    assume(slip and not slip.isdigit() and len(name) > 3 and wrong not in KEYS)
+    with pytest.raises(InputError, match=re.escape(wrong)):
+        config_checks.check_options(LOADED, {wrong: 1})
 
 
 def test_there_are_two_hundred_of_them():

@@ -2,8 +2,12 @@
 
 import os
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.config import Config
 
 from mmc_plugin.engine import cli
@@ -29,6 +33,16 @@ def test_what_the_environment_says_stays_as_it_is(value, tmp_path, monkeypatch):
     # What a run writes into its work dir, and reads when it goes on.
     path.write_text(cfg.pretty_text)
     assert read_config(str(path)).two == dict(a=[value])
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_characters='\0', exclude_categories=['Cs']), min_size=1))
+def test_any_text_of_the_environment_stays_as_it_is(value):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv('SOME_ROOT', value)
+        path = Path(folder, 'config.py')
+        path.write_text("a = '/{{$SOME_ROOT:x}}/b'\n")
+        assert read_config(str(path)).a == f'/{value}/b'
 
 
 def test_values_of_our_own_configs(monkeypatch, tmp_path):
