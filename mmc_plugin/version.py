@@ -8,6 +8,7 @@ import sys
 import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 from .errors import MissingPackageError
@@ -16,10 +17,12 @@ __version__ = '0.1.0'
 
 # The lowest versions that the tests were run with; requirements/README.md.
 FLOORS = dict(torch='2.4', mmengine='0.10.7', mmcv='2.0.1', mmpretrain='1.0.0')
+# What upstream hosts do not bring along.
+LIBRARIES = ('safetensors',)
 
 
 def check_hosts() -> None:
-    """Look for the hosts.
+    """Look for the hosts, and for what is needed beside them.
 
     Raises:
         ImportError: With one sentence, if one is missing or too old.
@@ -37,6 +40,11 @@ def check_hosts() -> None:
         if _numbers(found) < _numbers(floor):
             raise MissingPackageError(
                 f'mmc_plugin needs {name} ≥ {floor}, but {found} is installed: upgrade it.'
+            )
+    for name in LIBRARIES:
+        if find_spec(name) is None:
+            raise MissingPackageError(
+                f'mmc_plugin needs {name}, which is not installed: pip install {name}'
             )
 
 

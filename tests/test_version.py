@@ -63,3 +63,9 @@ def test_importing_the_package_is_silent():
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert done.returncode == 0
     assert 'OneDL' not in done.stdout and 'mmcv-lite' not in done.stderr
+
+
+def test_a_missing_library_is_named_with_its_command(monkeypatch):
+    monkeypatch.setattr(version, 'LIBRARIES', ('no_such_library',))
+    with pytest.raises(ImportError, match='needs no_such_library.*: pip install no_such_library'):
+        version.check_hosts()

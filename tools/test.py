@@ -33,6 +33,11 @@ def parse_args() -> argparse.Namespace:
         help='read checkpoints that run code; only for files that you trust',
     )
     parser.add_argument(
+        '--allow-misfit',
+        action='store_true',
+        help='test though some weights of the checkpoint do not fit the model',
+    )
+    parser.add_argument(
         '--strict-config',
         choices=['on', 'off'],
         default='on',
@@ -66,7 +71,9 @@ from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 
 from mmc_plugin.engine import cli
+from mmc_plugin.engine.config_checks import check_options
 from mmc_plugin.engine.runner import build_runner
+from mmc_plugin.engine.weights_check import check_weights
 from mmc_plugin.errors import InputError
 
 
@@ -120,6 +127,8 @@ def give_backbone_checkpoint(cfg: Config, args: argparse.Namespace) -> None:
                 f'{args.checkpoint}'
             )
         return
+    if args.strict_config == 'on':
+        check_options(cfg, {cfg.checkpoint_key: args.checkpoint})
     cfg.merge_from_dict({cfg.checkpoint_key: args.checkpoint})
     if args.allow_pickle:
         place = cfg.checkpoint_key.rpartition('.')[0]
@@ -132,6 +141,7 @@ def main() -> None:
         cfg = build_config(args)
         cli.prepare_launch(cfg)
         runner = build_runner(cfg)
+        check_weights(cfg, runner.model, args.allow_pickle, args.allow_misfit, test=True)
         if args.out and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
         metrics = runner.test()

@@ -92,6 +92,7 @@ from mmc_plugin.engine.runner import build_runner
 from mmc_plugin.engine.weights_check import check_weights
 from mmc_plugin.errors import InputError
 
+TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
 MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
 
@@ -167,6 +168,9 @@ def build_config(args: argparse.Namespace) -> Config:
     )
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    missing = [key for key in TRAINING if cfg.get(key) is None]
+    if missing:
+        raise InputError(f'the config {args.config} describes no training: it has no {missing[0]}')
     if args.amp:
         use_mixed_precision(cfg)
     fit_to_data(cfg)

@@ -1,6 +1,7 @@
 """What the command-line tools share: finding a config, completing it, errors in one sentence."""
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,10 @@ import mmc_plugin
 from mmc_plugin.checkpoints.files import refuse_code
 from mmc_plugin.errors import InputError, UserError
 
+from .building import unbuildable
 from .config_checks import check_config, check_options
+from .config_files import read_config
+from .missing import missing_package
 from .options import expand_home, parse_options
 
 PACKAGE_DIR = Path(mmc_plugin.__file__).resolve().parent
@@ -78,7 +82,7 @@ def load_config(
         ValueError: If it is refused.
     """
     path = find_config(path)
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     if options and not isinstance(options, dict):
         options = parse_options(options)
     if options:
@@ -218,10 +222,12 @@ def prepare_launch(cfg: Config) -> None:
 def one_sentence_errors() -> Iterator[None]:
     """End the program with one sentence where the user can help, and exit code 2.
 
-    These are the package's :class:`UserError`, files and hosts that cannot be reached, a full disk
-    and a full GPU. Everything else keeps its traceback, and with
-    ``MMC_TRACEBACK=1`` in the environment all do.
+    These are the package's :class:`UserError`, files and hosts that cannot be reached, a full disk,
+    a full GPU, missing packages and parts that cannot be built from the config. Everything else
+    keeps its traceback, and with ``MMC_TRACEBACK=1`` in the environment all do. A line that a full
+    disk keeps out of the log file is no traceback on the screen either.
     """
+    shown, logging.raiseExceptions = logging.raiseExceptions, _tracebacks()
     try:
         yield
     except KeyboardInterrupt:
@@ -237,14 +243,17 @@ def one_sentence_errors() -> Iterator[None]:
         where = f' (process {rank})' if rank not in (None, '0') else ''
         print(f'error{where}: {message}', file=sys.stderr, flush=True)
         sys.exit(2)
+    finally:
+        logging.raiseExceptions = shown
 
 
 def _tracebacks() -> bool:
     return os.environ.get('MMC_TRACEBACK') == '1'
 
 
-def _sentence(error: BaseException | None) -> str | None:
+def _sentence(first: BaseException) -> str | None:
     """What to tell the user about an error or one that led to it; None if it is unexpected."""
+    error: BaseException | None = first
     while error is not None:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             place = f' while writing {error.filename}' if error.filename else ''
@@ -255,5 +264,7 @@ def _sentence(error: BaseException | None) -> str | None:
             return error.sentence()
         if isinstance(error, PLAIN_ERRORS):
             return ' '.join(str(error).split())
+        if isinstance(error, ImportError) and missing_package(error):
+            return missing_package(error)
         error = error.__cause__ or error.__context__
-    return None
+    return unbuildable(first)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ..errors import InputError
 from .cli import find_config, load_config, say
+from .config_files import read_config
 from .options import parse_options
 
 ABSENT = object()
@@ -38,17 +39,17 @@ def load_resumed_config(
     if not dumped.is_file() or not dumped.stat().st_size:  # an empty one is of a killed start
         return load_config(path, options, launcher, work_dir, strict)
     try:
-        before = Config.fromfile(str(dumped))
-    except Exception as error:  # it is code, which may fail in any way
+        before = read_config(str(dumped))
+    except InputError as error:
         raise InputError(
-            f'the config {dumped} of the run to resume cannot be read ({error}): move it away to '
-            f'go on with the settings of {path}'
+            f'{error}; it is that of the run to resume: move it away to go on with the settings '
+            f'of {path}'
         ) from error
     options = parse_options(options or ())
     cfg = load_config(str(dumped), options, launcher, work_dir, strict)
     if before.get('resume') and 'load_from' not in options:
         # Of the last resume; what the run began from is in the config that it was made from.
-        cfg.load_from = Config.fromfile(path).get('load_from')
+        cfg.load_from = read_config(path).get('load_from')
     # tools/train.py has counted the accumulated iterations in already, and will again.
     base = 'auto_scale_lr.base_batch_size'
     if base not in options and _find(before, base) not in (ABSENT, None):

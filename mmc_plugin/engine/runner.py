@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import traceback
+from importlib.util import find_spec
 
 from mmengine.config import Config
 from mmengine.dist import master_only
@@ -12,6 +14,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..durable import write_durably
+from ..errors import InputError, UserError
+from .building import reason, unbuildable
+from .cli import say
 
 # What mmengine and the optimiser's constructors write before the first iteration, and again at
 # each epoch; nobody reads it as it passes by.
@@ -63,11 +68,35 @@ class _Mixin:
             super().dump_config()
 
 
+def _drop_tensorboard(cfg: Config) -> None:
+    """Do without TensorBoard's files where it is not installed; the log has the same numbers."""
+    backends = (cfg.get('visualizer') or {}).get('vis_backends') or []
+    kept = [each for each in backends if 'TensorboardVisBackend' not in str(each.get('type'))]
+    if len(kept) < len(backends) and find_spec('tensorboard') is None:
+        cfg.visualizer.vis_backends = kept
+        say('TensorBoard is not installed, so nothing is written for it: pip install tensorboard')
+
+
 def build_runner(cfg: Config) -> Runner:
     """The runner of a config, as mmengine builds it otherwise.
 
     Args:
         cfg: Complete; its ``runner_type`` may name another runner than ``Runner``.
+
+    Raises:
+        InputError: With the runner's own reason, if it cannot be made of the config.
     """
-    host = RUNNERS.get(cfg.get('runner_type', 'Runner'))
-    return type(host.__name__, (_Mixin, host), {}).from_cfg(cfg)
+    _drop_tensorboard(cfg)
+    name = cfg.get('runner_type', 'Runner')
+    host = RUNNERS.get(name)
+    if host is None:
+        raise InputError(f'runner_type is {name!r}: it must be such as Runner or FlexibleRunner')
+    try:
+        return type(host.__name__, (_Mixin, host), {}).from_cfg(cfg)
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        module = [*traceback.walk_tb(error.__traceback__)][-1][0].f_globals['__name__']
+        if isinstance(error, UserError) or not module.startswith(('mmengine.', 'logging')):
+            raise
+        raise InputError(
+            unbuildable(error) or f'no run can be made of the config: {reason(error)}'
+        ) from error

@@ -1,4 +1,4 @@
-"""Whether the weights that a training starts from fit its model, before the data are read."""
+"""Whether the weights that a training or test starts from fit its model, before data are read."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from ..checkpoints.architecture import misfits
 from ..errors import InputError
 
 _MOST_LOST = 0.5  # of the numbers in a model; a fine-tuning leaves out a head
+_UNTESTED = re.compile(
+    r'auxiliary_head\..*|.*\.num_batches_tracked'
+)  # no prediction depends on them
 _POSITIONS = re.compile(r'(.*\.)?pos_embed')  # mmpretrain resizes them when it loads
 
 
@@ -27,18 +30,21 @@ def check_weights(
     model: nn.Module | dict | None,
     allow_pickle: bool = False,
     allow_misfit: bool = False,
+    test: bool = False,
 ) -> None:
-    """Compare ``cfg.load_from`` with the model; mmengine trains on from whatever fits.
+    """Compare ``cfg.load_from`` with the model; mmengine goes on with whatever fits.
 
     Weights that are left out are said in one sentence. Where more than half of the model's would
-    be, or all of the backbone's, or, in a run that is resumed, any, it is an error.
+    be, or all of the backbone's, or, in a test or a run that is resumed, any, it is an error.
 
     Args:
         cfg (Config): With ``load_from``, ``resume`` and ``model``.
         model (nn.Module | dict | None): The runner's. One that is not built yet is built without
             memory for its weights.
-        allow_pickle (bool): Run the code in the checkpoint, which is what mmengine would do.
+        allow_pickle (bool): Compare nothing where the checkpoint holds code, which mmengine will
+            run when it reads it.
         allow_misfit (bool): Say it, and go on.
+        test (bool): Nothing will be trained, so that what is left out stays random.
 
     Raises:
         ValueError: With the weights that do not fit.
@@ -46,7 +52,12 @@ def check_weights(
     path, resume = cfg.get('load_from'), bool(cfg.get('resume'))
     if not isinstance(path, str) or not osp.isfile(path):
         return  # from elsewhere, or nothing
-    content = read_checkpoint(path, allow_pickle).content
+    try:
+        content = read_checkpoint(path).content
+    except InputError:
+        if allow_pickle:
+            return  # its code is run once, by mmengine, and not for a comparison
+        raise
     state = content.get('state_dict', content)
     found = {
         re.sub(r'^module\.', '', str(name)): value
@@ -54,6 +65,8 @@ def check_weights(
         if isinstance(value, Tensor)
     }
     shapes = _shapes(cfg, model, found)
+    if test:
+        shapes = {name: shape for name, shape in shapes.items() if not _UNTESTED.fullmatch(name)}
     lost = [
         name for name in shapes if name not in found or tuple(found[name].shape) != shapes[name]
     ]
@@ -68,12 +81,14 @@ def check_weights(
         f'{path} does not fit the model: {len(lost)} of its {len(shapes)} weights'
         f'{whole}, {share:.0%} of the numbers, would not come from it ({what})'
     )
-    if allow_misfit or not (resume or whole or share > _MOST_LOST):
+    if allow_misfit or not (resume or test or whole or share > _MOST_LOST):
         print_log(f'{text}.', logger='current', level=logging.WARNING)
         return
     way_out = (
         'resume with the config that wrote it, or start a new run with load_from instead'
         if resume
+        else 'give the config that it was trained with'
+        if test
         else 'set model as it was trained'
     )
     raise InputError(f'{text}: {way_out}; --allow-misfit takes what fits')

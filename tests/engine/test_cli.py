@@ -1,6 +1,7 @@
 """Settings that fit the machine, and which errors become a sentence."""
 
 import errno
+import logging
 import os
 
 import numpy as np
@@ -229,3 +230,16 @@ def test_checkpoints_that_would_run_code_are_refused(tmp_path):
         cli.check_checkpoints(Config({key: make(evil)}), allow_pickle=True)
     cli.check_checkpoints(Config(dict(load_from=None)), allow_pickle=False)
     assert not (tmp_path / 'harm').exists()
+
+
+def test_a_log_that_cannot_be_written_is_no_traceback(capsys, monkeypatch):
+    handler = logging.StreamHandler(open('/dev/full', 'w', buffering=1))
+    logger = logging.Logger('full')
+    logger.addHandler(handler)
+    with cli.one_sentence_errors():
+        logger.warning('a line')
+    assert capsys.readouterr().err == ''
+    monkeypatch.setenv('MMC_TRACEBACK', '1')
+    with cli.one_sentence_errors():
+        logger.warning('a line')
+    assert 'No space left on device' in capsys.readouterr().err

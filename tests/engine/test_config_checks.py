@@ -1,14 +1,18 @@
 """Mistakes in configs and on command lines, each with what its sentence has to say."""
 
 import importlib.util
+import re
 from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from mmengine.config import Config, DictAction
 
 from mmc_plugin.engine import cli, config_checks
 from mmc_plugin.engine.config_checks import arguments, check_config
+from mmc_plugin.engine.options import parse_options
 from mmc_plugin.engine.resumed_config import _find
 from mmc_plugin.errors import InputError
 
@@ -137,6 +141,158 @@ WRONG_VALUES = {
 }
 
 
+# Of the other kinds of configs, and more of the first: option → what the sentence says.
+SEGMENTATION = 'segmentation/vits_camvid_linear.py'
+IN_SEGMENTATION = {
+    'data_root=/my/camvid': 'only helps to write the config',
+    'max_iters=100': 'use train_cfg.max_iters',
+    'train_cfg.max_iter=100': 'train_cfg.max_iters',
+    'train_cfg.max_iters=0': 'a whole number from 1',
+    'train_cfg.max_iters=-4': 'a whole number from 1',
+    'train_cfg.val_intervals=3': 'train_cfg.val_interval',
+    'train_cfg.val_interval=0': 'a whole number from 1',
+    'train_cfg.type=IterBasedTrainLop': 'did you mean IterBasedTrainLoop',
+    'model.type=EncoderDecoderr': 'did you mean EncoderDecoder',
+    'model.decode_head.num_class=11': 'model.decode_head.num_classes',
+    'model.decode_head.num_classes=0.5': 'a whole number from 1',
+    'model.decode_head.num_classes=-1': 'a whole number from 1',
+    'model.decode_head.num_classes=eleven': 'a whole number from 1',
+    'model.decode_head.inchannels=[384]': 'model.decode_head.in_channels',
+    'model.decode_head.dropout=.5': 'nothing reads this key',
+    'model.decode_head.dropout_ratio=2': 'a number from 0 to below 1',
+    'model.decode_head.dropout_ratio=-.5': 'a number from 0 to below 1',
+    'model.decode_head.type=LinearHed': 'did you mean LinearHead',
+    'model.decod_head.num_classes=11': 'model.decode_head.num_classes',
+    'model.backbone.checkpoints=a.pth': 'model.backbone.checkpoint',
+    'model.backbone.checkpoint=3': 'a file or a name',
+    'model.backbone.out_indexes=(5,7)': 'nothing reads this key',
+    'model.backbone.frozzen=True': 'model.backbone.frozen',
+    'model.backbone.frozen=maybe': 'True or False',
+    'model.backbone.type=mmpretrain.PretrainedVit': 'did you mean PretrainedViT',
+    'model.data_preprocessor.means=[1,2,3]': 'model.data_preprocessor.mean',
+    'model.test_cfg.strides=(1,1)': 'nothing reads this key',
+    'model.test_cfg.mode=slides': 'whole or slide',
+    'val_evaluator.type=IoUMetrik': 'is not registered',
+    'val_dataloader.batch_sise=2': 'val_dataloader.batch_size',
+    'val_dataloader.batch_size=0': 'a whole number from 1',
+    'val_dataloader.num_workers=-1': 'a whole number from 0',
+    'val_dataloader.sampler.shuffle=no': 'True or False',
+    'val_dataloader.dataset.data_rot=/x': 'nothing reads this key',
+    'train_dataloader.dataset.pipeline.1.prob=1': 'nothing reads this key',
+    'train_dataloader.dataset.dataset.data_prefix.img=/x': 'nothing reads this key',
+    'train_dataloader.dataset.dataset.type=CamVidDatset': 'did you mean CamVidDataset',
+    'train_dataloader.sampler.type=InfiniteSamplr': 'did you mean InfiniteSampler',
+    'train_dataloader.persistent_workers=2': 'True or False',
+    'train_dataloader.pin_memory=maybe': 'True or False',
+    'train_dataloader.drop_last=perhaps': 'True or False',
+    'optim_wrapper.optimizer.type=SDG': 'is not registered',
+    'param_scheduler.1.type=PoliLR': 'did you mean PolyLR',
+    'param_scheduler.1.powers=.9': 'param_scheduler.1.power',
+    'default_hooks.checkpoint.by_epochs=False': 'default_hooks.checkpoint.by_epoch',
+    'default_hooks.checkpoint.save_bests=mIoU': 'default_hooks.checkpoint.save_best',
+    'env_cfg.dist_cfgs.backend=gloo': 'nothing reads this key',
+    'env_cfg.cudnn_benchmarks=True': 'env_cfg.cudnn_benchmark',
+    'env_cfg.dist_cfg.backend=glo': 'nccl or gloo',
+    'default_scope=mmsegg': 'the name of a host',
+}
+ZERO_SHOT = 'zero_shot/vits_coco.py'
+IN_ZERO_SHOT = {
+    'size=480': 'did you mean model.size',
+    'model.size=0': 'a whole number from 1',
+    'model.size=big': 'a whole number',
+    'model.fits=pad': 'did you mean model.fit',
+    'model.layer=x': 'a whole number',
+    'model.layers=-2': 'did you mean model.layer',
+    'model.stride=-4': 'a whole number from 1',
+    'model.strides=8': 'did you mean model.stride',
+    'checkpoint=a.pth': 'model.backbone.checkpoint',
+    'test_dataloader.dataset.ann=a.json': 'test_dataloader.dataset.ann_file',
+    'test_dataloader.dataset.type=CocoPrompt': 'did you mean CocoPrompts',
+    'test_dataloader.num_workers=two': 'a whole number from 0',
+    'test_evaluator.0.type=PromptIou': 'did you mean PromptIoU',
+    'test_cfg.types=x': 'nothing reads this key',
+    'default_hooks.reports.interval=3': 'nothing reads this key',
+    'model.data_preprocessor.std=[0,0,0]': 'a list of numbers above 0',
+    'model.data_preprocessor.mean=red': 'a list of numbers',
+}
+IN_PRETRAINING = {
+    'launcher=pytorch': 'is set by --launcher',
+    'custom_imports.imports=[nowhere]': 'is read with the file',
+    'vis_backends.0.type=X': 'only helps to write the config',
+    'crop.size=96': 'only helps to write the config',
+    'model=MMC': 'a dict',
+    'model.momentum=2': 'a number from 0 to 1',
+    'model.momentum=high': 'a number from 0 to 1',
+    'model.end_momentum=1.5': 'a number from 0 to 1',
+    'model.loss_weights.reconstruction=1': 'nothing reads this key',
+    'model.backbone=vit': 'a dict',
+    'model.cls_head.hidden_channels=0': 'a whole number from 1',
+    'model.patch_head.gather_keys=perhaps': 'True or False',
+    'model.data_preprocessor.std=[0,0,0]': 'a list of numbers above 0',
+    'model.data_preprocessor.to_rgb=perhaps': 'True or False',
+    'train_dataloader.dataset.pipeline=[]': 'a list of transforms',
+    'train_dataloader.dataset.pipeline=LoadImage': 'a list of transforms',
+    'train_dataloader.sampler.shuffle=maybe': 'True or False',
+    'train_dataloader.prefetch_factor=0': 'a whole number from 1',
+    'train_dataloader.timeout=-1': 'a number from 0',
+    'optim_wrapper.optimizer=AdamW': 'a dict',
+    'optim_wrapper.optimizer.lr=None': 'a number above 0',
+    'optim_wrapper.optimizer.lr=inf': 'a number above 0',
+    'optim_wrapper.optimizer.lr=nan': 'a number above 0',
+    'optim_wrapper.optimizer.betas=0.9': 'such as (0.9, 0.999)',
+    'optim_wrapper.optimizer.betas=(1.5,0.9)': 'such as (0.9, 0.999)',
+    'optim_wrapper.optimizer.eps=tiny': 'a number from 0',
+    'optim_wrapper.clip_grad=3': 'a dict',
+    'optim_wrapper.clip_grad.max_norm=None': 'a number above 0',
+    'optim_wrapper.clip_grad.norm_type=-2': 'a number above 0',
+    'optim_wrapper.paramwise_cfg.norm_decay=0': 'paramwise_cfg.norm_decay_mult',
+    'optim_wrapper.paramwise_cfg.norm_decay_mult=-1': 'a number from 0',
+    'param_scheduler=cosine': 'a dict or a list of dicts',
+    'param_scheduler.0.start_factor=2': 'a number from 0 to 1',
+    'param_scheduler.0.end=ten': 'a whole number from 1',
+    'param_scheduler.0.by_epoch=maybe': 'True or False',
+    'param_scheduler.1.begin=-1': 'a whole number from 0',
+    'param_scheduler.1.eta_min=-1': 'a number from 0',
+    'param_scheduler.1.eta_min=1': 'above optim_wrapper.optimizer.lr',
+    'train_cfg=3': 'a dict',
+    'train_cfg.max_epochs=None': 'a whole number from 1',
+    'train_cfg.by_epoch=maybe': 'True or False',
+    'auto_scale_lr=True': 'a dict',
+    'default_hooks=[]': 'a dict',
+    'default_hooks.teacher=None': 'the teacher of MMC would never move',
+    'default_hooks.checkpoint=10': 'a dict',
+    'default_hooks.checkpoint.max_keep_ckpts=0': 'or -1 for never',
+    'default_hooks.checkpoint.interval=0': 'or -1 for never',
+    'default_hooks.throughput.window=0': 'a whole number from 1',
+    'custom_hooks=[EMAHook]': 'a dict',
+    'custom_hooks=EMAHook': 'a list of dicts',
+    'visualizer.vis_backends.0.type=LocalVisBackends': 'did you mean LocalVisBackend',
+    'visualizer.vis_backends=TensorboardVisBackend': 'a list of dicts',
+    'sync_bn=torchh': 'torch or mmcv',
+    'compile=maybe': 'True, False or a dict',
+    'find_unused_parameters=maybe': 'True or False',
+    'randomness=3': 'a dict',
+    'randomness.seed=1.5': 'a whole number from 0',
+    'randomness.deterministic=maybe': 'True or False',
+    'work_dir=': 'the path of a folder',
+    'load_from=': 'the path of a checkpoint',
+    'log_level=LOUD': 'DEBUG, INFO',
+    'experiment_name=3': 'a name',
+    'env_cfg=3': 'a dict',
+    'env_cfg.mp_cfg.mp_start_method=forkk': 'fork or spawn',
+    'env_cfg.mp_cfg.opencv_threads=1': 'env_cfg.mp_cfg.opencv_num_threads',
+    'log_processor.window_sise=3': 'nothing reads this key',
+    'log_processor.window_size=0': 'a whole number from 1',
+}
+OTHERS = [
+    (config, option, words)
+    for config, table in [
+        (SEGMENTATION, IN_SEGMENTATION), (ZERO_SHOT, IN_ZERO_SHOT), (CONFIG, IN_PRETRAINING)
+    ]
+    for option, words in table.items()
+]  # fmt: skip
+
+
 def options(text: str) -> dict:
     """As ``--cfg-options`` reads them."""
     parser = ArgumentParser()
@@ -156,6 +312,45 @@ def test_what_nothing_reads_is_named_with_what_was_meant(option, words):
         cli.load_config(CONFIG, options(option))
     assert words in str(error.value) and '\n' not in str(error.value)
     assert key.partition('.')[0] in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize('config, option, words', OTHERS)
+def test_mistakes_in_each_kind_of_config(config, option, words):
+    with pytest.raises(InputError) as error:
+        cli.load_config(config, parse_options([option]))
+    said = str(error.value)
+    assert words in said and '\n' not in said and len(said) < 500
+    assert option.partition('=')[0].rpartition('.')[2] in said or 'teacher' in said
+
+
+LOADED = cli.load_config(CONFIG, None)
+KEYS = sorted(
+    key
+    for key in config_checks._dotted(dict(LOADED.items()))
+    if key.count('.') < 4 and key.partition('.')[0] in config_checks.known_keys()
+)
+
+
+@settings(derandomize=True, max_examples=150, deadline=None)
+@given(st.sampled_from(KEYS), st.sampled_from(['cut', 'double', 'swap', 'add']), st.integers(0, 99))
+def test_a_slip_in_any_key_is_found(key, kind, place):
+    front, _, name = key.rpartition('.')
+    at = place % len(name)
+    slip = dict(
+        cut=name[:at] + name[at + 1 :],
+        double=name[: at + 1] + name[at:],
+        swap=name[:at] + name[at : at + 2][::-1] + name[at + 2 :],
+        add=name + 's',
+    )[kind]
+    wrong = f'{front}.{slip}'.removeprefix('.')
+    assume(slip and not slip.isdigit() and len(name) > 3 and wrong not in KEYS)
+    with pytest.raises(InputError, match=re.escape(wrong)):
+        config_checks.check_options(LOADED, {wrong: 1})
+
+
+def test_there_are_two_hundred_of_them():
+    here = [(CONFIG, each) for each in (*UNREAD, *WRONG_TYPES, *WRONG_VALUES)]
+    assert len({*here, *((config, option) for config, option, _ in OTHERS)}) >= 200
 
 
 @pytest.mark.parametrize('option', ['seed=3', 'model.backbone.drop_path=.1', 'lr=0'])

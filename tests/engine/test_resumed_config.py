@@ -92,7 +92,7 @@ def test_one_that_cannot_be_read_is_named(config):
     cli.Path('run').mkdir()
     cli.Path('run/mine.py').write_text('a = dict(')
     with pytest.raises(
-        InputError, match=r'run/mine.py of the run to resume cannot be read .* away'
+        InputError, match=r'run/mine.py cannot be read: .* of the run to resume: move it away'
     ):
         load(config)
 

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmc_plugin.engine import runner as runner_module
 from mmc_plugin.engine.runner import build_runner
 
 NOISE = [
@@ -43,3 +44,14 @@ def test_the_file_holds_all_and_the_screen_what_is_read(runner, tmp_path, capsys
         assert (text in shown) == (text in NEWS or text == 'look out'), text
     assert f'parameter groups: {path}' in re.sub(r'\s+', ' ', shown)
     assert len(shown.splitlines()) < 10 < len(written.splitlines())
+
+
+@pytest.mark.parametrize('installed', [True, False])
+def test_tensorboard_is_done_without_where_it_is_not_installed(installed, monkeypatch, capsys):
+    backends = [dict(type='LocalVisBackend'), dict(type='mmengine.TensorboardVisBackend')]
+    cfg = Config(dict(visualizer=dict(type='Visualizer', vis_backends=backends)))
+    monkeypatch.setattr(runner_module, 'find_spec', lambda name: name if installed else None)
+    runner_module._drop_tensorboard(cfg)
+    assert cfg.visualizer.vis_backends == backends[: 1 + installed]
+    assert ('pip install tensorboard' in capsys.readouterr().out) is not installed
+    runner_module._drop_tensorboard(Config(dict(visualizer=None)))

@@ -74,6 +74,26 @@ def test_nothing_is_left_out_of_a_run_that_goes_on(check):
         assert 'does not fit' in check(state, Model(), resume=True, allow_misfit=True)
 
 
+def test_nothing_is_left_out_of_a_test(check):
+    state = Model(classes=3).state_dict()
+    with pytest.raises(InputError, match='1 of its 3 weights.*: give the config that it was'):
+        check(state, Model(), test=True)
+    assert 'does not fit' in check(state, Model(), test=True, allow_misfit=True)
+    assert check(Model().state_dict(), Model(), test=True) == ''
+    assert check(Model(tokens=17).state_dict(), Model(), test=True) == ''  # positions are resized
+    model = Model()
+    model.auxiliary_head = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
+    model.norm = nn.BatchNorm1d(8)
+    state = model.state_dict()
+    for name in list(state):
+        if name.startswith('auxiliary') or name.endswith('tracked'):
+            del state[name]
+    assert check(state, model, test=True) == ''  # no prediction depends on them
+    del state['norm.running_mean']
+    with pytest.raises(InputError, match='missing: norm.running_mean'):
+        check(state, model, test=True)
+
+
 def test_only_the_first_names_are_listed(check):
     arch = dict(embed_dims=128, num_layers=12, num_heads=2, feedforward_channels=256)
     model = PretrainedViT(arch=arch, img_size=16, patch_size=8)

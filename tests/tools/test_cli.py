@@ -227,6 +227,17 @@ def test_test_reports_the_metrics(config, trained, call, tmp_path):
     assert metrics['accuracy/top1'] == last['accuracy/top1']
 
 
+def test_a_test_of_weights_that_do_not_fit_is_refused(config, trained, call, tmp_path):
+    content = torch.load(trained / 'epoch_1.pth', weights_only=False)
+    name = next(name for name in content['state_dict'] if name.startswith('head.'))
+    del content['state_dict'][name]
+    torch.save(content, tmp_path / 'other.pth')
+    line = only_sentence(call('test.py', config, tmp_path / 'other.pth'))
+    assert 'other.pth does not fit the model: 1 of its ' in line and f'missing: {name}' in line
+    options = ('--allow-misfit', '--work-dir', 'work dir')
+    assert call('test.py', config, tmp_path / 'other.pth', *options).returncode == 0
+
+
 def test_missing_config_and_checkpoint_are_named(config, call):
     line = only_sentence(call('train.py', 'nowhere/none.py'))
     assert 'the config nowhere/none.py is neither' in line

@@ -23,9 +23,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS, TRANSFORMS
 from PIL import Image
 
+from mmc_plugin.apis import PromptSegmenter
 from mmc_plugin.datasets.transforms.loading import LoadImage, UnreadableImageError
+from mmc_plugin.engine.cli import load_config
 
 _HARD_SECONDS, _HARD_BYTES, _BATCH = 30, 2**32, 100
 _SLICES = 2**22  # bytes that a repeated slice may grow to
@@ -186,14 +191,48 @@ def _memory(name: str) -> int:
     return int(status.split(f'{name}:')[1].split()[0]) * 1024
 
 
-def _decode(path: str, baseline: int) -> str:
-    """In the child: seconds, bytes above the baseline and what came of it."""
+def _loader() -> Callable[[str], np.ndarray]:
     load = LoadImage()
+    return lambda path: load(dict(img_path=path))['img']
+
+
+def _pipeline() -> Callable[[str], np.ndarray]:
+    """That of a pretraining, the same draw for each image."""
+    init_default_scope('mmpretrain')
+    parts = load_config('mmc/vitt_caltech101.py', None).train_dataloader.dataset.pipeline
+    transforms = [TRANSFORMS.build(part) for part in parts]
+
+    def run(path: str) -> np.ndarray:
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        results = dict(img_path=path, sample_idx=0)
+        for transform in transforms:
+            results = transform(results)
+        return np.stack([np.asarray(view) for view in results['inputs']])
+
+    return run
+
+
+def _api() -> Callable[[str], np.ndarray]:
+    """A click into the middle."""
+    torch.manual_seed(0)
+    arch = dict(embed_dims=48, num_layers=1, num_heads=3, feedforward_channels=96)
+    backbone = dict(type='PretrainedViT', arch=arch, img_size=64, patch_size=16, out_type='raw')
+    segmenter = PromptSegmenter(MODELS.build(backbone), cache=0, size=64)
+    return lambda path: np.asarray(segmenter.segment(path, [(0, 0)]).mask)
+
+
+THROUGH = dict(loader=_loader, pipeline=_pipeline, api=_api)
+
+
+def _decode(load: Callable[[str], np.ndarray], path: str, baseline: int) -> str:
+    """In the child: seconds, bytes above the baseline and what came of it."""
     Path('/proc/self/clear_refs').write_text('5')  # the most it had is now what it has
     start = time.process_time()  # other programs do not count
     word, image = 'refused', None
     try:
-        image = load(dict(img_path=path))['img']
+        image = load(path)
         word = 'read'
     except UnreadableImageError:
         pass
@@ -205,12 +244,12 @@ def _decode(path: str, baseline: int) -> str:
     return f'{seconds}\t{memory}\t{word}\n'
 
 
-def _same_again(load: LoadImage, path: str, image: np.ndarray) -> bool:
+def _same_again(load: Callable[[str], np.ndarray], path: str, image: np.ndarray) -> bool:
     for value in (0x55, 0xAA):  # what uninitialised memory may show
         blocks = [np.full(size, value, np.uint8) for size in (2**10, 2**12, 2**14, 2**16)]
         del blocks
         try:
-            again = load(dict(img_path=path))['img']
+            again = load(path)
         except UnreadableImageError:
             return False
         if not np.array_equal(image, again):
@@ -218,7 +257,14 @@ def _same_again(load: LoadImage, path: str, image: np.ndarray) -> bool:
     return True
 
 
-def _work(writer: int, path: str, seed: int, numbers: range, seeds: dict[str, bytes]) -> None:
+def _work(
+    writer: int,
+    path: str,
+    seed: int,
+    numbers: range,
+    seeds: dict[str, bytes],
+    load: Callable[[str], np.ndarray],
+) -> None:
     """The child: decode images one after the other and write a line for each."""
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
@@ -227,15 +273,20 @@ def _work(writer: int, path: str, seed: int, numbers: range, seeds: dict[str, by
     limit = pages * resource.getpagesize() + _HARD_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    Path(path).write_bytes(seeds['png'])
+    load(path)  # what the first one makes is of the baseline
     baseline = _memory('VmRSS')
     for number in numbers:
         Path(path).write_bytes(damaged_seed(seed, number, seeds)[1])
         signal.alarm(_HARD_SECONDS)
-        os.write(writer, _decode(path, baseline).encode(errors='replace'))
+        os.write(writer, _decode(load, path, baseline).encode(errors='replace'))
 
 
-def outcomes(seed: int, number: int, seeds: dict[str, bytes]) -> Iterator[Outcome]:
+def outcomes(
+    seed: int, number: int, seeds: dict[str, bytes], through: str = 'loader'
+) -> Iterator[Outcome]:
     """Decode images in child processes, which end after some images or at one that ends them."""
+    load = THROUGH[through]()
     done = 0
     with tempfile.TemporaryDirectory() as folder:
         while done < number:
@@ -245,7 +296,7 @@ def outcomes(seed: int, number: int, seeds: dict[str, bytes]) -> Iterator[Outcom
             if not child:
                 try:
                     os.close(reader)
-                    _work(writer, os.path.join(folder, 'image'), seed, numbers, seeds)
+                    _work(writer, os.path.join(folder, 'image'), seed, numbers, seeds, load)
                 finally:
                     os._exit(0)
             os.close(writer)
@@ -274,12 +325,19 @@ def main(argv: list[str] | None = None) -> None:
         '--seconds', type=float, default=2, help='most of the processor that one may take'
     )
     parser.add_argument('--megabytes', type=float, default=300, help='most above the baseline')
+    parser.add_argument(
+        '--through',
+        choices=THROUGH,
+        default='loader',
+        help='what reads them: the loader alone, a pretraining pipeline, or a click of the API',
+    )
     parser.add_argument('--keep', help='folder for the images that fail')
     args = parser.parse_args(argv)
     cv2.setNumThreads(0)
+    torch.set_num_threads(1)
     seeds, words, found = make_seeds(), Counter(), []
     slowest = largest = Outcome('', 0, 0)
-    for number, outcome in enumerate(outcomes(args.seed, args.number, seeds)):
+    for number, outcome in enumerate(outcomes(args.seed, args.number, seeds, args.through)):
         slowest = max(slowest, outcome, key=lambda each: each.seconds)
         largest = max(largest, outcome, key=lambda each: each.memory)
         fault = None if outcome.word in ('read', 'refused') else outcome.word

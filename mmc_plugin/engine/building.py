@@ -1,0 +1,41 @@
+"""What cannot be built of a config, in a sentence with the reason that the host gives."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import Any
+
+_BUILD = re.compile('build_(from_cfg)?')
+
+
+def unbuildable(error: BaseException) -> str | None:
+    """One sentence about an error that a part raised while it was built from its config.
+
+    Args:
+        error (BaseException): Of any kind.
+
+    Returns:
+        str | None: None if it was raised elsewhere.
+    """
+    part: Any = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        function = frame.f_code.co_name
+        if str(frame.f_globals.get('__name__')).startswith('mmengine.') and _BUILD.match(function):
+            names = frame.f_locals  # the innermost part that has a name
+            part = names.get('obj_cls') or names.get('obj_type') or part or _BUILD.sub('', function)
+    if part is None:
+        return None
+    return f'{getattr(part, "__name__", part)} cannot be built from the config: {reason(error)}'
+
+
+def reason(error: BaseException) -> str:
+    """The text of an error on one line; of one without a text, the line that raised it."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    words = ' '.join(str(text).split())
+    if isinstance(error, KeyError):
+        words = f'there is no {words}' if ' ' not in words else words
+    if words:
+        return words
+    frames = traceback.extract_tb(error.__traceback__)
+    return frames[-1].line if frames else type(error).__name__

@@ -1,0 +1,60 @@
+"""What to install, when something that is imported is not there."""
+
+from __future__ import annotations
+
+import traceback
+
+# Modules whose packages have other names.
+PACKAGES = {
+    'PIL': 'pillow',
+    'cv2': 'opencv-python',
+    'mmseg': 'mmsegmentation',
+    'skimage': 'scikit-image',
+    'sklearn': 'scikit-learn',
+    'yaml': 'pyyaml',
+}
+OPERATORS = (
+    'mmcv is installed without its compiled operators, which upstream mmsegmentation needs: '
+    'pip uninstall mmcv-lite, then pip install mmcv, which compiles them where there is no wheel'
+)
+
+
+def missing_package(error: BaseException | None) -> str | None:
+    """One sentence about a package that an error, or one that led to it, is about.
+
+    Args:
+        error (BaseException | None): Of an import, or raised from one.
+
+    Returns:
+        str | None: None if no package is missing.
+    """
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return _sentence(error)
+        if isinstance(error, ImportError) and 'pip install' in str(error):
+            return ' '.join(str(error).split())  # the hosts' own words
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _sentence(error: ModuleNotFoundError) -> str:
+    top = error.name.partition('.')[0]
+    if error.name == 'mmcv._ext':
+        return OPERATORS
+    needs = _importer(error)
+    if needs is None:
+        return (
+            f'the module {error.name} of custom_imports is not found: install its package, or add '
+            'the folder that it lies in to PYTHONPATH'
+        )
+    if top == needs:
+        return f'{needs} has no {error.name} in the version that is installed: {error}'
+    return f'{needs} needs {top}, which is not installed: pip install {PACKAGES.get(top, top)}'
+
+
+def _importer(error: BaseException) -> str | None:
+    """The top package whose code has the import that failed; None if it was asked for by name."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    name = frames[-1].f_globals.get('__name__', '') if frames else ''
+    top = name.partition('.')[0]
+    return None if top == 'importlib' else top
