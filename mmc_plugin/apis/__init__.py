@@ -2,6 +2,7 @@
 
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
+from .pretrain import pretrain
 from .prompt_segmenter import PromptSegmenter, Segment
 from .reference import find_reference, reference_maps
 
@@ -12,5 +13,6 @@ __all__ = [
     'find_reference',
     'frozen_features',
     'load_backbone',
+    'pretrain',
     'reference_maps',
 ]

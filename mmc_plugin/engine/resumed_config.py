@@ -17,7 +17,7 @@ ABSENT = object()
 
 def load_resumed_config(
     path: str,
-    options: Sequence[str] | None,
+    options: Sequence[str] | dict | None,
     launcher: str = 'none',
     work_dir: str | None = None,
     strict: bool = True,
@@ -44,7 +44,7 @@ def load_resumed_config(
             f'the config {dumped} of the run to resume cannot be read ({error}): move it away to '
             f'go on with the settings of {path}'
         ) from error
-    options = parse_options(options or ())
+    options = options if isinstance(options, dict) else parse_options(options or ())
     cfg = load_config(str(dumped), options, launcher, work_dir, strict)
     if before.get('resume') and 'load_from' not in options:
         # Of the last resume; what the run began from is in the config that it was made from.

@@ -15,6 +15,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmc_plugin.engine.training import use_mixed_precision
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools'
 
@@ -384,9 +386,8 @@ AUTO = dict(type='AutoPrecisionOptimWrapper')
 )
 def test_amp_is_the_precision_that_fits(given, expected, said, config, monkeypatch, capsys):
     given = dict(given, optimizer=dict(type='SGD', lr=0.01))
-    tool = runpy.run_path(str(TOOLS / 'train.py'))
     cfg = Config(dict(optim_wrapper=given))
-    tool['use_mixed_precision'](cfg)
+    use_mixed_precision(cfg)
     if expected is not None:
         expected = given | dict(expected, precision='auto')
     assert cfg.optim_wrapper.to_dict() == (expected or given)
@@ -395,9 +396,8 @@ def test_amp_is_the_precision_that_fits(given, expected, said, config, monkeypat
 
 
 def test_amp_says_what_it_cannot_change():
-    tool = runpy.run_path(str(TOOLS / 'train.py'))
     with pytest.raises(ValueError, match='--amp cannot be used with ApexOptimWrapper'):
-        tool['use_mixed_precision'](Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+        use_mixed_precision(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
 
 
 def test_the_hosts_own_wrapper_trains_in_the_precision_that_fits(config, call, tmp_path):
