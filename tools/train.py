@@ -7,7 +7,6 @@ Usage::
 
 import argparse
 import os
-from pathlib import Path
 
 
 def parse_args() -> argparse.Namespace:
