@@ -15,7 +15,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmc_plugin.engine.training import use_mixed_precision
+from mmc_plugin.engine.training import count_accumulation, use_mixed_precision
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools'
@@ -460,5 +460,5 @@ def test_accumulated_iterations_count_for_the_learning_rate():
     cfg = Config(
         dict(optim_wrapper=dict(accumulative_counts=4), auto_scale_lr=dict(base_batch_size=256))
     )
-    runpy.run_path(str(TOOLS / 'train.py'))['count_accumulation'](cfg)
+    count_accumulation(cfg)
     assert cfg.auto_scale_lr.base_batch_size == 64
