@@ -62,7 +62,8 @@ def test_finetuning_in_mmpretrain(folder, monkeypatch):
             image(folder / 'data' / 'pets' / split / f'class_{label:02d}' / 'a.jpg')
     train(
         monkeypatch, 'finetune.py', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=3',
-        'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0', 'train_cfg.val_interval=1',
+        'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+        'train_cfg.val_interval=1',
         'param_scheduler=[]', 'optim_wrapper.optimizer.lr=1e-20', 'optim_wrapper.precision=fp32',
     )  # fmt: skip
     (log,) = (folder / 'run').glob('*/*.log')
