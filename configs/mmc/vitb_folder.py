@@ -7,4 +7,4 @@ model = dict(
     patch_head=dict(in_channels=768),
     cls_head=dict(in_channels=768),
 )
-train_dataloader = dict(batch_size=48)  # our choice, for 24 GB
+train_dataloader = dict(batch_size=48)  # our choice: half of ViT-S's
