@@ -136,6 +136,12 @@ def set_resume(cfg: Config, resume: str) -> None:
     cfg.resume = True
     cfg.load_from = str(checkpoint)
     cli.say(f'--resume: going on from {checkpoint}.')
+    epochs = cfg.get('train_cfg', {}).get('max_epochs')
+    if epochs and Path(checkpoint).is_file() and inspect_checkpoint(checkpoint)['epoch'] >= epochs:
+        cli.say(
+            f'It has all its {epochs} epochs, so nothing is left to train; --cfg-options '
+            f'train_cfg.max_epochs={2 * epochs} goes on with a schedule of that length.'
+        )
 
 
 def check_schedule(cfg: Config) -> None:
