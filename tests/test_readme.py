@@ -134,6 +134,18 @@ def test_detection_in_mmdet(folder, data_root, monkeypatch):
     assert 'bbox_mAP' in log.read_text()
 
 
+def test_pictures_are_small_and_all_of_them_are_shown():
+    pages = {path: path.read_text(encoding='utf-8') for path in [*(ROOT / 'docs').glob('*.md')]}
+    pages[ROOT / 'README.md'] = README
+    shown = {
+        (page.parent / name).resolve()
+        for page, text in pages.items()
+        for name in re.findall(r'!\[.*?\]\((.*?)\)', text)
+    }
+    assert shown == set((ROOT / 'docs' / 'assets').iterdir())
+    assert max(path.stat().st_size for path in shown) < 300_000
+
+
 def test_every_config_and_file_that_is_named_exists():
     """Paths of this checkout in code and links."""
     named = set(re.findall(r'\b((?:configs|tools|docs)/[\w./-]+\.(?:py|sh|md|png|jpg))', README))
