@@ -19,6 +19,7 @@ from .resumed_config import load_resumed_config
 from .runner import build_runner
 from .weights_check import check_weights
 
+TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
 MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
 
@@ -57,6 +58,9 @@ def training_config(
     cfg = load(path, options, launcher, work_dir, strict=strict)
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    missing = [key for key in TRAINING if cfg.get(key) is None]
+    if missing:
+        raise InputError(f'the config {path} describes no training: it has no {missing[0]}')
     if mixed_precision:
         use_mixed_precision(cfg)
     fit_to_data(cfg)

@@ -99,6 +99,8 @@ def test_so_does_the_command_line(trained, photo_folder, monkeypatch):
 def test_what_it_refuses(tmp_path):
     with pytest.raises(InputError, match="model must be 'vitt8', 'vits16', 'vitb16' or a config"):
         pretrain(tmp_path, tmp_path / 'out', 'vits8')
+    with pytest.raises(InputError, match='zero_shot/vit_coco.py describes no training'):
+        pretrain(tmp_path, tmp_path / 'out', 'zero_shot/vit_coco.py')
     with pytest.raises(FileNotFoundError, match='nowhere'):
         pretrain(tmp_path / 'nowhere', tmp_path / 'out', 'vitt8', options=OPTIONS)
     with pytest.raises(InputError, match='nothing reads this key'):
