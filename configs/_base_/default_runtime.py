@@ -8,7 +8,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ReplanSchedulerHook'),
-    checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=3),
+    # keep_whole: the newest keep their optimiser state, for --resume; older ones are weights only.
+    checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=3, keep_whole=2),
 )
 
 env_cfg = dict(

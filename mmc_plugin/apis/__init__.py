@@ -2,6 +2,7 @@
 
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
+from .pretrain import pretrain
 from .prompt_segmenter import PromptSegmenter, Segment
 from .reference import find_reference, reference_maps
 from .video import read_video, track_objects
@@ -13,6 +14,7 @@ __all__ = [
     'find_reference',
     'frozen_features',
     'load_backbone',
+    'pretrain',
     'read_video',
     'reference_maps',
     'track_objects',

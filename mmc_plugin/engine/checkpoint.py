@@ -125,7 +125,8 @@ def inspect_checkpoint(path: str) -> dict:
         raise BrokenCheckpointError(reason) from None
     absent = [key for key in _NEEDED if not isinstance(checkpoint, dict) or key not in checkpoint]
     if absent:
-        raise BrokenCheckpointError(f'it has no {" and no ".join(absent)}')
+        older = ', as older ones of a run, which hold the weights only' * (absent == ['optimizer'])
+        raise BrokenCheckpointError(f'it has no {" and no ".join(absent)}{older}')
     meta = checkpoint['meta']
     if not isinstance(meta, dict) or not all(
         isinstance(meta.get(key), int) for key in ('epoch', 'iter')

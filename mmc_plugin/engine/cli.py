@@ -38,6 +38,14 @@ def say(message: str) -> None:
         print(message, flush=True)
 
 
+def say_skipped(files: Sequence[str]) -> None:
+    """List files that a tool cannot read and does without; nothing is said of none."""
+    for place, file in enumerate(dict.fromkeys(files)):
+        if not place:
+            say('Left out, since they cannot be read:')
+        say(f'  {file}')
+
+
 def find_config(path: str) -> str:
     """Path of a config: as given, or among the configs of this package.
 

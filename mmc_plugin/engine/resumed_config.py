@@ -18,7 +18,7 @@ ABSENT = object()
 
 def load_resumed_config(
     path: str,
-    options: Sequence[str] | None,
+    options: Sequence[str] | dict | None,
     launcher: str = 'none',
     work_dir: str | None = None,
     strict: bool = True,
@@ -45,7 +45,7 @@ def load_resumed_config(
             f'{error}; it is that of the run to resume: move it away to go on with the settings '
             f'of {path}'
         ) from error
-    options = parse_options(options or ())
+    options = options if isinstance(options, dict) else parse_options(options or ())
     cfg = load_config(str(dumped), options, launcher, work_dir, strict)
     if before.get('resume') and 'load_from' not in options:
         # Of the last resume; what the run began from is in the config that it was made from.

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os.path as osp
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from ..errors import InputError
+
+# How files begin, and what stands in the last bytes, of which cameras add some.
+_ENDS = {
+    '.png': (b'\x89PNG\r\n\x1a\n', b'IEND'),
+    '.jpg': (b'\xff\xd8', b'\xff\xd9'),
+    '.jpeg': (b'\xff\xd8', b'\xff\xd9'),
+}
+_TAIL = 1 << 16
 
 
 @TRANSFORMS.register_module()
@@ -63,13 +73,17 @@ def checked_dataset(dataset: dict) -> BaseDataset:
     gives the ``ADE20KDataset`` itself. Its files must lie on a local disk. :class:`CheckLabels`
     follows each ``LoadAnnotations`` of its pipeline.
 
+    An image that is broken, or whose label is, is left out and listed in the log; how many is in
+    the dataset's ``left_out``. What is looked at are the two ends of each JPEG and PNG, which tell
+    an empty file, one that is cut short and one that is no image.
+
     Args:
         dataset (dict): Config of a ``BaseSegDataset``.
 
     Raises:
         FileNotFoundError: If the root, one of the folders, the list of the split, an image of that
             list or a label is missing.
-        ValueError: If the split is empty.
+        ValueError: If the split is empty, or all of it broken.
     """
     dataset = copy.deepcopy(dataset)
     name, root = dataset['type'], dataset.get('data_root') or ''
@@ -103,4 +117,41 @@ def checked_dataset(dataset: dict) -> BaseDataset:
     steps = []
     for step in pipeline:
         steps += [step, check] if step['type'] == 'LoadAnnotations' else [step]
-    return DATASETS.build(dict(dataset, pipeline=steps))
+    kept, broken = _divide(samples)
+    if not kept:
+        raise InputError(f'{name} has no whole image: {broken[0]} is broken, as all others are')
+    built = DATASETS.build(dict(dataset, pipeline=steps))
+    built.left_out = len(samples) - len(kept)
+    if broken:
+        built.full_init()
+        built.get_subset_(kept)
+        print_log(
+            f'{name}: {built.left_out} of {len(samples)} images are left out, since these files '
+            f'are broken: {", ".join(broken)}.',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return built
+
+
+def _divide(samples: list[dict]) -> tuple[list[int], list[str]]:
+    """Places of the samples whose files are whole, and the broken files of the others."""
+    kept, broken = [], []
+    for place, sample in enumerate(samples):
+        paths = [path for path in (sample['img_path'], sample.get('seg_map_path')) if path]
+        wrong = [path for path in paths if is_broken(path)]
+        broken += wrong
+        if not wrong:
+            kept.append(place)
+    return kept, broken
+
+
+def is_broken(path: str) -> bool:
+    """Whether a file is empty, or by its ending a JPEG or PNG and not a whole one."""
+    starts, end = _ENDS.get(osp.splitext(path)[1].lower(), (b'', b''))
+    with open(path, 'rb') as file:
+        head = file.read(8)
+        size = file.seek(0, 2)
+        file.seek(max(size - _TAIL, 0))
+        tail = file.read()
+    return not size or not head.startswith(starts) or end not in tail

@@ -55,9 +55,12 @@ class SegmentationReportHook(Hook):
         path = osp.join(
             runner.work_dir, f'test_{Path(checkpoint).stem if checkpoint else "untrained"}.json'
         )
+        left_out = getattr(dataset, 'left_out', 0)
+        broken = f' ({left_out} with broken files left out)' if left_out else ''
         write_report(
             path,
-            protocol=f'semantic segmentation, {type(dataset).__name__}, {len(dataset)} images, '
+            protocol=f'semantic segmentation, {type(dataset).__name__}, {len(dataset)} images'
+            f'{broken}, '
             f'test of the {test_cfg.get("mode", "whole")} image{window}; IoU and Acc in per cent '
             'from the pixels of all images together, labels of 255 left out',
             config=runner.cfg.filename,

@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 import mmc_plugin.segmentation  # noqa: F401  registers
+from mmc_plugin.segmentation.checks import is_broken
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 
@@ -113,6 +114,37 @@ def test_folders_that_are_not_there(copy):
     shutil.rmtree(copy / 'ann_dir' / 'train')
     with pytest.raises(FileNotFoundError, match='has nothing at .*ann_dir/train'):
         build(copy)
+
+
+def test_broken_files_are_left_out_and_listed(copy, monkeypatch, call, make_tiny, tmp_path):
+    said = []
+    monkeypatch.setattr(
+        'mmc_plugin.segmentation.checks.print_log', lambda text, **_: said.append(text)
+    )
+    images, labels = copy / 'img_dir' / 'train', copy / 'ann_dir' / 'train'
+    jpeg = (images / 'train1.jpg').read_bytes()
+    (images / 'train1.jpg').write_bytes(jpeg[: len(jpeg) // 2])
+    (images / 'train3.jpg').write_text('<html>not found</html>')
+    (labels / 'train4.png').write_bytes(b'')
+    with open(images / 'train5.jpg', 'ab') as file:  # cameras do so
+        file.write(b'\0' * 64)
+    dataset = build(copy)
+    kept = [dataset.get_data_info(i)['img_path'][-10:-4] for i in range(len(dataset))]
+    assert kept == ['train0', 'train2', 'train5'] and dataset.left_out == 3
+    assert all(dataset[i]['gt_seg_map'].shape == (32, 48) for i in range(3))
+    (line,) = said
+    assert line.startswith('CamVidDataset: 3 of 6 images are left out, since these files are brok')
+    assert [name in line for name in ('train1.jpg', 'train3.jpg', 'train4.png')] == [True] * 3
+    for path in images.iterdir():
+        path.write_bytes(b'')
+    with pytest.raises(ValueError, match=r'has no whole image: .*train0.jpg is broken'):
+        build(copy)
+
+
+def test_a_whole_dataset_of_the_host_is_not_called_broken(data_root):
+    paths = sorted((data_root / 'camvid').rglob('*.[jp][pn]g'))
+    assert len(paths) > 900
+    assert not [path for path in paths if is_broken(str(path))]
 
 
 def test_the_tools_end_in_the_sentence(copy, make_tiny, refused, tmp_path):

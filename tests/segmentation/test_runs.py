@@ -1,5 +1,6 @@
 """Whole trainings and tests by the tools, on synthetic images and a tiny model."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -242,6 +243,13 @@ def test_a_backbone_that_is_not_named_is_an_error(make_tiny, street, refused, tm
     unset = make_tiny(tmp_path / 'unset.py', street, checkpoint='MMC_CHECKPOINT_is_not_set')
     line = refused('train.py', unset, '--work-dir', 'work', *SHORT)
     assert 'MMC_CHECKPOINT_is_not_set' in line
+
+
+def test_the_log_says_which_weights_were_loaded(trained, weights):
+    (log,) = trained.glob('*/*.log')
+    (line,) = [each for each in log.read_text().splitlines() if 'The backbone is that of' in each]
+    assert f'in {weights}: width 32, 2 layers, 2 heads' in line
+    assert f'SHA-256 {hashlib.sha256(weights.read_bytes()).hexdigest()}.' in line
 
 
 def test_a_random_backbone_on_request(call, tiny, tmp_path):

@@ -61,7 +61,9 @@ def test_knn_on_pixels_equals_a_slow_one(knn_pixels, tmp_path, capsys):
     expected = [slow_accuracy(*train, *val, k) for k in (1, 5)]
     assert 34 < min(expected) and max(expected) < 99  # neither chance nor trivial
     knn_pixels(tmp_path / 'train', tmp_path / 'val', '--side', SIDE, '--k', 1, 5)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('k = ')]
+    said = capsys.readouterr().out.splitlines()
+    assert f'  {tmp_path / "train" / "b" / "broken.png"}' in said
+    lines = [line for line in said if line.startswith('k = ')]
     assert lines == [f'k = {k}: {value:.2f} %' for k, value in zip((1, 5), expected, strict=True)]
 
 

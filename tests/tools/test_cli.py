@@ -15,6 +15,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmc_plugin.engine.training import count_accumulation, use_mixed_precision
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools'
 
@@ -192,9 +194,11 @@ def test_a_resumed_run_has_the_settings_that_it_had(config, labelled, call, tmp_
     assert done.returncode == 0, done.stderr
     again = call('train.py', config, '--work-dir', 'my run', '--resume')
     assert 'the settings of my run/tiny.py, unchanged.' in again.stdout
+    assert 'It has all its 1 epochs, so nothing is left to train' in again.stdout
     more = call('train.py', config, *options[:2], '--resume', '--cfg-options',
                 'train_cfg.max_epochs=2')  # fmt: skip
     assert 'changed by --cfg-options: train_cfg.max_epochs 1 → 2.' in more.stdout
+    assert 'nothing is left to train' not in more.stdout
     written = Config.fromfile(str(tmp_path / 'my run' / 'tiny.py'))
     assert written.train_dataloader.dataset.data_root == str(data)
     assert written.val_cfg is None
@@ -395,9 +399,8 @@ AUTO = dict(type='AutoPrecisionOptimWrapper')
 )
 def test_amp_is_the_precision_that_fits(given, expected, said, config, monkeypatch, capsys):
     given = dict(given, optimizer=dict(type='SGD', lr=0.01))
-    tool = runpy.run_path(str(TOOLS / 'train.py'))
     cfg = Config(dict(optim_wrapper=given))
-    tool['use_mixed_precision'](cfg)
+    use_mixed_precision(cfg)
     if expected is not None:
         expected = given | dict(expected, precision='auto')
     assert cfg.optim_wrapper.to_dict() == (expected or given)
@@ -406,9 +409,8 @@ def test_amp_is_the_precision_that_fits(given, expected, said, config, monkeypat
 
 
 def test_amp_says_what_it_cannot_change():
-    tool = runpy.run_path(str(TOOLS / 'train.py'))
     with pytest.raises(ValueError, match='--amp cannot be used with ApexOptimWrapper'):
-        tool['use_mixed_precision'](Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+        use_mixed_precision(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
 
 
 def test_the_hosts_own_wrapper_trains_in_the_precision_that_fits(config, call, tmp_path):
@@ -471,5 +473,5 @@ def test_accumulated_iterations_count_for_the_learning_rate():
     cfg = Config(
         dict(optim_wrapper=dict(accumulative_counts=4), auto_scale_lr=dict(base_batch_size=256))
     )
-    runpy.run_path(str(TOOLS / 'train.py'))['count_accumulation'](cfg)
+    count_accumulation(cfg)
     assert cfg.auto_scale_lr.base_batch_size == 64

@@ -246,5 +246,13 @@ def test_layers_tool_says_what_does_not_fit(config, checkpoint, photo_folder, tm
     assert 'no.jpg' in message
     (tmp_path / 'broken.jpg').write_bytes(b'\xff\xd8\xff')
     message = sentence(capsys, config, checkpoint, tmp_path / 'broken.jpg')
-    assert 'broken.jpg cannot be read' in message
+    assert 'none of the images can be read' in message
     assert not out.exists()
+    photo = next(photo_folder.glob('*.jpg'))
+    LAYERS['main']([config, checkpoint, str(photo), '--out', str(out)])
+    alone = out.read_bytes()
+    capsys.readouterr()
+    broken = str(tmp_path / 'broken.jpg')
+    LAYERS['main']([config, checkpoint, broken, str(photo), '--out', str(out)])
+    assert f'Left out, since they cannot be read:\n  {broken}\n' in capsys.readouterr().out
+    assert out.read_bytes() == alone

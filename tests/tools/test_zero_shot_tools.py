@@ -99,6 +99,22 @@ def test_clicks_and_patches_are_drawn(checkpoint, image, tmp_path, capsys):
         assert cv2.imread(str(path)).std() > 20
 
 
+def test_a_broken_image_is_left_out_and_listed(checkpoint, image, tmp_path, capsys):
+    broken = tmp_path / 'broken.jpg'
+    broken.write_bytes(b'not one')
+    rest = ('-k', '2', '--size', '64', '--device', 'cpu', '--out')
+    MAIN(['patches', checkpoint, image, *rest, str(tmp_path / 'one.png')])
+    capsys.readouterr()
+    MAIN(['patches', checkpoint, str(broken), image, *rest, str(tmp_path / 'two.png')])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == 'Left out, since they cannot be read:'
+    assert said[1].startswith(f'  {broken} (')
+    assert (tmp_path / 'one.png').read_bytes() == (tmp_path / 'two.png').read_bytes()
+    assert 'none of the images can be read' in error(
+        capsys, 'patches', checkpoint, broken, *rest, tmp_path / 'three.png'
+    )
+
+
 def error(capsys, *arguments):
     with pytest.raises(SystemExit) as stop:
         MAIN([str(each) for each in arguments])

@@ -7,6 +7,7 @@ from mmc_plugin.visualization.zero_shot import (
     Click,
     case_sheet,
     click_panel,
+    cut_out,
     similarity_histograms,
     threshold_curves,
 )
@@ -30,7 +31,30 @@ def test_a_click_panel_shows_the_image_and_what_was_cut_out():
     found = places(panel, ORANGE)
     left, right = (found[found[:, 1] < panel.shape[1] / 2], found[found[:, 1] > panel.shape[1] / 2])
     assert 1.5 < len(left) / len(right) < 2.5  # half of each image is cut out
-    assert len(places(panel, (235, 235, 235))) > 0.8 * len(right)
+    for grey in (205, 245):  # the squares of the board
+        assert 0.3 * len(right) < len(places(panel, (grey,) * 3)) < 0.7 * len(right)
+
+
+def test_a_cut_out_is_the_image_inside_and_squares_outside():
+    image = np.full((48, 72, 3), ORANGE, np.uint8)
+    mask = np.zeros((48, 72), bool)
+    mask[10:30, 20:50] = True
+    picture = cut_out(image, mask)
+    assert (picture[mask] == ORANGE).all()
+    assert set(np.unique(picture[~mask])) == {205, 245}
+    assert picture[0, 0, 0] == picture[1, 1, 0] == 205 != picture[0, 2, 0]  # squares of 48 / 24
+
+
+@pytest.mark.parametrize('label', [1, 0])
+def test_a_marker_does_not_hide_a_small_target(label):
+    """A target of 6×6 pixels about the click shows as it does without a marker."""
+    image = np.full((100, 150, 3), 90, np.uint8)
+    image[47:53, 72:78] = ORANGE
+    similarity = np.linspace(0, 1, 15000, dtype=np.float32).reshape(100, 150)
+    shown = Click(image, np.array([[74.5, 49.5]]), similarity, similarity > 0.5, labels=[label])
+    seen = len(places(click_panel([shown])[:, :400], ORANGE))
+    shown.points = np.array([[10.0, 10.0]])
+    assert seen > 0.95 * len(places(click_panel([shown])[:, :400], ORANGE)) > 100
 
 
 def test_borders_of_predictions_and_targets_are_drawn():
@@ -110,6 +134,25 @@ def test_histograms_stand_where_their_bins_are():
     empty['overlap'] = None
     empty['histograms']['inter'] = [None] * 20
     assert similarity_histograms(dict(empty=empty)).shape == picture.shape
+
+
+def test_histograms_are_zoomed_to_their_mass(monkeypatch):
+    figures = []
+    monkeypatch.setattr(zero_shot, 'figure_to_array', figures.append)
+    edges = np.linspace(-1, 1, 201)
+    shares = np.zeros((2, 200))
+    shares[:, 150:199] = 0.5 / 49
+    shares[:, 199] = 0.5 - 1e-3  # a peak at 1
+    shares[:, 20] = 1e-3  # next to nothing
+    one = dict(
+        edges=edges.tolist(), intra=0.9, inter=0.9, overlap=1.0,
+        histograms=dict(intra=shares[0].tolist(), inter=shares[1].tolist()),
+    )  # fmt: skip
+    similarity_histograms(dict(one=one))
+    (axis,) = figures[0].axes
+    assert 0.45 < axis.get_xlim()[0] < 0.5 and 1 < axis.get_xlim()[1] < 1.05
+    assert axis.get_ylim()[1] == pytest.approx(2 * 0.5 / 49 / 0.01)
+    assert axis.texts[0].get_text() == 'to 49.9'
 
 
 def test_clusters_are_laid_over_grey():

@@ -32,6 +32,7 @@ def load_pixels(paths: list[str], labels: list[int], side: int) -> tuple[torch.T
     """Pixels (N, 3 * side²) in [0, 1] and labels (N,) of the images that can be read."""
     images, readable = zip(*ImageFiles(paths, side, side), strict=True)
     kept = torch.tensor(readable)
+    cli.say_skipped([path for path, whole in zip(paths, readable, strict=True) if not whole])
     return torch.stack(images)[kept].flatten(1) / 255, torch.tensor(labels)[kept]
 
 

@@ -68,6 +68,10 @@ def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> li
     )  # fmt: skip
     loader.pop('prefetch_factor', None)  # needs workers
     data = next(iter(Runner.build_dataloader(loader, seed=seed)))
+    skipped = [
+        each for sample in data['data_samples'] for each in sample.metainfo.get('skipped', ())
+    ]
+    cli.say_skipped([f'{path} ({reason})' for path, reason in skipped])
     missing = sorted({'views', 'mask', 'alien'} - set(data['inputs']))
     if missing:
         raise InputError(

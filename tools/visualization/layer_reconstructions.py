@@ -120,15 +120,18 @@ def find_images(given: Sequence[str], data_root: str, number: int) -> list[str]:
     return [paths[i * len(paths) // number] for i in range(number)]
 
 
-def read_images(paths: Sequence[str], size: int) -> torch.Tensor:
-    """uint8 RGB (B, 3, size, size), the middle of each image."""
-    files = ImageFiles(paths, size, size)
-    images = []
-    for path, (image, readable) in zip(paths, files, strict=True):
-        if not readable:
-            raise InputError(f'the image {path} cannot be read')
-        images.append(image)
-    return torch.stack(images)
+def read_images(paths: Sequence[str], size: int) -> tuple[torch.Tensor, list[str]]:
+    """The middle of each image that can be read, uint8 RGB (B, 3, size, size), and their paths.
+
+    Raises:
+        ValueError: If none can be read.
+    """
+    read = zip(paths, ImageFiles(paths, size, size), strict=True)
+    images = {path: image for path, (image, readable) in read if readable}
+    cli.say_skipped([path for path in paths if path not in images])
+    if not images:
+        raise InputError('none of the images can be read')
+    return torch.stack(list(images.values())), list(images)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -145,6 +148,7 @@ def main(argv: list[str] | None = None) -> None:
         data_root = cfg.get('train_dataloader', {}).get('dataset', {}).get('data_root', '')
         paths = find_images(args.images, data_root, args.number)
         size = min(model.backbone.img_size)
+        images, paths = read_images(paths, size)
         coverage = args.coverage or (0.30 if args.alien else 0.75)  # paper, §3
         mask, noise = draw_corruption([coverage] * len(paths), size, model.patch_size, args.seed)
         depth = len(model.backbone.layers)
@@ -155,7 +159,7 @@ def main(argv: list[str] | None = None) -> None:
                 f'--layers are counted from 1 to {depth} in this model, got {", ".join(wrong)}'
             )
         clean, corrupted, shown = corrupt_and_reconstruct(
-            model, read_images(paths, size), mask, torch.full((len(paths),), args.alien), noise,
+            model, images, mask, torch.full((len(paths),), args.alien), noise,
             [layer - 1 for layer in layers],
         )  # fmt: skip
         # Of what is shown: what lies outside the range of pixels cannot be seen to change.

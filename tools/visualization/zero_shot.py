@@ -63,6 +63,7 @@ import torch
 
 from mmc_plugin.apis.features import frozen_features, to_pixels
 from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
+from mmc_plugin.datasets.transforms.loading import UnreadableImageError
 from mmc_plugin.engine import cli
 from mmc_plugin.errors import InputError
 from mmc_plugin.evaluation.functional.clustering import kmeans, pca_rgb
@@ -99,9 +100,13 @@ def draw_click(args: argparse.Namespace) -> np.ndarray:
 def draw_patches(args: argparse.Namespace) -> np.ndarray:
     """The picture of ``patches``."""
     model = frozen_features(args.checkpoint, args.device, size=args.size, fit=args.fit)
-    images, clusters, colours = [], [], []
+    images, clusters, colours, skipped = [], [], [], []
     for path in args.image:
-        pixels = to_pixels(path)
+        try:
+            pixels = to_pixels(path)
+        except UnreadableImageError as error:
+            skipped.append(f'{path} ({error.reason})')
+            continue
         tokens = model.grid(model.prepare([pixels]), args.layer, args.stride)[0].cpu()  # (h, w, D)
         rows, columns = content(pixels.shape[1:], model, tokens.shape[:2])
         unit = torch.nn.functional.normalize(tokens[:rows, :columns].float(), dim=-1)
@@ -109,6 +114,9 @@ def draw_patches(args: argparse.Namespace) -> np.ndarray:
         images.append(pixels.permute(1, 2, 0).numpy())
         clusters.append(labels.view(rows, columns).numpy())
         colours.append(pca_rgb(unit).numpy())
+    cli.say_skipped(skipped)
+    if not images:
+        raise InputError('none of the images can be read')
     return patch_panel(images, clusters, colours, args.title)
 
 

@@ -17,9 +17,10 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...durable import TEMPORARY, replace_durably, write_durably
-from ...errors import RunError
+from ...errors import InputError, RunError
 from ..checkpoint import LAST_CHECKPOINT, find_resumable_checkpoint, read_last_checkpoint
 from ..removal import LaterRemoval, OwnCheckpoints, keep_ids
+from ..weights_only import OlderCheckpoints
 
 
 @HOOKS.register_module()
@@ -33,6 +34,8 @@ class SafeCheckpointHook(CheckpointHook):
       Only what has a checkpoint's name in this run's folder is removed, see
       :class:`~mmc_plugin.engine.removal.OwnCheckpoints`, wherever the checkpoint that the run was
       resumed from says that its files are.
+    - All but the newest ``keep_whole`` lose their optimiser state once the new one is in its place,
+      see :class:`~mmc_plugin.engine.weights_only.OlderCheckpoints`. A run goes on from a whole one.
     - A disk that is full, or whose free space is known to be too small, ends the run with one
       sentence. The part that was written is removed, what was there before stays.
     - An error while saving is raised on all processes, so that none waits for the others.
@@ -40,10 +43,25 @@ class SafeCheckpointHook(CheckpointHook):
       checkpoint: before it looks, ``last_checkpoint`` is made to name that one. (mmengine's
       ``FlexibleRunner`` looks before any hook is called; give it ``load_from``.)
 
-    Takes the arguments of ``CheckpointHook``. Checkpoints that do not go to a local path (another
+    Args:
+        *args: Of ``CheckpointHook``.
+        keep_whole (int): How many of the newest checkpoints keep what a resumed run needs; -1 for
+            all, the default. With 2 one is left to go on from when the newest is damaged.
+        **kwargs: Of ``CheckpointHook``.
+
+    Checkpoints that do not go to a local path (another
     file backend, or the deprecated ``file_client_args``) are written by the host as ever. Copies
     for publication (``published_keys``) are too.
     """
+
+    def __init__(self, *args: Any, keep_whole: int = -1, **kwargs: Any) -> None:
+        if type(keep_whole) is not int or (keep_whole < 1 and keep_whole != -1):
+            raise InputError(
+                'default_hooks.checkpoint.keep_whole must be a number of checkpoints from 1, or -1 '
+                f'for all, got {keep_whole!r}'
+            )
+        super().__init__(*args, **kwargs)
+        self.keep_whole = keep_whole
 
     def before_run(self, runner: Runner) -> None:
         """Let ``last_checkpoint`` name a whole checkpoint where the run is to be resumed."""
@@ -75,6 +93,7 @@ class SafeCheckpointHook(CheckpointHook):
             info['keep_ckpt_ids'] = ids[surplus:]  # the host would remove the others now
         super().before_train(runner)
         self._own = OwnCheckpoints(self.out_dir, self.filename_tmpl)
+        self._older = OlderCheckpoints(self.out_dir, self.filename_tmpl, self.keep_whole)
         self._check_best(runner)
         if self._local:
             stale = [self._numbered(step) for step in ids[:surplus]]
@@ -150,6 +169,8 @@ class SafeCheckpointHook(CheckpointHook):
         )
         if is_main_process() and stale is not None:
             self._own.remove(self._numbered(stale))
+        if is_main_process() and self.keep_whole > 0:
+            self._older.lighten()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._local:

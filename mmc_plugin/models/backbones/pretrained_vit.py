@@ -15,8 +15,9 @@ from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ...checkpoints.architecture import grid, misfits
+from ...checkpoints.architecture import grid, misfits, some
 from ...checkpoints.backbone import BackboneWeights, read_backbone
+from ...checkpoints.files import read_checkpoint
 from ...errors import InputError
 
 
@@ -83,7 +84,7 @@ class PretrainedViT(VisionTransformer):
         if arch == 'auto':
             if checkpoint is None:
                 raise InputError("PretrainedViT needs a checkpoint with arch='auto'.")
-            weights = read_backbone(checkpoint, which, num_heads, allow_pickle)
+            weights = _read(checkpoint, which, num_heads, allow_pickle)
             kwargs = weights.settings | kwargs
             arch = kwargs.pop('arch')
             num_registers = kwargs.pop('num_registers')
@@ -128,7 +129,7 @@ class PretrainedViT(VisionTransformer):
             return
         if self.source is None:  # else, with arch='auto', the weights are there already
             heads = self.arch_settings['num_heads']
-            self.load(read_backbone(self.checkpoint, self.which, heads, self.allow_pickle))
+            self.load(_read(self.checkpoint, self.which, heads, self.allow_pickle))
         self._is_init = True
 
     def load(self, weights: BackboneWeights) -> None:
@@ -265,6 +266,17 @@ def resize_positions(
     resized = F.interpolate(patches, mode=mode, antialias=antialias, **target)
     resized = resized.flatten(2).transpose(1, 2).to(positions.dtype)  # (1,M,D)
     return torch.cat([positions[:, :1], resized], dim=1)
+
+
+def _read(source: str, which: str, num_heads: int | None, allow_pickle: bool) -> BackboneWeights:
+    """Read a checkpoint and log what it is and what of it is taken."""
+    checkpoint = read_checkpoint(source, allow_pickle)
+    weights = read_backbone(checkpoint, which, num_heads, allow_pickle)
+    rest = f'; left out: {some(weights.dropped)}' if weights.dropped else ''
+    print_log(
+        f'The backbone is that of {weights}; SHA-256 {checkpoint.sha256}{rest}.', logger='current'
+    )
+    return weights
 
 
 def _num_layers(arch: str | dict) -> int:

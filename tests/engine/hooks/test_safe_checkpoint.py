@@ -82,6 +82,20 @@ def test_writes_what_the_host_writes(tmp_path):
     assert info['last_ckpt'] == newest and list(info['keep_ckpt_ids']) == [3, 4]
 
 
+def test_older_ones_become_weights_only(tmp_path):
+    make_runner(tmp_path, keep_whole=2).train()
+    found = [set(torch.load(tmp_path / f'epoch_{i}.pth', weights_only=False)) for i in (1, 2, 3, 4)]
+    assert found[0] == found[1] == {'meta', 'state_dict'}
+    assert found[2] == found[3] >= {'meta', 'state_dict', 'optimizer'}
+    (tmp_path / 'epoch_4.pth').write_text('')
+    runner = make_runner(tmp_path, resume=True, keep_whole=2)
+    runner.train()  # on from 3
+    assert runner.epoch == 4 and inspect_checkpoint(str(tmp_path / 'epoch_4.pth'))['epoch'] == 4
+    for wrong in (0, -2, True, 1.5):
+        with pytest.raises(ValueError, match='keep_whole must be a number of checkpoints'):
+            SafeCheckpointHook(keep_whole=wrong)
+
+
 def test_order_of_events(tmp_path, monkeypatch):
     """Written to a temporary name, synced, renamed, named as the last; then the old one goes."""
     events = []

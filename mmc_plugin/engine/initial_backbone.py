@@ -1,0 +1,81 @@
+"""A pretraining whose backbone starts from a checkpoint of any known kind."""
+
+from __future__ import annotations
+
+import os
+
+from mmengine.config import Config, ConfigDict
+from mmengine.utils import to_2tuple
+from mmpretrain.registry import MODELS
+
+from ..checkpoints import read_backbone, read_checkpoint
+from ..errors import InputError
+from ..models.selfsup.base import StudentTeacher
+from .cli import say
+
+
+def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -> None:
+    """Let student and teacher of ``cfg`` start with the backbone in a checkpoint, in place.
+
+    The architecture is that of the checkpoint, whatever ``cfg`` says: width, depth, patch size,
+    registers, LayerScale. Heads and masks follow it, and images are normalised as it was trained
+    with. Image size and schedule stay; positions are resized. What was taken is said.
+
+    Args:
+        cfg (Config): Of a method with a student and a momentum teacher.
+        source (str): What :func:`~mmc_plugin.checkpoints.read_backbone` reads.
+        allow_pickle (bool): Run the code in a pickle. Only for files that you trust.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no vision transformer, or its patches do not fit the images.
+    """
+    backbone = cfg.model.get('backbone', {})
+    kind = MODELS.get(cfg.model.type) if isinstance(cfg.model.get('type'), str) else None
+    if not (isinstance(kind, type) and issubclass(kind, StudentTeacher)):
+        raise InputError(
+            f'{cfg.filename} trains no backbone with a momentum teacher, which could start from '
+            f'{source}: set load_from, or init_cfg of a part of the model'
+        )
+    if os.path.exists(source):
+        source = os.path.abspath(source)
+    checkpoint = read_checkpoint(source, allow_pickle)
+    weights = read_backbone(checkpoint)
+    settings = dict(weights.settings)
+    patch, size = settings['patch_size'], to_2tuple(backbone.img_size)
+    if not isinstance(patch, int) or any(side % patch for side in size):
+        raise InputError(
+            f'the checkpoint {source} has patches of {patch} pixels, which do not divide images of '
+            f'{size[0]}×{size[1]}: name another one, or train with an image size that they divide'
+        )
+    cfg.model.backbone = ConfigDict(
+        settings,
+        type='PretrainedViT',
+        checkpoint=source,
+        allow_pickle=allow_pickle,
+        frozen=False,
+        img_size=backbone.img_size,
+        drop_path_rate=backbone.get('drop_path_rate', 0.0),
+        out_type='raw',
+    )
+    follow = dict(in_channels=settings['arch']['embed_dims'], patch_size=patch)
+    for name, head in cfg.model.items():
+        if name != 'backbone' and isinstance(head, dict):
+            head.update({key: value for key, value in follow.items() if key in head})
+    for step in cfg.train_dataloader.dataset.get('pipeline', []):
+        if 'align' in step:
+            step.align = patch
+    cfg.model.setdefault('data_preprocessor', ConfigDict()).update(
+        mean=list(weights.mean), std=list(weights.std)
+    )
+    say(
+        f'Student and teacher start with the backbone of {weights}; SHA-256 {checkpoint.sha256}.'
+        + (f' {len(weights.dropped)} other weights in it are left out.' if weights.dropped else '')
+    )
+
+
+def forget_initial_backbone(cfg: Config) -> None:
+    """Let a run that is resumed not read again what it began from, which may be gone."""
+    backbone = cfg.get('model', {}).get('backbone') or {}
+    if not backbone.get('frozen', True) and backbone.get('arch', 'auto') != 'auto':
+        backbone.checkpoint = None
