@@ -1,17 +1,30 @@
 from .backbones import PretrainedViT
 from .backbones.patch_colour import PatchColour
 from .features import FrozenFeatures
-from .heads import GlobalContrastHead, PatchContrastHead, PixelReconstructionHead
-from .selfsup import MMC
+from .heads import (
+    GlobalContrastHead,
+    PatchContrastHead,
+    PixelReconstructionHead,
+    ProjectionMLP,
+    PrototypeHead,
+)
+from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, SiT
 from .utils import ViewDataPreprocessor
 
 __all__ = [
+    'DINO',
+    'IBOT',
+    'MCSSL',
     'MMC',
+    'MSN',
     'FrozenFeatures',
     'GlobalContrastHead',
     'PatchColour',
     'PatchContrastHead',
     'PixelReconstructionHead',
     'PretrainedViT',
+    'ProjectionMLP',
+    'PrototypeHead',
+    'SiT',
     'ViewDataPreprocessor',
 ]

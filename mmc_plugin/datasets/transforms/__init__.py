@@ -1,6 +1,8 @@
+from .block_mask import BlockMask, sample_cells
 from .gmml import GMMLMask, sample_block_mask
 from .loading import LoadImage, UnreadableImageError
 from .packing import PackViews
+from .patch_drop import PatchDrop
 from .prompts import DrawPrompts, PackPrompts
 from .views import (
     ViewColorJitter,
@@ -12,11 +14,13 @@ from .views import (
 )
 
 __all__ = [
+    'BlockMask',
     'DrawPrompts',
     'GMMLMask',
     'LoadImage',
     'PackPrompts',
     'PackViews',
+    'PatchDrop',
     'UnreadableImageError',
     'ViewColorJitter',
     'ViewCrop',
@@ -25,4 +29,5 @@ __all__ = [
     'ViewGrayscale',
     'ViewSolarize',
     'sample_block_mask',
+    'sample_cells',
 ]

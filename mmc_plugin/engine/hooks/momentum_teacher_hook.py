@@ -31,6 +31,10 @@ class MomentumTeacherHook(Hook):
         found_inf = getattr(optimizer, 'found_inf', None)
         self._stepped = found_inf is None or not bool(found_inf)
 
+    def before_train_epoch(self, runner) -> None:
+        """Tell the model which epoch begins."""
+        unwrap(runner.model).begin_epoch(runner.epoch)
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Move the teacher if the optimiser has stepped."""
         if not self._stepped:

@@ -1,5 +1,10 @@
 from .base import StudentTeacher
+from .dino import DINO
+from .ibot import IBOT
+from .mcssl import MCSSL
 from .mmc import MMC
+from .msn import MSN
 from .protocol import PretrainingMethod
+from .sit import SiT
 
-__all__ = ['MMC', 'PretrainingMethod', 'StudentTeacher']
+__all__ = ['DINO', 'IBOT', 'MCSSL', 'MMC', 'MSN', 'PretrainingMethod', 'SiT', 'StudentTeacher']

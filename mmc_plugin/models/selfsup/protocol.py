@@ -44,6 +44,9 @@ class PretrainingMethod(Protocol):
     def momentum_at(self, iteration: int, max_iters: int) -> float:
         """The teacher's momentum after an iteration in 0 … ``max_iters`` − 1."""
 
+    def begin_epoch(self, epoch: int) -> None:
+        """For schedules that go by epochs, counted from 0; called before each of them."""
+
     def update_teacher(self, momentum: float) -> None:
         """Move the teacher; called after each step of the optimiser."""
 
