@@ -18,8 +18,6 @@ model = dict(
     warmup_epochs=10,
 )
 train_dataloader = dict(
-    dataset=dict(
-        pipeline=[dict(type='LoadImage'), _base_.multicrop_views, dict(type='PackViews')]
-    )
+    dataset=dict(pipeline=[dict(type='LoadImage'), _base_.multicrop_views, dict(type='PackViews')])
 )
 default_hooks = dict(freeze=dict(type='FreezeHook', word='last_layer', epochs=1))

@@ -57,8 +57,6 @@ train_cfg = dict(max_epochs=800)
 # release: the cosines are stretched to 1.25 times the run, so rate and decay end before their ends
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.2, end=15, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR', eta_min=1e-6, begin=15, T_max=985, convert_to_iter_based=True
-    ),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, begin=15, T_max=985, convert_to_iter_based=True),
     dict(type='CosineWeightDecay', eta_min=0.4, T_max=1000, convert_to_iter_based=True),
 ]
