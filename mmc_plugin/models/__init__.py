@@ -8,7 +8,7 @@ from .heads import (
     ProjectionMLP,
     PrototypeHead,
 )
-from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, SiT
+from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, SiT, ViewMAE, ViewMoCoV3
 from .utils import ViewDataPreprocessor
 
 __all__ = [
@@ -27,4 +27,6 @@ __all__ = [
     'PrototypeHead',
     'SiT',
     'ViewDataPreprocessor',
+    'ViewMAE',
+    'ViewMoCoV3',
 ]

@@ -42,6 +42,8 @@ class MomentumTeacherHook(Hook):
         self._stepped = False
         model = unwrap(runner.model)
         momentum = model.momentum_at(runner.iter, runner.max_iters)
+        if momentum is None:
+            return
         momentum **= getattr(runner.train_loop, 'shortening', 1)
         model.update_teacher(momentum)
         runner.message_hub.update_scalar('train/teacher_momentum', momentum)

@@ -1,5 +1,6 @@
 from .base import StudentTeacher
 from .dino import DINO
+from .hosts import ViewMAE, ViewMoCoV3
 from .ibot import IBOT
 from .mcssl import MCSSL
 from .mmc import MMC
@@ -7,4 +8,15 @@ from .msn import MSN
 from .protocol import PretrainingMethod
 from .sit import SiT
 
-__all__ = ['DINO', 'IBOT', 'MCSSL', 'MMC', 'MSN', 'PretrainingMethod', 'SiT', 'StudentTeacher']
+__all__ = [
+    'DINO',
+    'IBOT',
+    'MCSSL',
+    'MMC',
+    'MSN',
+    'PretrainingMethod',
+    'SiT',
+    'StudentTeacher',
+    'ViewMAE',
+    'ViewMoCoV3',
+]
