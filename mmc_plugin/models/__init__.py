@@ -3,12 +3,13 @@ from .backbones.patch_colour import PatchColour
 from .features import FrozenFeatures
 from .heads import (
     GlobalContrastHead,
+    MaskPredictionHead,
     PatchContrastHead,
     PixelReconstructionHead,
     ProjectionMLP,
     PrototypeHead,
 )
-from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, SiT, ViewMAE, ViewMoCoV3
+from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, MaskCo, SiT, ViewMAE, ViewMoCoV3
 from .utils import ViewDataPreprocessor
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     'MSN',
     'FrozenFeatures',
     'GlobalContrastHead',
+    'MaskCo',
+    'MaskPredictionHead',
     'PatchColour',
     'PatchContrastHead',
     'PixelReconstructionHead',

@@ -4,6 +4,7 @@ from .loading import LoadImage, UnreadableImageError
 from .packing import PackViews
 from .patch_drop import PatchDrop
 from .prompts import DrawPrompts, PackPrompts
+from .regions import RegionViews
 from .views import (
     ViewColorJitter,
     ViewCrop,
@@ -21,6 +22,7 @@ __all__ = [
     'PackPrompts',
     'PackViews',
     'PatchDrop',
+    'RegionViews',
     'UnreadableImageError',
     'ViewColorJitter',
     'ViewCrop',

@@ -1,4 +1,5 @@
 from .global_contrast import GlobalContrastHead
+from .mask_prediction import MaskPredictionHead
 from .patch_contrast import PatchContrastHead
 from .projection import ProjectionMLP
 from .prototypes import PrototypeHead
@@ -6,6 +7,7 @@ from .reconstruction import PixelReconstructionHead
 
 __all__ = [
     'GlobalContrastHead',
+    'MaskPredictionHead',
     'PatchContrastHead',
     'PixelReconstructionHead',
     'ProjectionMLP',

@@ -2,6 +2,7 @@ from .base import StudentTeacher
 from .dino import DINO
 from .hosts import ViewMAE, ViewMoCoV3
 from .ibot import IBOT
+from .maskco import MaskCo
 from .mcssl import MCSSL
 from .mmc import MMC
 from .msn import MSN
@@ -14,6 +15,7 @@ __all__ = [
     'MCSSL',
     'MMC',
     'MSN',
+    'MaskCo',
     'PretrainingMethod',
     'SiT',
     'StudentTeacher',
