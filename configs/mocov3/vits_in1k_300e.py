@@ -4,6 +4,7 @@ _base_ = ['../_base_/datasets/multicrop_224.py', '../_base_/pretrain_runtime.py'
 temperature = 0.2
 neck = dict(
     type='NonLinearNeck',
+    norm_cfg=dict(type='BN1d'),  # of each GPU; sync_bn=torch makes it one over all
     in_channels=384,
     hid_channels=4096,
     out_channels=256,

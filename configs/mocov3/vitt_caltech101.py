@@ -5,6 +5,7 @@ _base_ = ['../mmc/vitt_caltech101.py']
 temperature = 0.2
 neck = dict(
     type='NonLinearNeck',
+    norm_cfg=dict(type='BN1d'),  # of each GPU; sync_bn=torch makes it one over all
     in_channels=192,
     hid_channels=384,
     out_channels=64,

@@ -201,7 +201,7 @@ class PretrainedViT(VisionTransformer):
             x (Tensor): (B, 3, H, W).
             masked (Tensor, optional): (B, N) bool, patches whose embedding is replaced by the
                 ``mask_token``, before the positions are added (BEiT, iBOT).
-            mask_token (Tensor, optional): (D, ).
+            mask_token (Tensor, optional): (1, D).
             keep (Tensor, optional): (M, ) int64, the patches that are left after the positions have
                 been added (MSN); outputs have M patch tokens, in this order.
 

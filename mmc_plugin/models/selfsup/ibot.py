@@ -48,7 +48,7 @@ class IBOT(DINO):
                 f"{type(self.backbone).__name__} cannot: set model.backbone.type='PretrainedViT' "
                 'with frozen=False.'
             )
-        self.mask_token = nn.Parameter(torch.zeros(self.backbone.embed_dims))
+        self.mask_token = nn.Parameter(torch.zeros(1, self.backbone.embed_dims))
         self.patch_centering = Centering(self.head.num_prototypes)
         self.patch_temperature = self._ramp(
             'model.patch_temperature', patch_temperature, warmup_epochs

@@ -59,7 +59,7 @@ class MaskCo(StudentTeacher):
                 f'MaskCo hides patches from the student, which {type(self.backbone).__name__} '
                 "cannot: set model.backbone.type='PretrainedViT' with frozen=False."
             )
-        self.mask_token = nn.Parameter(torch.zeros(self.backbone.embed_dims))
+        self.mask_token = nn.Parameter(torch.zeros(1, self.backbone.embed_dims))
         self.queue = FeatureQueue(queue_length, self.head.out_channels)
         self.temperature, self.bins, self.max_iou = temperature, bins, max_iou
 
