@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Something that the user can mend; the text names the file or key and the way out.
@@ -27,3 +30,12 @@ class RunError(UserError, RuntimeError):
 
 class MissingPackageError(UserError, ImportError):
     """A package that has to be installed for what is asked."""
+
+
+@contextmanager
+def needing(sentence: str) -> Iterator[None]:
+    """Inside: an import that fails raises :class:`MissingPackageError` with this sentence."""
+    try:
+        yield
+    except ImportError:
+        raise MissingPackageError(sentence) from None

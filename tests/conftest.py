@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
 from mmc_plugin.datasets.photographs import find_photographs
+from mmc_plugin.structures.palette import encode_palette
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -149,3 +151,41 @@ def fork_server() -> Iterator[ForkServer]:
     server = ForkServer()
     yield server
     server.close()
+
+
+def _video_frame(place: int) -> tuple[np.ndarray, np.ndarray]:
+    """A red and a green object that move one patch of 8 a frame against each other, and a mask."""
+    rng = np.random.default_rng(0)
+    image = np.zeros((64, 128, 3), np.uint8)
+    image[..., 2] = np.kron(rng.integers(60, 256, (8, 16)), np.ones((8, 8)))  # blue
+    mask = np.zeros((64, 128), np.uint8)
+    for index, top, left in ((1, 8, 8 + 8 * place), (2, 40, 88 - 8 * place)):
+        box = slice(top, top + 16), slice(left, left + 24)
+        mask[box] = index
+        image[box] = (220, 20, 20) if index == 1 else (20, 220, 20)
+    return image, mask
+
+
+@pytest.fixture
+def video() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Seven RGB frames of 64 × 128 pixels and their masks, of objects that keep their colours."""
+    return tuple(map(list, zip(*map(_video_frame, range(7)), strict=True)))
+
+
+@pytest.fixture
+def davis(tmp_path) -> Path:
+    """A folder in the layout of DAVIS-2017 with two sequences; the second has one object."""
+    root = tmp_path / 'davis2017'
+    for name, objects in (('both', 2), ('one', 1)):
+        folders = [root / part / '480p' / name for part in ('JPEGImages', 'Annotations')]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        for place in range(7 if objects == 2 else 5):
+            image, mask = _video_frame(place)
+            jpeg = str(folders[0] / f'{place:05d}.jpg')
+            cv2.imwrite(jpeg, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])
+            mask = np.where(mask > objects, 0, mask).astype(np.uint8)
+            (folders[1] / f'{place:05d}.png').write_bytes(encode_palette(mask))
+    (root / 'ImageSets' / '2017').mkdir(parents=True)
+    (root / 'ImageSets' / '2017' / 'val.txt').write_text('both\none\n')
+    return root

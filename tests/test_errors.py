@@ -1,8 +1,9 @@
 import pickle
+import sys
 
 import pytest
 
-from mmc_plugin.errors import InputError, MissingPackageError, RunError, UserError
+from mmc_plugin.errors import InputError, MissingPackageError, RunError, UserError, needing
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,13 @@ def test_a_workers_traceback_is_left_out():
         'mmc_plugin.errors.InputError: a: b',
     ])  # fmt: skip
     assert InputError(text).sentence() == 'a: b'
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'timm', None)
+    with pytest.raises(MissingPackageError, match='^install timm to do this$') as caught:
+        with needing('install timm to do this'):
+            import timm  # noqa: F401
+    assert isinstance(caught.value, ImportError)
+    with needing('nothing'):
+        import json  # noqa: F401

@@ -4,6 +4,7 @@ from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
 from .prompt_segmenter import PromptSegmenter, Segment
 from .reference import find_reference, reference_maps
+from .video import read_video, track_objects
 
 __all__ = [
     'PromptSegmenter',
@@ -12,5 +13,7 @@ __all__ = [
     'find_reference',
     'frozen_features',
     'load_backbone',
+    'read_video',
     'reference_maps',
+    'track_objects',
 ]

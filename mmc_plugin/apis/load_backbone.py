@@ -19,6 +19,7 @@ def load_backbone(
     out_indices: int | Sequence[int] = -1,
     img_size: int | tuple[int, int] | None = None,
     num_heads: int | None = None,
+    pos_offset: float = 0.0,
     allow_pickle: bool = False,
     device: str | torch.device = 'cpu',
     frozen: bool = True,
@@ -37,6 +38,8 @@ def load_backbone(
         img_size (int | tuple[int, int], optional): Resize the position embedding once to this
             image size; by default it stays as in the file and is resized to each input.
         num_heads (int, optional): Attention heads, where the file does not say.
+        pos_offset (float): See :class:`PretrainedViT`: 0.1 for published scores of DINO, and of
+            DINOv2 without registers, at other sizes than the file's.
         allow_pickle (bool): Run the code in a pickle. Only for files that you trust.
         device (str | torch.device): Where the model shall be.
         frozen (bool): No gradients, no training mode.
@@ -54,7 +57,13 @@ def load_backbone(
     if img_size is not None:
         settings['img_size'] = img_size
     with torch.device('meta'):  # no memory is taken and nothing drawn for what is replaced
-        model = PretrainedViT(**settings, frozen=frozen, out_type=out_type, out_indices=out_indices)
+        model = PretrainedViT(
+            **settings,
+            pos_offset=pos_offset,
+            frozen=frozen,
+            out_type=out_type,
+            out_indices=out_indices,
+        )
     model.load(weights)
     print_log(f'Loaded {weights}.', logger='current')
     return model.to(device).eval()

@@ -36,9 +36,7 @@ def infer_settings(
             position for the class token and one for each patch: where the class token has none,
             zeros; where the registers have some, these are added to the registers.
         metadata (ModelMetadata): What the checkpoint says beyond that; it must say ``eps``.
-        num_heads (int, optional): Attention heads; shapes do not tell them.
-        img_size (tuple[int, int], optional): Height and width that the positions are made for,
-            where the checkpoint does not say and their grid is not square.
+        num_heads, img_size: See :func:`~mmc_plugin.checkpoints.read_backbone`.
 
     Raises:
         ValueError: As the end of a sentence, if this is no plain vision transformer.
@@ -48,11 +46,11 @@ def infer_settings(
     if channels != 3:
         raise InputError(f'takes images of {channels} channels, not RGB')
     layers = {int(match[1]) for match in map(_LAYER.match, weights) if match}
-    depth = max(layers, default=-1) + 1
-    if not depth:
+    if not layers:
         raise InputError('has a patch embedding and no layers after it')
-    if len(layers) != depth:  # before a list of all that these would hold is made
-        raise InputError(f'has {len(layers)} layers, counted up to {depth - 1}: some are missing')
+    depth, last = len(layers), max(layers)
+    if depth != last + 1:  # before a list of all that these would hold is made
+        raise InputError(f'has {depth} layers, counted up to {last}: some are missing')
     if min(patch) < 1:
         raise InputError(f'has patches of {"×".join(map(str, patch))} pixels')
     swiglu = 'layers.0.ffn.w12.weight' in weights
@@ -60,12 +58,14 @@ def infer_settings(
     if mlp is None or mlp.ndim != 2:
         raise InputError('has no feed-forward layers in its first layer')
     rows, columns = _split_positions(weights, patch, [metadata.img_size, img_size])
-    arch = dict(embed_dims=width, num_layers=depth)
-    arch['num_heads'] = _num_heads(width, depth, metadata.num_heads, num_heads)
-    arch['feedforward_channels'] = _swiglu_channels(mlp.shape[1]) if swiglu else mlp.shape[1]
     layer_cfgs = dict(act_cfg=dict(metadata.act_cfg)) if metadata.act_cfg is not None else {}
     return dict(
-        arch=arch,
+        arch=dict(
+            embed_dims=width,
+            num_layers=depth,
+            num_heads=_num_heads(width, depth, metadata.num_heads, num_heads),
+            feedforward_channels=_swiglu_channels(mlp.shape[1]) if swiglu else mlp.shape[1],
+        ),
         img_size=square(rows * patch[0], columns * patch[1]),
         patch_size=square(*patch),
         qkv_bias='layers.0.attn.qkv.bias' in weights,
@@ -91,31 +91,31 @@ def expected_shapes(settings: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     if settings['layer_scale_init_value']:
         vectors += ['attn.gamma1.weight', 'ffn.gamma2.weight']
     layer = dict.fromkeys(vectors, (width,))
-    layer |= {f'{name}.weight': shape for name, shape in linears.items()}
-    layer |= {f'{name}.bias': shape[:1] for name, shape in linears.items()}
+    for name, shape in linears.items():
+        layer |= {f'{name}.weight': shape, f'{name}.bias': shape[:1]}
     if not settings['qkv_bias']:
         del layer['attn.qkv.bias']
     shapes = dict(cls_token=(1, 1, width), pos_embed=(1, 1 + math.prod(grid(settings)), width))
     shapes['patch_embed.projection.weight'] = (width, 3, *to_2tuple(settings['patch_size']))
     if settings['num_registers']:
         shapes['registers'] = (1, settings['num_registers'], width)
-    if settings['patch_cfg']['bias']:
-        shapes['patch_embed.projection.bias'] = (width,)
+    vectors = ['patch_embed.projection.bias'] * settings['patch_cfg']['bias']
+    vectors += ['ln1.weight', 'ln1.bias'] * settings['final_norm']
+    shapes |= dict.fromkeys(vectors, (width,))
     for number in range(settings['arch']['num_layers']):
         shapes |= {f'layers.{number}.{name}': shape for name, shape in layer.items()}
-    if settings['final_norm']:
-        shapes |= {'ln1.weight': (width,), 'ln1.bias': (width,)}
     return shapes
 
 
 def misfits(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """What does not fit: each the end of a sentence, naming at most ten weights."""
     found = {name: tuple(value.shape) for name, value in weights.items()}
-    both = [name for name in shapes if name in found]
-    wrong = [f'{x} {found[x]} for {shapes[x]}' for x in both if found[x] != shapes[x]]
-    missing = [name for name in shapes if name not in found]
-    kinds = dict(missing=missing, unexpected=[name for name in found if name not in shapes])
-    kinds['of the wrong shape'] = wrong
+    wrong = [x for x in shapes if x in found and found[x] != shapes[x]]
+    kinds = {
+        'missing': [name for name in shapes if name not in found],
+        'unexpected': [name for name in found if name not in shapes],
+        'of the wrong shape': [f'{name} {found[name]} for {shapes[name]}' for name in wrong],
+    }
     return [f'{kind}: {some(names)}' for kind, names in kinds.items() if names]
 
 

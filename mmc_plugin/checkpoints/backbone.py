@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -52,10 +52,6 @@ class BackboneWeights:
         mean, std = (' '.join(f'{x:g}' for x in values) for values in (self.mean, self.std))
         return f'{self.format}{where}: {describe(self.settings)}, mean {mean}, std {std}'
 
-    def without_weights(self) -> BackboneWeights:
-        """The same without its tensors."""
-        return replace(self, state_dict={})
-
 
 def read_backbone(
     source: str | os.PathLike | Checkpoint | Mapping[str, Any],
@@ -78,12 +74,9 @@ def read_backbone(
             moving average of the weights (momentum or target encoder).
         num_heads (int, optional): Attention heads, where the file does not say; else they are
             those of the known releases, or one for 64 channels.
-        allow_pickle (bool): Run the code in a pickle. Only for files that you trust.
+        allow_pickle (bool): See :func:`read_checkpoint`.
         img_size (int | tuple[int, int], optional): Image size that the positions are made for,
             where the file does not say and the grid is not square.
-
-    Returns:
-        BackboneWeights: See there.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -98,8 +91,9 @@ def read_backbone(
     else:
         checkpoint = read_checkpoint(os.fspath(source), allow_pickle)
     origin = f'the checkpoint {checkpoint.path}'.rstrip()
+    size = None if img_size is None else to_2tuple(img_size)
     try:
-        weights = _read(checkpoint, which, num_heads, img_size)
+        weights = _read(checkpoint, which, num_heads, size)
     except ValueError as error:
         raise InputError(f'{origin} {error}') from None
     spoilt = not_finite(weights.state_dict)
@@ -121,24 +115,20 @@ def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
 
 
 def _read(
-    checkpoint: Checkpoint,
-    which: str,
-    num_heads: int | None,
-    img_size: int | tuple[int, int] | None,
+    checkpoint: Checkpoint, which: str, num_heads: int | None, img_size: tuple[int, int] | None
 ) -> BackboneWeights:
     """As :func:`read_backbone`; errors are ends of sentences."""
     metadata = read_metadata(checkpoint.config, checkpoint.content)
     network = find_network(checkpoint.content, which)
     if network.layout == 'dinov3':
-        raise InputError(rotary('DINOv3'))
+        raise rotary('DINOv3')
     weights, dropped, unknown = to_mmpretrain(network.weights, network.layout)
     metadata |= recognise(network, weights, checkpoint.content, dropped)
     if any(value.is_meta or value.layout != torch.strided for value in weights.values()):
         raise InputError('has weights without content or sparse ones, which are not read')
     if not all(value.is_floating_point() for value in weights.values()):
         raise InputError('holds integers as weights: quantised models are not read')
-    size = None if img_size is None else to_2tuple(img_size)
-    settings = infer_settings(weights, metadata, num_heads, size)
+    settings = infer_settings(weights, metadata, num_heads, img_size)
     if unknown:
         raise InputError(f'has weights that nothing is known of: {some(unknown)}')
     wrong = misfits(weights, expected_shapes(settings))

@@ -67,14 +67,16 @@ def hash_files(paths: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
+def check_number(path: str, number: int) -> None:
+    """Refuse more tensors than any model has."""
+    if number > MOST_TENSORS:
+        raise InputError(
+            f'{path} holds {number:,} tensors, more than the {MOST_TENSORS:,} that are read'
+        )
+
+
 def check_regular(path: str) -> int:
-    """Refuse what is no file, before it is opened: reading a pipe would wait for a writer.
-
-    Args:
-        path (str): What is to be read.
-
-    Returns:
-        int: Its size in bytes.
+    """The size of a file in bytes, before it is opened: reading a pipe would wait for a writer.
 
     Raises:
         FileNotFoundError: If there is nothing of that name.

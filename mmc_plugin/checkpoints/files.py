@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import os.path as osp
 
-from ..errors import InputError, MissingPackageError, UserError
-from .checkpoint import MOST_TENSORS, Checkpoint, check_regular, hash_files
-from .folders import read_folder, read_hub, read_timm, weight_files
+from ..errors import InputError, UserError, needing
+from .checkpoint import Checkpoint, check_number, check_regular, hash_files
+from .folders import fetch, model_files, read_config, read_timm
 from .onnx_files import external_files, read_onnx
 from .torch_files import DOWNLOAD_AGAIN, read_torch
 
@@ -42,9 +42,9 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
     if source.startswith('timm:'):
         return read_timm(source)
     if source.startswith('hf:'):
-        return read_hub(source, _read_file)
+        return _read_folder(source, fetch(source), allow_pickle=False)
     if osp.isdir(source):
-        return read_folder(source, allow_pickle, _read_file)
+        return _read_folder(source, source, allow_pickle)
     return _read_file(source, allow_pickle)
 
 
@@ -53,53 +53,54 @@ def refuse_code(path: str) -> None:
 
     mmengine falls back to such a reading where the safe one fails, which it does for its own
     checkpoints, because they name functions. What this passes has been followed by torch's own
-    safe reader, with nothing but weights, logs and settings in it.
-
-    Args:
-        path (str): A file that is to be handed to mmengine.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: With one sentence, if it is refused.
+    safe reader, with nothing but weights, logs and settings in it. For errors see
+    :func:`read_checkpoint`.
     """
     kind = _read_file(path, allow_pickle=False).kind
     if kind != 'torch':
         raise InputError(f'{path} is a {kind} file, where one of torch.save is needed')
 
 
-def file_hash(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, or of the weight files in a folder, in the order of their names.
+def file_hash(source: str | os.PathLike) -> str:
+    """SHA-256 of the bytes of a checkpoint: ``sha256`` of what :func:`read_checkpoint` returns.
 
-    A folder with one weight file has the hash of that file; weights beside an ONNX file count to
-    it. This is what model cards and reports call the hash of a checkpoint.
-
-    Args:
-        path (str | PathLike): A file or folder.
-
-    Returns:
-        str: 64 hexadecimal digits.
+    That of its file; of the files of a folder that hold the model, in the order of their names (of
+    one alone, if there is one); of an ONNX file and the weights beside it. ``timm:<name>`` has no
+    file: its tensors are hashed. This is what model cards and reports call the hash of a
+    checkpoint, 64 hexadecimal digits; a file that is not read has it, too.
 
     Raises:
         FileNotFoundError: If there is none, or no weights in the folder.
+        ConnectionError: See :func:`read_checkpoint`.
     """
-    path = os.fspath(path)
-    if not osp.isdir(path):
-        beside = external_files(path) if _kind(path)[0] == 'onnx' else ()
-        return hash_files([path, *beside])
-    files = weight_files(path)
-    if not files:
-        raise FileNotFoundError(f'the folder {path} holds no weights')
-    return hash_files(files)
+    source = os.fspath(source)
+    if source.startswith('timm:'):
+        return read_timm(source).sha256
+    path = fetch(source) if source.startswith('hf:') else source
+    if osp.isdir(path):
+        return hash_files(model_files(path)[0])
+    return hash_files([path, *(external_files(path) if _kind(path) == 'onnx' else ())])
+
+
+def _read_folder(source: str, path: str, allow_pickle: bool) -> Checkpoint:
+    kind, config = read_config(path)
+    files, promised = model_files(path)
+    content = {}
+    for file in files:
+        content.update(_read_file(file, allow_pickle).content)
+    for missing in sorted(promised - set(content)):
+        raise InputError(f'{source} is not whole: {missing} is in none of its weight files')
+    return Checkpoint(source, kind, content, config, files)
 
 
 def _read_file(path: str, allow_pickle: bool) -> Checkpoint:
-    kind, reason = _kind(path)
-    if kind is None:
-        raise InputError(f'{path} {reason}')
+    kind = _kind(path)
     if kind == 'safetensors':
         return _read_safetensors(path)
     if kind == 'onnx':
         return read_onnx(path)
+    if kind not in ('zip', 'pickle'):
+        raise InputError(f'{path} {kind}')
     content = read_torch(path, kind == 'pickle', allow_pickle)
     meta = content.get('meta')
     return Checkpoint(path, 'torch', content, meta if isinstance(meta, dict) else None, (path,))
@@ -107,52 +108,43 @@ def _read_file(path: str, allow_pickle: bool) -> Checkpoint:
 
 def _read_safetensors(path: str) -> Checkpoint:
     """Read a safetensors file; its tensors are mapped from the disk."""
-    try:
+    with needing(f'{path} is a safetensors file: pip install safetensors'):
         from safetensors import SafetensorError, safe_open
-    except ImportError:
-        raise MissingPackageError(
-            f'{path} is a safetensors file: pip install safetensors'
-        ) from None
     try:
         with safe_open(path, framework='pt', device='cpu') as file:
-            names = file.keys()
-            if len(names) > MOST_TENSORS:
-                raise InputError(
-                    f'{path} holds {len(names):,} tensors, more than the {MOST_TENSORS:,} that are '
-                    'read: no model has so many'
-                )
-            content = {name: file.get_tensor(name) for name in names}
+            check_number(path, len(file.keys()))
+            content = {name: file.get_tensor(name) for name in file.keys()}
             return Checkpoint(path, 'safetensors', content, file.metadata(), (path,))
+    except UserError:
+        raise
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
-        if isinstance(error, UserError):
-            raise
         # Its reader compares every size with the file before anything else.
         raise InputError(f'{path} is cut short or damaged ({error}): {DOWNLOAD_AGAIN}') from None
 
 
-def _kind(path: str) -> tuple[str | None, str]:
-    """How to read a file, and the rest of a sentence if it is no checkpoint.
+def _kind(path: str) -> str:
+    """How to read a file, or the rest of a sentence if it is no checkpoint.
 
     The first bytes tell; the name only helps to tell ONNX.
     """
     if check_regular(path) == 0:  # some files of /proc, too, which wait or fail when they are read
-        return None, _what_it_is(b'')
+        return _what_it_is(b'')
     try:
         with open(path, 'rb') as file:
             head = file.read(512)
     except PermissionError:
         raise
     except OSError as error:
-        return None, f'cannot be read ({error.strerror})'
+        return f'cannot be read ({error.strerror})'
     if head.startswith(_ZIP):
-        return 'zip', ''
+        return 'zip'
     if head[8:9] == b'{':  # after a number of which the first byte may be any
-        return 'safetensors', ''
+        return 'safetensors'
     if head.startswith(_PICKLE) and head[1:2] <= b'\x05':  # the newest protocol
-        return 'pickle', ''
+        return 'pickle'
     reason = _what_it_is(head)
     named = path.lower().endswith('.onnx') and reason == _UNKNOWN
-    return 'onnx' if head.startswith(b'\x08') or named else None, reason
+    return 'onnx' if head.startswith(b'\x08') or named else reason
 
 
 def _what_it_is(head: bytes) -> str:

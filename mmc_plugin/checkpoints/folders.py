@@ -1,15 +1,13 @@
-"""Reads folders of Hugging Face, and what its hub and timm have."""
+"""Folders of Hugging Face, and what its hub and timm have."""
 
 from __future__ import annotations
 
 import json
 import os
 import os.path as osp
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from ..errors import InputError, MissingPackageError
+from ..errors import InputError, needing
 from .checkpoint import Checkpoint, check_regular
 
 _WEIGHT_FILES = ('.safetensors', '.bin', '.pth', '.pt', '.onnx')
@@ -19,50 +17,42 @@ _LARGEST_JSON = 1 << 26  # an index has about 100 bytes for each tensor
 _FETCHED = ('config.json', 'preprocessor_config.json', '*.safetensors', '*.safetensors.index.json')
 
 
-def weight_files(path: str) -> tuple[str, ...]:
-    """Paths of the weight files in a folder, in the order of their names."""
-    names = sorted(name for name in os.listdir(path) if name.endswith(_WEIGHT_FILES))
-    paths = (osp.join(path, name) for name in names)
-    return tuple(each for each in paths if osp.isfile(each))
+def read_config(path: str) -> tuple[str, dict[str, Any]]:
+    """Whose folder it is, ``'huggingface'`` or ``'timm'``, and what it says of its model.
 
-
-def read_folder(
-    path: str, allow_pickle: bool, read_file: Callable[[str, bool], Checkpoint]
-) -> Checkpoint:
-    """Read a folder that ``save_pretrained`` of transformers or ``timm`` wrote.
-
-    It has ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``, or the parts of
-    either beside their ``.index.json``. For errors see
-    :func:`~mmc_plugin.checkpoints.read_checkpoint`.
+    Raises:
+        FileNotFoundError: If it has no ``config.json``.
     """
-    names, files = set(os.listdir(path)), weight_files(path)
+    names = sorted(os.listdir(path))
     if 'config.json' not in names:
+        files = [osp.join(path, name) for name in names if name.endswith(_WEIGHT_FILES)]
         hint = f'; give the file, such as {files[-1]}' if files else ''
         raise FileNotFoundError(
             f'the folder {path} is none of Hugging Face, for it has no config.json{hint}'
         )
     config = _read_json(osp.join(path, 'config.json'))
-    parts, index = _parts(path, names)
-    content: dict[str, Any] = {}
-    for part in parts:
-        content.update(read_file(osp.join(path, part), allow_pickle).content)
-    missing = sorted(set(index) - set(content))
-    if missing:
-        raise InputError(f'{path} is not whole: {missing[0]} is in none of its weight files')
-    kind = 'huggingface'
-    if isinstance(config.get('pretrained_cfg'), dict):  # timm's config.json
-        kind, config = 'timm', {**config.pop('pretrained_cfg'), **config}
-    elif 'preprocessor_config.json' in names:
-        preprocessor = _read_json(osp.join(path, 'preprocessor_config.json'))
-        config = {**config, 'preprocessor_config': preprocessor}
-    return Checkpoint(path, kind, content, config, files)
+    if isinstance(config.get('pretrained_cfg'), dict):
+        return 'timm', {**config.pop('pretrained_cfg'), **config}
+    if 'preprocessor_config.json' in names:
+        config['preprocessor_config'] = _read_json(osp.join(path, 'preprocessor_config.json'))
+    return 'huggingface', config
 
 
-def _parts(path: str, names: set[str]) -> tuple[list[str], dict[str, str]]:
-    """Names of the files to read, and tensor → file where they are several."""
+def model_files(path: str) -> tuple[tuple[str, ...], set[str]]:
+    """The files of a folder that its model is loaded from, and the tensors that an index names.
+
+    These are ``model.safetensors`` or ``pytorch_model.bin`` as ``save_pretrained`` of transformers
+    or timm writes them, or the parts of either that its ``.index.json`` names. Other files, such as
+    the state of an optimiser, are none of the model.
+
+    Raises:
+        FileNotFoundError: If one is missing.
+        ValueError: If the index names files elsewhere, or all weights are of TensorFlow.
+    """
+    names = set(os.listdir(path))
     for name in _MODELS:
         if name in names:
-            return [name], {}
+            return (osp.join(path, name),), set()
         if f'{name}.index.json' in names:
             index = _read_json(osp.join(path, f'{name}.index.json')).get('weight_map')
             if not isinstance(index, dict) or not all(
@@ -70,19 +60,16 @@ def _parts(path: str, names: set[str]) -> tuple[list[str], dict[str, str]]:
             ):
                 raise InputError(f'{name}.index.json in {path} does not map tensors to files in it')
             parts = sorted(set(index.values()))
-            missing = sorted(set(parts) - names)
-            if missing:
-                raise FileNotFoundError(
-                    f'the checkpoint {path} is not whole: it has no {missing[0]}'
-                )
-            return parts, index
+            for missing in sorted(set(parts) - names):
+                raise FileNotFoundError(f'the checkpoint {path} is not whole: it has no {missing}')
+            return tuple(osp.join(path, part) for part in parts), set(index)
     other = [name for name in _OTHER if name in names]
     if other:
         raise InputError(
             f'{path} has only weights of TensorFlow or Flax ({other[0]}), which are not read: '
             'convert them with from_tf=True or from_flax=True of transformers'
         )
-    raise FileNotFoundError(f'the folder {path} has a config.json but no {" or ".join(_MODELS)}')
+    raise FileNotFoundError(f'the folder {path} holds no weights: no {" or ".join(_MODELS)}')
 
 
 def _read_json(path: str) -> dict[str, Any]:
@@ -99,29 +86,28 @@ def _read_json(path: str) -> dict[str, Any]:
     return content
 
 
-def read_hub(source: str, read_file: Callable[[str, bool], Checkpoint]) -> Checkpoint:
-    """Fetch the safetensors weights of ``hf:<user>/<name>[@<revision>]``, and no code."""
-    try:
+def fetch(source: str) -> str:
+    """Fetch the safetensors weights of ``hf:<user>/<name>[@<revision>]``, and no code.
+
+    Returns:
+        str: The folder that they are in.
+    """
+    with needing(f'install huggingface_hub to fetch {source}'):
         from huggingface_hub import snapshot_download
-    except ImportError:
-        raise MissingPackageError(f'install huggingface_hub to fetch {source}') from None
     name, _, revision = source.removeprefix('hf:').partition('@')
     try:
-        folder = snapshot_download(name, revision=revision or None, allow_patterns=list(_FETCHED))
+        return snapshot_download(name, revision=revision or None, allow_patterns=list(_FETCHED))
     except (OSError, ValueError) as error:
         raise ConnectionError(
             f'{source} could not be fetched ({_first_line(error)}): download the folder where '
             'there is a network and give its path'
         ) from None
-    return replace(read_folder(folder, False, read_file), path=source)
 
 
 def read_timm(source: str) -> Checkpoint:
     """Let timm make the model ``timm:<name>`` with its pretrained weights."""
-    try:
+    with needing(f'install timm to load {source}'):
         import timm
-    except ImportError:
-        raise MissingPackageError(f'install timm to load {source}') from None
     name = source.removeprefix('timm:')
     if ':' not in name and not timm.is_model_pretrained(name):
         raise InputError(

@@ -35,27 +35,16 @@ _ROTARY_NAMES = ('dinov3', 'eva', 'rope')
 
 @dataclass
 class ModelMetadata:
-    """What a checkpoint says; None where it is silent.
-
-    Args:
-        num_heads (int, optional): Attention heads.
-        img_size (tuple[int, int], optional): Height and width that the positions are made for.
-        eps (float, optional): Of the layer norms.
-        act_cfg (dict, optional): Activation of the feed-forward layers, where it is not GELU.
-        antialias (bool): Whether its code resizes position embeddings with antialiasing.
-        mean (tuple, optional): RGB on the scale 0–255.
-        std (tuple, optional): Likewise.
-        family (str, optional): For people.
-    """
+    """What a checkpoint says; None where it is silent."""
 
     num_heads: int | None = None
-    img_size: tuple[int, int] | None = None
-    eps: float | None = None
-    act_cfg: dict | None = None
-    antialias: bool = False
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    family: str | None = None
+    img_size: tuple[int, int] | None = None  # height and width that the positions are made for
+    eps: float | None = None  # of the layer norms
+    act_cfg: dict | None = None  # activation of the feed-forward layers, where it is not GELU
+    antialias: bool = False  # whether its code resizes position embeddings with antialiasing
+    mean: tuple[float, ...] | None = None  # RGB on the scale 0–255
+    std: tuple[float, ...] | None = None  # likewise
+    family: str | None = None  # for people
 
     def __post_init__(self) -> None:
         """Refuse what no model is built from.
@@ -63,13 +52,11 @@ class ModelMetadata:
         A registry imports and calls whatever name it is given, so that an activation which the
         file names freely would run code.
         """
-        if self.act_cfg is not None and self.act_cfg not in _ACTIVATIONS.values():
-            raise InputError(
-                _not_read(f'says that its activation is {shorten(self.act_cfg)}', _ACTIVATIONS)
-            )
-        if self.act_cfg == _ACTIVATIONS['gelu']:
+        heads, eps, act = self.num_heads, self.eps, self.act_cfg
+        if act is not None and act not in _ACTIVATIONS.values():
+            raise _not_read(f'says that its activation is {shorten(act)}', _ACTIVATIONS)
+        if act == _ACTIVATIONS['gelu']:
             self.act_cfg = None
-        heads, eps = self.num_heads, self.eps
         if heads is not None and (type(heads) is not int or heads < 1):
             raise InputError(f'says that it has {shorten(heads)} attention heads')
         if eps is not None and (type(eps) not in (int, float) or not 0 <= eps < 1):
@@ -85,12 +72,8 @@ def read_metadata(config: Mapping[str, Any] | None, content: Mapping[str, Any]) 
     """Read the configuration that came with the weights.
 
     Args:
-        config (Mapping, optional): ``config.json`` of Hugging Face, timm's ``pretrained_cfg`` or
-            the ``meta`` of a run of mmengine.
+        config (Mapping, optional): See :class:`~mmc_plugin.checkpoints.Checkpoint`.
         content (Mapping): The checkpoint, for the ``meta`` where ``config`` is not given.
-
-    Returns:
-        ModelMetadata: What it says.
 
     Raises:
         ValueError: As the end of a sentence, if the model is not a plain vision transformer, or
@@ -106,16 +89,16 @@ def read_metadata(config: Mapping[str, Any] | None, content: Mapping[str, Any]) 
     return ModelMetadata()
 
 
-def rotary(name: str) -> str:
-    """The end of a sentence on a model that this package does not read."""
-    return (
+def rotary(name: str) -> InputError:
+    """The error of a model that this package does not read."""
+    return InputError(
         f'is {name}, whose positions are rotary or relative: only models with a learned position '
         'embedding are read'
     )
 
 
-def _not_read(what: str, read: Mapping[str, Any]) -> str:
-    return f'{what}, which is not read: those that are, are {", ".join(read)}'
+def _not_read(what: str, read: Mapping[str, Any]) -> InputError:
+    return InputError(f'{what}, which is not read: those that are, are {", ".join(read)}')
 
 
 def _of_run(config: Mapping[str, Any]) -> ModelMetadata:
@@ -140,12 +123,12 @@ def _of_run(config: Mapping[str, Any]) -> ModelMetadata:
 def _of_huggingface(config: Mapping[str, Any]) -> ModelMetadata:
     kind = _text(config.get('model_type'))
     if any(name in kind for name in _ROTARY_NAMES):
-        raise InputError(rotary(kind))
+        raise rotary(kind)
     if kind and kind not in _HUGGINGFACE:
-        raise InputError(_not_read(f'is a model of type {kind}', _HUGGINGFACE))
+        raise _not_read(f'is a model of type {kind}', _HUGGINGFACE)
     activation = _text(config.get('hidden_act', 'gelu'))
     if activation not in _ACTIVATIONS and not config.get('use_swiglu_ffn'):
-        raise InputError(_not_read(f'has the activation {activation}', _ACTIVATIONS))
+        raise _not_read(f'has the activation {activation}', _ACTIVATIONS)
     images = _mapping(config.get('preprocessor_config'))
     return ModelMetadata(
         num_heads=config.get('num_attention_heads'),
@@ -161,7 +144,7 @@ def _of_huggingface(config: Mapping[str, Any]) -> ModelMetadata:
 def _of_timm(config: Mapping[str, Any]) -> ModelMetadata:
     name = _text(config.get('architecture'))
     if any(rotary_name in name for rotary_name in _ROTARY_NAMES):
-        raise InputError(rotary(name))
+        raise rotary(name)
     images = _mapping(config.get('pretrained_cfg')) or config
     size = images.get('input_size')
     return ModelMetadata(

@@ -84,7 +84,7 @@ def to_mmpretrain(
 
     Args:
         weights (Mapping[str, Tensor]): Names without the path to the network.
-        layout (str): ``'mmpretrain'``, ``'timm'`` or ``'huggingface'``.
+        layout (str): A key of :data:`PATCH_EMBEDDINGS`.
 
     Returns:
         tuple[dict[str, Tensor], list[str], list[str]]: The weights in mmpretrain's names; the
@@ -98,10 +98,8 @@ def to_mmpretrain(
         if stem is not None:
             target, place, parts = _INVERSE[layout][stem]
             found.setdefault(path + target + ending, [None] * parts)[place] = name
-        elif _NOT_OF_BACKBONE.match(name):
-            dropped.append(name)
         else:
-            unknown.append(name)
+            (dropped if _NOT_OF_BACKBONE.match(name) else unknown).append(name)
     renamed = {}
     for target, names in found.items():
         if None in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
@@ -31,41 +32,24 @@ _MAX_NAME = 1000  # characters, with the dictionaries that it lies in
 
 @dataclass
 class Network:
-    """A vision transformer as a file names it.
+    """A vision transformer as a file names it."""
 
-    Args:
-        path (str): What precedes its names in the file, with the dictionaries that it lies in,
-            joined by dots; ``''`` or ending in a dot.
-        layout (str): Whose names they are: ``'mmpretrain'``, ``'timm'``, ``'huggingface'`` or
-            ``'dinov3'``.
-        role (str): ``'teacher'``, ``'student'``, or ``'network'`` where the path does not say.
-        weights (dict[str, Tensor]): Its tensors under their names without the path.
-        dropped (list[str]): Names in the file, with their paths, that lie outside of it.
-    """
-
-    path: str
-    layout: str
-    role: str
-    weights: dict[str, Tensor]
-    dropped: list[str]
+    path: str  # before its names, of all dictionaries that it lies in; '' or ending in a dot
+    layout: str  # whose names they are: a key of PATCH_EMBEDDINGS, or 'dinov3'
+    role: str  # 'teacher', 'student', or 'network' where the path does not say
+    weights: dict[str, Tensor]  # by their names without the path
+    dropped: list[str]  # names in the file, with their paths, that lie outside of it
 
 
 def find_network(content: Mapping[str, Any], which: str) -> Network:
-    """The teacher or the student in a checkpoint, or the only network in it.
-
-    Args:
-        content (Mapping): Nested dictionaries with tensors.
-        which (str): ``'teacher'`` or ``'student'``; a file with one network that is neither gives
-            that one.
+    """The ``'teacher'`` or the ``'student'`` in nested dictionaries, or the only network there.
 
     Raises:
         ValueError: As the end of a sentence, if there is none or more than one.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, value in _walk(content, seen=set()):
-        tensors[name] = value
-        if len(tensors) > MOST_TENSORS:
-            raise InputError(f'holds more than {MOST_TENSORS:,} tensors, which no model has')
+    tensors = dict(islice(_walk(content, seen=set()), MOST_TENSORS + 1))
+    if len(tensors) > MOST_TENSORS:
+        raise InputError(f'holds more than {MOST_TENSORS:,} tensors, which no model has')
     layouts = {
         name.removesuffix(anchor): layout
         for name in tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os.path as osp
 import re
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import InputError, MissingPackageError
-from .checkpoint import MOST_TENSORS, Checkpoint
+from ..errors import InputError, needing
+from .checkpoint import Checkpoint, check_number
 from .torch_files import DOWNLOAD_AGAIN
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 _WITH_BOTH = ('BatchNormalization', 'Conv', 'Gemm', 'LayerNormalization')
 _SCOPES = 'pkg.torch.onnx.name_scopes'  # written by the exporter that goes through torch.export
 _MADE_UP = re.compile(r'onnx::.+|val_\d+|/.+|.+_output_\d+')
+# Of protocol buffers: the size in bytes of kinds that have one, and the kind with a length.
+_FIXED, _COUNTED = {1: 8, 5: 4}, 2
+_MOST_FIELDS = 1_000_000
+_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # fields of a model, of its graph and of a tensor
+_MAPPED = {1: torch.float32, 10: torch.half, 11: torch.double, 16: torch.bfloat16}
 _TOKEN, _POSITIONS = 'embeddings.cls_token', 'embeddings.position_embeddings'
 
 
@@ -34,12 +40,11 @@ def read_onnx(path: str) -> Checkpoint:
         ImportError: If onnx is not installed.
         ValueError: If it is damaged, or weights lie outside its folder.
     """
-    model = _load(path)
-    if len(model.graph.initializer) > MOST_TENSORS:
-        raise InputError(f'{path} holds more than {MOST_TENSORS:,} tensors, which no model has')
-    beside = _beside(path, model)
+    model, parts = _load(path)
+    check_number(path, len(parts))
+    beside = _beside(path, parts)
     try:
-        tensors = {each.name: _tensor(each, path) for each in model.graph.initializer}
+        tensors = {proto.name: _tensor(proto, raw, path) for proto, raw in parts}
         content = name_weights(tensors, model.graph.node)
         metadata = {each.key: each.value for each in model.metadata_props}
     except Exception as error:  # of many kinds, some of them onnx's own
@@ -51,35 +56,75 @@ def read_onnx(path: str) -> Checkpoint:
 
 def external_files(path: str) -> tuple[str, ...]:
     """Paths of the files with weights that an ONNX file needs; see :func:`read_onnx`."""
-    return _beside(path, _load(path))
+    return _beside(path, _load(path)[1])
 
 
-def _load(path: str) -> ModelProto:
-    try:
+def _load(path: str) -> tuple[ModelProto, list[tuple[TensorProto, memoryview]]]:
+    """The model without its weights, and these, each with its bytes, mapped from the file.
+
+    onnx alone would copy all bytes twice: when it parses them and when it gives them to Python.
+    """
+    with needing(f'{path} is an ONNX file: pip install onnx to read it'):
         import onnx
         from google.protobuf.message import DecodeError
-    except ImportError:
-        raise MissingPackageError(f'{path} is an ONNX file: pip install onnx to read it') from None
-    with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        with memoryview(data) as view:  # onnx.load would read a copy first
-            try:
-                return onnx.ModelProto.FromString(view)
-            except (DecodeError, UnicodeDecodeError, RecursionError, MemoryError) as error:
-                raise _damaged(path, error) from None
+    with open(path, 'rb') as file:  # private: what torch writes to a tensor stays in memory
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    try:
+        rest, graphs = _split_off(_GRAPH, data)
+        model, parts = onnx.ModelProto.FromString(rest), []
+        for graph in graphs:
+            rest, initializers = _split_off(_INITIALIZER, graph)
+            model.graph.MergeFromString(rest)
+            for each in initializers:
+                rest, raw = _split_off(_RAW_DATA, each)
+                parts.append((onnx.TensorProto.FromString(rest), raw[-1] if raw else each[:0]))
+        return model, parts
+    except (DecodeError, ValueError, RecursionError, MemoryError) as error:
+        raise _damaged(path, error) from None
 
 
-def _beside(path: str, model: ModelProto) -> tuple[str, ...]:
+def _split_off(field: int, message: memoryview) -> tuple[bytes, list[memoryview]]:
+    """A message of protocol buffers without one of its fields, and the values of that field."""
+    kept, found, position = [], [], 0
+    while position < len(message):
+        start = position
+        tag, position = _varint(message, start)
+        length = _FIXED.get(tag & 7)
+        if length is None:  # a number, or the length of what follows
+            length, position = _varint(message, position)
+            length *= tag & 7 == _COUNTED
+        position += length
+        if position > len(message) or len(kept) + len(found) > _MOST_FIELDS:
+            raise ValueError(f'a field of it claims {length:,} bytes')
+        if tag == field << 3 | _COUNTED:
+            found.append(message[position - length : position])
+        else:
+            kept.append(message[start:position])
+    return b''.join(kept), found
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """A number of variable length, and the position behind it."""
+    value = 0
+    for shift, byte in enumerate(message[position : position + 10]):
+        value |= (byte & 127) << 7 * shift
+        if byte < 128:
+            return value, position + shift + 1
+    raise ValueError('it ends within a number')
+
+
+def _beside(path: str, parts: list[tuple[TensorProto, memoryview]]) -> tuple[str, ...]:
     """Checks here what onnx checks too: its older versions do not."""
     folder = osp.realpath(osp.dirname(path))
-    entries = (entry for each in model.graph.initializer for entry in each.external_data)
+    entries = (entry for proto, _ in parts for entry in proto.external_data)
     files = set()
     for location in {entry.value for entry in entries if entry.key == 'location'}:
         try:
             file = osp.realpath(osp.join(folder, location))
         except (TypeError, ValueError):  # bytes that are no name
             file = ''
-        outside = osp.isabs(location) or not file.startswith(osp.join(folder, ''))
-        if outside or '\0' in str(location):
+        inside = file.startswith(osp.join(folder, '')) and not osp.isabs(location)
+        if not inside or '\0' in str(location):
             raise InputError(
                 f'{path} is refused: it names weights outside its folder, in {location!r}'
             )
@@ -89,12 +134,21 @@ def _beside(path: str, model: ModelProto) -> tuple[str, ...]:
     return tuple(sorted(files))
 
 
-def _tensor(proto: TensorProto, path: str) -> Tensor:
+def _tensor(proto: TensorProto, raw: memoryview, path: str) -> Tensor:
     from onnx import numpy_helper
 
+    dtype, shape = _MAPPED.get(proto.data_type), tuple(proto.dims)
+    if dtype and raw and min(shape, default=0) >= 0:
+        if len(raw) == math.prod(shape) * dtype.itemsize:
+            whole = torch.frombuffer(raw, dtype=torch.uint8)
+            # torch takes tensors to be aligned.
+            whole = whole.clone() if whole.data_ptr() % dtype.itemsize else whole
+            return whole.view(dtype).view(shape)
+    if raw:
+        proto.raw_data = bytes(raw)
     array = numpy_helper.to_array(proto, osp.dirname(path))
-    if array.shape != tuple(proto.dims):
-        raise InputError(f'{proto.name} claims the shape {tuple(proto.dims)}')
+    if array.shape != shape:
+        raise ValueError(f'{proto.name} claims the shape {shape}')
     brain = array.dtype.name == 'bfloat16'  # of a package that torch does not know
     with warnings.catch_warnings():  # the bytes are read-only, and nobody else has them
         warnings.simplefilter('ignore')
@@ -112,15 +166,12 @@ def name_weights(tensors: dict[str, Tensor], nodes: Sequence[NodeProto]) -> dict
 
     They transpose and number the matrices of linear layers, write equal parameters once, and cut
     the positions of Hugging Face models in two. What is found for a layer is added as
-    ``<layer>.weight``, of shape (out, in), and ``<layer>.bias``.
+    ``<layer>.weight``, of shape (out, in), and ``<layer>.bias``. Other initialisers stay as they
+    are, but for those whose names an exporter made up, which are left out.
 
     Args:
         tensors (dict[str, Tensor]): Initialisers by name.
         nodes (Sequence[NodeProto]): Operators of the graph, in any order.
-
-    Returns:
-        dict[str, Tensor]: Parameters by name, with all other initialisers as they were, but for
-        those whose names an exporter made up.
     """
     tensors = dict(tensors)
     for node in nodes:

@@ -29,12 +29,6 @@ LARGEST_PICKLE = 1 << 28  # that of a run of ViT-H with its optimiser is under 1
 
 # The opcodes that torch's weights-only reader takes.
 _OPCODES = frozenset('()NQR]abestu}hqKMJjGcrUX.\x80\x81\x85\x86\x87\x88\x89\x8a\x8f')
-_STORAGES = dict(
-    Bool=torch.bool, Byte=torch.uint8, Char=torch.int8, Untyped=torch.uint8, Short=torch.int16,
-    Int=torch.int32, Long=torch.int64, BFloat16=torch.bfloat16, Half=torch.half, Float=torch.float,
-    Double=torch.double, ComplexFloat=torch.cfloat, ComplexDouble=torch.cdouble,
-    QInt8=torch.qint8, QUInt8=torch.quint8, QInt32=torch.qint32,
-)  # fmt: skip
 # Their calls take a storage, an offset, a size and a stride.
 _REBUILDERS = ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3', '_rebuild_qtensor')
 _PLAIN_NUMBERS = re.compile(r'[<>|=]?([biufcSU]\d+)')
@@ -48,10 +42,7 @@ def skip_pickle(file: BinaryIO) -> None:
     """Walk over the opcodes of a pickle without obeying them.
 
     Python's unpickler allocates what an index in it claims; here it is compared with the bytes.
-
-    Args:
-        file (BinaryIO): In memory or mapped, with a pickle at its position, which will be behind
-            the pickle.
+    The position of the file, which is at the pickle's beginning, moves behind its end.
 
     Raises:
         RefusedPickleError: If it has an opcode that is not for weights, an impossible index or
@@ -80,12 +71,8 @@ def read_outline(pickled: bytes) -> tuple[Any, dict[str, int]]:
     Nothing is imported, called or allocated, and the places of all tensors are compared with the
     sizes of their storages.
 
-    Args:
-        pickled (bytes): A pickle of ``torch.save``.
-
     Returns:
-        tuple[Any, dict[str, int]]: What it holds, and for the key of each storage that it refers
-        to the bytes that it claims.
+        tuple[Any, dict[str, int]]: What it holds, and storage's key → bytes that it claims.
 
     Raises:
         RefusedPickleError: See :func:`skip_pickle`.
@@ -137,11 +124,10 @@ class _OutlineUnpickler(pickle.Unpickler):
         if (module, name) == ('torch._tensor', '_rebuild_from_type_v2'):
             return lambda function, kind, arguments, state: function(*arguments)
         if module in ('torch', 'torch.storage') and name.endswith('Storage'):
-            return _STORAGES[name.removesuffix('Storage')]
+            return torch.uint8 if name == 'UntypedStorage' else getattr(torch, name)._dtype
+        if module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
         if module.split('.')[0] == 'torch' or module in ('builtins', '__builtin__'):
-            kind = getattr(torch, name, None) if module == 'torch' else None
-            if isinstance(kind, torch.dtype):
-                return kind
             if name.endswith('Tensor') or name == 'bytearray':
                 return None  # may be named, not called: it would allocate what it is told
         return _Inert
@@ -150,12 +136,12 @@ class _OutlineUnpickler(pickle.Unpickler):
         # ('storage', type, key, location, number of elements[, view]) by torch.save.
         dtype, key, number = pid[1], pid[2], pid[4]
         if number < 0:
-            raise InputError('a storage of negative size')
+            raise ValueError('a storage of negative size')
         self.storages[key] = max(self.storages.get(key, 0), number * dtype.itemsize)
         if len(pid) > 5 and pid[5] is not None:
             offset, number = pid[5][1:]
             if offset < 0 or (offset + number) * dtype.itemsize > self.storages[key]:
-                raise InputError('a view beyond its storage')
+                raise ValueError('a view beyond its storage')
         return _Storage(dtype, number * dtype.itemsize)
 
 
@@ -165,13 +151,13 @@ def _check_tensor(
     dtypes = [item for item in rest if isinstance(item, torch.dtype)]
     element = (dtypes or [storage.dtype])[-1].itemsize
     if min((offset, *size, *stride)) < 0 or len(size) != len(stride):
-        raise InputError('a tensor with a negative size')
+        raise ValueError('a tensor with a negative size')
     if 0 not in size:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride))
         # The second: whoever makes a copy of it takes memory for each element, however many lie
         # at the same place.
         if max(last + 1, math.prod(size)) * element > storage.size:
-            raise InputError('a tensor larger than its storage')
+            raise ValueError('a tensor larger than its storage')
     return _Inert()
 
 

@@ -15,17 +15,13 @@ _MOCO_SMALL = 384  # channels; its heads have 32 of them
 def recognise(
     network: Network, weights: Mapping[str, Tensor], content: Mapping, dropped: list[str]
 ) -> ModelMetadata:
-    """Recognise a release by its containers, prefixes and additions.
+    """What all models have that come from where this one does; releases of one layout are one.
 
     Args:
         network (Network): As it was found in the file.
         weights (Mapping[str, Tensor]): The same in the names of mmpretrain.
         content (Mapping): The file.
         dropped (list[str]): Names inside the network that are not of the backbone.
-
-    Returns:
-        ModelMetadata: What all models of that origin have; releases that share one layout are
-        named together.
     """
     names = network.weights
     inside = set(network.path.split('.'))

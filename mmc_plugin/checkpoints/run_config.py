@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from typing import Any
 
 _MAX_CHARACTERS = 2**20
@@ -14,10 +15,7 @@ def read_run_config(text: Any) -> dict[str, Any]:
 
     Args:
         text (Any): ``meta['cfg']`` of a checkpoint of mmengine: assignments whose values are
-            literals and calls of ``dict``. Anything that is not such a text says nothing.
-
-    Returns:
-        dict[str, Any]: Those of the two that are there and made of literals only.
+            literals and calls of ``dict``. Anything else in it, or instead of it, says nothing.
     """
     if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
         return {}
@@ -27,14 +25,10 @@ def read_run_config(text: Any) -> dict[str, Any]:
         return {}
     config = {}
     for statement in statements:
-        if not (isinstance(statement, ast.Assign) and len(statement.targets) == 1):
-            continue
-        target = statement.targets[0]
-        if isinstance(target, ast.Name) and target.id in _READ:
-            try:
-                config[target.id] = ast.literal_eval(_Literals().visit(statement.value))
-            except (ValueError, TypeError, RecursionError):
-                continue  # not made of literals: it says nothing
+        names = [getattr(each, 'id', None) for each in getattr(statement, 'targets', ())]
+        if isinstance(statement, ast.Assign) and len(names) == 1 and names[0] in _READ:
+            with suppress(ValueError, TypeError, RecursionError):  # not made of literals
+                config[names[0]] = ast.literal_eval(_Literals().visit(statement.value))
     return config
 
 
@@ -44,8 +38,8 @@ class _Literals(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Rewrite a call and those inside it."""
         self.generic_visit(node)
-        named = not node.args and all(keyword.arg is not None for keyword in node.keywords)
-        if not (named and isinstance(node.func, ast.Name) and node.func.id == 'dict'):
+        names = [keyword.arg for keyword in node.keywords]
+        if node.args or None in names or getattr(node.func, 'id', None) != 'dict':
             return node
-        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+        values = [keyword.value for keyword in node.keywords]
+        return ast.Dict([*map(ast.Constant, names)], values)

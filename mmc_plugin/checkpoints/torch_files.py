@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .checkpoint import MOST_TENSORS
+from .checkpoint import check_number
 from .pickles import (
     LARGEST_PICKLE,
     OF_JUNK,
@@ -30,7 +30,7 @@ _LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 
 
 def read_torch(path: str, legacy: bool, allow_pickle: bool = False) -> dict[str, Any]:
-    """Read a file of ``torch.save``.
+    """What was saved in a file of ``torch.save``, with the tensors on the CPU.
 
     Args:
         path (str): The file.
@@ -38,23 +38,20 @@ def read_torch(path: str, legacy: bool, allow_pickle: bool = False) -> dict[str,
             it is a zip archive, and the tensors are mapped from the disk.
         allow_pickle (bool): Run the code in it. Only for files from a source that is trusted.
 
-    Returns:
-        dict[str, Any]: What was saved, with the tensors on the CPU.
-
     Raises:
         ValueError: With one sentence.
     """
-    if not legacy:
-        _check_zip(path, allow_pickle)
-    elif not allow_pickle:
-        _check_legacy(path)
+    with _sentences(path):
+        if legacy and not allow_pickle:
+            _check_legacy(path)
+        elif not legacy:
+            with zipfile.ZipFile(path) as archive:
+                (_find_outline if allow_pickle else zip_outline)(path, archive)
     if allow_pickle:
-        content = _unpickle(path, not legacy)
+        content = _unpickle(path, mapped=not legacy)
     else:
         with _sentences(path), allow_stand_ins():
             content = torch.load(path, map_location='cpu', weights_only=True, mmap=not legacy)
-    if isinstance(content, nn.Module):  # only ever with allow_pickle
-        content = content.state_dict()
     if not isinstance(content, dict):
         raise InputError(f'{path} holds a {type(content).__name__}, not the weights of a model')
     if _exceeds_storage(content):
@@ -65,47 +62,47 @@ def read_torch(path: str, legacy: bool, allow_pickle: bool = False) -> dict[str,
 def _unpickle(path: str, mapped: bool) -> Any:
     """Obey all that a file says."""
     try:
-        return torch.load(path, map_location='cpu', weights_only=False, mmap=mapped)
+        content = torch.load(path, map_location='cpu', weights_only=False, mmap=mapped)
     except (OSError, ImportError, *OF_JUNK) as error:
         reason = str(error).strip().partition('\n')[0]
         raise InputError(
             f'{path} could not be unpickled ({type(error).__name__}: {reason}): it is damaged, or '
             'needs a package that is not installed'
         ) from error
+    return content.state_dict() if isinstance(content, nn.Module) else content
 
 
-def _check_zip(path: str, allow_pickle: bool) -> None:
-    """Refuse what torch does not write, and tensors that claim more than the file holds."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            outline = _check_entries(path, entries)
-            if allow_pickle:
-                return
-            if outline.file_size > LARGEST_PICKLE:
-                raise InputError(f'{path} is damaged: its outline has {outline.file_size:,} bytes')
-            pickled = archive.read(outline)
-    except PermissionError:
-        raise
-    except (OSError, *OF_JUNK) as error:  # what zipfile raises on damaged bytes is of many kinds
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f'{path} is cut short or damaged: {DOWNLOAD_AGAIN}') from None
-    with _sentences(path):
-        _, claims = read_outline(pickled)
-    folder = outline.filename[: -len('data.pkl')] + 'data/'
-    sizes = {entry.filename: entry.file_size for entry in entries}
+def zip_outline(path: str, archive: zipfile.ZipFile) -> Any:
+    """What a file of ``torch.save`` holds, without its tensors; see :func:`read_outline`.
+
+    Args:
+        path (str): The file, for sentences.
+        archive (ZipFile): The same, open.
+
+    Raises:
+        RefusedPickleError: See :func:`read_outline`.
+        InputError: If it is not such as torch writes, or a tensor claims more than is there.
+        Exception: Of many kinds, see :data:`OF_JUNK`, if it is damaged.
+    """
+    outline = _find_outline(path, archive)
+    if outline.file_size > LARGEST_PICKLE:
+        raise InputError(f'{path} is damaged: its outline has {outline.file_size:,} bytes')
+    content, claims = read_outline(archive.read(outline))
+    folder = outline.filename.removesuffix('data.pkl')
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     for key, claimed in claims.items():
-        there = sizes.get(f'{folder}{key}', 0)
+        there = sizes.get(f'{folder}data/{key}', 0)
         if claimed > there:
             raise InputError(
                 f'{path} is damaged: a tensor in it claims {claimed:,} bytes where {there:,} are'
             )
+    return content
 
 
-def _check_entries(path: str, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+def _find_outline(path: str, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """The outline, if all entries are such as torch writes them."""
-    _check_number(path, len(entries))
+    entries = archive.infolist()
+    check_number(path, len(entries))
     names = [entry.filename.lower() for entry in entries]
     if any(name.endswith('/constants.pkl') for name in names):
         raise InputError(
@@ -128,29 +125,20 @@ def _check_entries(path: str, entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo
     return outlines[0]
 
 
-def _check_number(path: str, number: int) -> None:
-    if number > MOST_TENSORS:
-        raise InputError(
-            f'{path} holds {number:,} tensors, more than the {MOST_TENSORS:,} that are read'
-        )
-
-
 def _check_legacy(path: str) -> None:
     """Refuse tensors that claim more than the file holds, before any is made."""
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         pickles = []
-        for number in range(5):  # magic number, version, system, the content, keys of storages
-            with _sentences(path):
-                start = data.tell()
-                skip_pickle(data)
-                pickles.append(data[start : data.tell()])
-            if number == 0 and pickles[0] != _LEGACY_MAGIC:
+        for _ in range(5):  # magic number, version, system, the content, keys of storages
+            start = data.tell()
+            skip_pickle(data)
+            pickles.append(data[start : data.tell()])
+            if pickles[0] != _LEGACY_MAGIC:
                 raise InputError(
                     f'{path} is a pickle that torch.save did not write, so it is not read'
                 )
-        with _sentences(path):
-            _, claims = read_outline(pickles[3])
-        _check_number(path, len(claims))
+        _, claims = read_outline(pickles[3])
+        check_number(path, len(claims))
         needed = sum(claims.values()) + 8 * len(claims)  # each after its number of elements
         if needed > len(data) - data.tell():
             raise InputError(
@@ -181,15 +169,15 @@ def _sentences(path: str) -> Iterator[None]:
         yield
     except PermissionError:
         raise
-    except EOFError:
-        raise InputError(f'{path} is cut short: {DOWNLOAD_AGAIN}') from None
     except RefusedPickleError as error:
         raise InputError(f'{path} is not read: it holds {error}. {_WAY_OUT}') from None
-    except (OSError, *OF_JUNK) as error:
+    except InputError:
+        raise
+    except (OSError, *OF_JUNK) as error:  # what zipfile and pickle raise is of many kinds
         # torch's text is long, and only the name of the class in it helps.
         name = re.search(r'GLOBAL (\S+)', str(error))
         if name:
             raise InputError(
                 f'{path} is not read: it holds {name[1]}, code that would run. {_WAY_OUT}'
             ) from None
-        raise InputError(f'{path} is damaged: {DOWNLOAD_AGAIN}') from None
+        raise InputError(f'{path} is cut short or damaged: {DOWNLOAD_AGAIN}') from None

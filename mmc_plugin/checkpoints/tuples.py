@@ -28,11 +28,7 @@ class TupleSizes:
         self._memo: dict[int, tuple[int, int]] = {}
 
     def follow(self, code: str, argument: Any) -> bool:
-        """Obey an opcode, one of those that torch's weights-only reader takes.
-
-        Args:
-            code (str): Of :mod:`pickletools`.
-            argument (Any): Its argument.
+        """Obey an opcode of :mod:`pickletools`, one that torch's weights-only reader takes.
 
         Returns:
             bool: False where it makes or hashes a tuple larger than any that weights need.
@@ -49,10 +45,8 @@ class TupleSizes:
             self._memo[argument] = stack[-1]
         elif code == '(':
             self._marks.append(len(stack))
-        elif code in _TUPLES:
-            return self._join(len(stack) - _TUPLES[code])
-        elif code == 't':
-            return self._join(self._marks.pop())
+        elif code == 't' or code in _TUPLES:
+            return self._join(self._marks.pop() if code == 't' else len(stack) - _TUPLES[code])
         elif code in ('e', 'u'):
             start = self._marks.pop()
             keys = stack[start::2] if code == 'u' else []

@@ -12,7 +12,8 @@ from glob import escape, glob
 from mmengine.logging import print_log
 
 from ..checkpoints.checkpoint import check_regular
-from ..checkpoints.pickles import LARGEST_PICKLE, OF_JUNK, RefusedPickleError, read_outline
+from ..checkpoints.pickles import OF_JUNK, RefusedPickleError
+from ..checkpoints.torch_files import zip_outline
 from ..errors import InputError
 
 LAST_CHECKPOINT = 'last_checkpoint'
@@ -88,8 +89,8 @@ def inspect_checkpoint(path: str) -> dict:
     """Check that a file is a whole checkpoint of mmengine's, without running what it holds.
 
     All its bytes are compared with their checksums, then
-    :func:`~mmc_plugin.checkpoints.pickles.read_outline` reads the outline: nothing is imported and
-    no tensor is built, and a file is judged alike by every version of torch and mmengine.
+    :func:`~mmc_plugin.checkpoints.torch_files.zip_outline` reads the outline: nothing is imported
+    and no tensor is built, and a file is judged alike by every version of torch and mmengine.
 
     Args:
         path (str): A file written by ``torch.save``.
@@ -102,37 +103,26 @@ def inspect_checkpoint(path: str) -> dict:
     """
     try:
         check_regular(path)
-    except (FileNotFoundError, InputError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = 'it does not exist' if missing else f'it cannot be read: {error}'
-        raise BrokenCheckpointError(reason) from None
+    except FileNotFoundError:
+        raise BrokenCheckpointError('it does not exist') from None
+    except InputError as error:
+        raise BrokenCheckpointError(f'it cannot be read: {error}') from None
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             if damaged is not None:
                 raise BrokenCheckpointError(f'{damaged} in it is damaged')
-            outline = [name for name in archive.namelist() if name.endswith('/data.pkl')]
-            if len(outline) != 1:
-                raise BrokenCheckpointError('torch.save did not write it')
-            if archive.getinfo(outline[0]).file_size > LARGEST_PICKLE:
-                raise BrokenCheckpointError('its outline is larger than that of any model')
-            checkpoint, storages = read_outline(archive.read(outline[0]))
-            folder = outline[0][: -len('data.pkl')] + 'data/'
-            missing = {folder + key for key in storages} - set(archive.namelist())
+            checkpoint = zip_outline(path, archive)
+    except RefusedPickleError as error:
+        raise BrokenCheckpointError(f'it holds {error}') from None
+    except InputError as error:
+        raise BrokenCheckpointError(str(error).replace(path, 'it', 1)) from None
     except OSError as error:
         raise BrokenCheckpointError(f'it cannot be read ({error.strerror or error})') from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zlib.error, *OF_JUNK) as error:
         size = osp.getsize(path)
         reason = 'it is empty' if size == 0 else f'it is cut short or no checkpoint ({error})'
         raise BrokenCheckpointError(reason) from None
-    except RefusedPickleError as error:
-        raise BrokenCheckpointError(f'it holds {error}') from None
-    except OF_JUNK as error:
-        if isinstance(error, BrokenCheckpointError):
-            raise
-        raise BrokenCheckpointError(f'its outline cannot be read ({error})') from None
-    if missing:
-        raise BrokenCheckpointError(f'{len(missing)} of its tensors are missing')
     absent = [key for key in _NEEDED if not isinstance(checkpoint, dict) or key not in checkpoint]
     if absent:
         raise BrokenCheckpointError(f'it has no {" and no ".join(absent)}')

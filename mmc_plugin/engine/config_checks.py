@@ -48,7 +48,7 @@ TOP = {
 HOSTS = {'mmpretrain.registry', 'mmseg.registry', 'mmdet.registry'}
 # Parts that are built from a registry; elsewhere hosts have types that are no such names.
 BUILT = (
-    r'model(\.\w+_head|\.backbone)?|optim_wrapper(\.optimizer)?|visualizer|param_scheduler\.\d+'
+    r'model(\.\w+_head|\.features|(\.features)?\.backbone)?|optim_wrapper(\.optimizer)?|visualizer|param_scheduler\.\d+'
     r'|default_hooks\.\w+|custom_hooks\.\d+|\w+_dataloader\.(dataset|sampler)'
     r'|\w+_dataloader\.dataset\.pipeline\.\d+'
 )

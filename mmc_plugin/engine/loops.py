@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import LOOPS
 
 from ..errors import InputError
-from .schedule import replan
+from .schedule import check_plannable, replan
 
 SKIPPED, TIMED = 3, 7  # first iterations, which are slower; those that the first plan rests on
 LATE, EARLY = 1.05, 0.9  # of the limit: an end expected between them changes nothing
@@ -39,7 +39,7 @@ class TimeLimitedTrainLoop(EpochBasedTrainLoop):
     """
 
     def __init__(
-        self, runner, dataloader: Any, max_epochs: int, seconds: float, **kwargs: Any
+        self, runner: Runner, dataloader: Any, max_epochs: int, seconds: float, **kwargs: Any
     ) -> None:
         if seconds <= 0:
             raise InputError(f'TimeLimitedTrainLoop: seconds must be positive, got {seconds}.')
@@ -53,7 +53,12 @@ class TimeLimitedTrainLoop(EpochBasedTrainLoop):
         return self._most_epochs / self._max_epochs
 
     def run(self) -> torch.nn.Module:
-        """Train."""
+        """Train.
+
+        Raises:
+            ValueError: If there are schedulers whose length cannot be changed.
+        """
+        check_plannable(self.runner)
         self._started, self._first = _now(), self._iter
         # Times and iterations at them; the rate is the mean since the oldest of the four.
         self._marks = deque([(self._started, self._iter)], maxlen=4)

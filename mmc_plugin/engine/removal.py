@@ -40,11 +40,7 @@ class OwnCheckpoints:
     def find(self, named: Any) -> str | None:
         """The checkpoint in this run's folder that has the name of another.
 
-        Args:
-            named (Any): A path, if it is a text.
-
-        Returns:
-            str | None: None where it is not one that this hook writes, or is not there.
+        None where there is none, or what is named is no text, or no name that the hook gives.
         """
         if not isinstance(named, str) or not self._name.fullmatch(osp.basename(named)):
             return None

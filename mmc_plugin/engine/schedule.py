@@ -5,25 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmengine.optim import _ParamScheduler
+from mmengine.optim import ReduceOnPlateauParamScheduler, _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import Runner
 
-_PLACES = (
-    'begin',
-    'end',
-    'T_max',
-    'total_steps',
-)  # of a scheduler's config, in epochs or iterations
+from ..errors import InputError
+
+# Of a scheduler's config, in epochs or iterations: numbers, and lists of numbers.
+_PLACES = ('begin', 'end', 'T_max', 'total_steps', 'step_size', 'milestones', 'periods')
 
 
-def replan(runner) -> tuple[float, float]:
+def check_plannable(runner: Runner) -> None:
+    """Refuse schedulers that follow what is measured, whose values no plan tells.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for each in runner.param_schedulers or []:
+        if isinstance(each, ReduceOnPlateauParamScheduler):
+            raise InputError(
+                'param_scheduler has a ReduceOnPlateau scheduler, which follows what is measured '
+                'and cannot be fitted to another length of the run: take one that is planned, such '
+                'as CosineAnnealingLR'
+            )
+
+
+def replan(runner: Runner) -> tuple[float, float]:
     """Give a run the schedule that it would have, had it been planned for its present length.
 
     The schedulers of the config are built for ``runner.max_epochs`` and stepped to where the run
     is. This holds for schedulers of any kind: the value at an iteration follows from the config,
     the iteration and the length alone, so that the run goes on as one of that length would. Its
     checkpoints hold the new plan. Where the run is shorter than its config says (``max_epochs``),
-    ``begin``, ``end`` and ``T_max`` shrink in proportion, and with them the warm-up.
+    the places of its schedulers (``begin``, ``end``, ``milestones``, …) shrink in proportion, and
+    with them the warm-up.
 
     Args:
         runner (Runner | FlexibleRunner): Of mmengine, with one optimiser, in ``before_train`` or
@@ -31,7 +46,11 @@ def replan(runner) -> tuple[float, float]:
 
     Returns:
         tuple[float, float]: The learning rate before and after.
+
+    Raises:
+        ValueError: See :func:`check_plannable`.
     """
+    check_plannable(runner)
     groups = runner.optim_wrapper.param_groups
     before = groups[0]['lr']
     length = len(runner.train_dataloader)
@@ -80,18 +99,25 @@ class _StandIn(torch.optim.Optimizer):
 def _planned(cfg: dict, max_epochs: int, max_iters: int, length: int, shrink: float) -> dict:
     """The config of a scheduler for a run of ``max_epochs`` epochs of ``length`` iterations."""
     cfg = dict(cfg)
-    by_epoch = cfg.get('by_epoch', True)
+    unit = 1
+    if shrink < 1 and cfg.get('by_epoch', True) and cfg.pop('convert_to_iter_based', False):
+        cfg['by_epoch'], unit = False, length
+    end = max_epochs if cfg.get('by_epoch', True) else max_iters
     if shrink < 1:
-        unit = length if by_epoch and cfg.get('convert_to_iter_based', False) else 1
-        steps = {key: round(cfg[key] * unit * shrink) for key in _PLACES if cfg.get(key)}
-        # Two at least: the first step of a warm-up is its lowest value.
-        steps = {key: max(n, 2) for key, n in steps.items()}
-        begin = steps.get('begin', 0)
-        if 'end' in steps or begin + 2 > (max_epochs * unit if by_epoch else max_iters):
-            steps['end'] = max(steps.get('end', 0), begin + 2)
-        # With a unit mmengine multiplies by the length again, and rounds down.
-        cfg.update({key: n if unit == 1 else (n + 1e-3) / unit for key, n in steps.items()})
-    cfg.setdefault('end', max_epochs if by_epoch else max_iters)
+
+        def shorter(place: int) -> int:
+            # Two at least: the first step of a warm-up is its lowest value.
+            return max(round(place * unit * shrink), 2)
+
+        for key in _PLACES:
+            if cfg.get(key):
+                value = cfg[key]
+                several = isinstance(value, Sequence)
+                cfg[key] = [*map(shorter, value)] if several else shorter(value)
+        begin = cfg.get('begin', 0)
+        if 'end' in cfg or begin + 2 > end:
+            cfg['end'] = max(cfg.get('end', 0), begin + 2)
+    cfg.setdefault('end', end)
     return cfg
 
 

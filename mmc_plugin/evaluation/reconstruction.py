@@ -60,12 +60,8 @@ def corrupt_and_reconstruct(
     """
     preprocessor = model.data_preprocessor
     clean = preprocessor.normalise(images)
-    corrupted = corrupt(
-        clean[None],
-        mask[None].to(clean.device),
-        alien[None].to(clean.device),
-        noise=noise[None].to(clean),
-    )[0]
+    mask, alien = mask.to(clean.device), alien.to(clean.device)
+    corrupted = corrupt(clean[None], mask[None], alien[None], noise[None].to(clean))[0]
     clean, corrupted, *made = (
         preprocessor.denormalise(each).permute(0, 2, 3, 1).numpy()
         for each in (clean, corrupted, *model.reconstruct_layers(corrupted, layers))

@@ -14,22 +14,19 @@ import torch
 
 from ..checkpoints import file_hash
 from ..durable import write_durably
+from ..errors import UserError
 from ..version import __version__
 
 
 def source_hash(source: str) -> str | None:
-    """SHA-256 of a checkpoint.
+    """:func:`~mmc_plugin.checkpoints.file_hash` of a checkpoint; None where that finds nothing.
 
-    Args:
-        source (str): A file or folder, hashed by :func:`~mmc_plugin.checkpoints.file_hash`; or a
-            name such as ``timm:vit_small_patch16_224``, which has no bytes of its own.
-
-    Returns:
-        str | None: 64 hexadecimal digits; None for a name, and for a folder without weights.
+    A report is not lost for want of it: names whose weights are no longer at hand, and folders
+    without weights, have none.
     """
     try:
         return file_hash(source)
-    except FileNotFoundError:
+    except (FileNotFoundError, ConnectionError, UserError):
         return None
 
 

@@ -11,6 +11,7 @@ from .heads import (
 )
 from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, MaskCo, SiT, ViewMAE, ViewMoCoV3
 from .utils import ViewDataPreprocessor
+from .video_propagation import VideoPropagation
 
 __all__ = [
     'DINO',
@@ -29,6 +30,7 @@ __all__ = [
     'ProjectionMLP',
     'PrototypeHead',
     'SiT',
+    'VideoPropagation',
     'ViewDataPreprocessor',
     'ViewMAE',
     'ViewMoCoV3',

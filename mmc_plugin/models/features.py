@@ -11,12 +11,10 @@ from mmengine.model import BaseModel
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ..checkpoints.metadata import IMAGENET_MEAN, IMAGENET_STD
 from ..errors import InputError
 from ..structures.dense_grid import shifted_features
 from ..structures.image_frame import ImageFrame, canvas_size, check_fit
-
-# ImageNet's, RGB on the scale 0 … 255: for backbones that do not say what they were trained with.
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def patch_size_of(backbone: nn.Module) -> int:
@@ -177,7 +175,7 @@ class FrozenFeatures(BaseModel):
         self.layer = layer
         self.stride = stride
         source = getattr(backbone, 'source', None)
-        for name, given, default in (('mean', mean, MEAN), ('std', std, STD)):
+        for name, given, default in (('mean', mean, IMAGENET_MEAN), ('std', std, IMAGENET_STD)):
             values = given or getattr(source, name, None) or default
             if len(values) != 3 or (name == 'std' and min(values) <= 0):
                 raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mmseg.models import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..durable import replace_durably
+from ..durable import written_whole
 from ..errors import InputError
 from ..models.features import weights_digest
 from ..version import __version__
@@ -89,13 +88,10 @@ class CachedEncoderDecoder(EncoderDecoder):
     def _cached_features(self, inputs: Tensor, files: Sequence[Path]) -> list[Tensor]:
         missing = [i for i, file in enumerate(files) if not file.is_file()]
         if missing:
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
             with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
                 layers = torch.stack(super().extract_feat(inputs[missing].float()), 1)
             for i, each in zip(missing, layers.half().cpu().numpy(), strict=True):
-                temporary = f'{files[i]}.{os.getpid()}.tmp'
-                with open(temporary, 'wb') as file:
-                    np.save(file, each)
-                replace_durably(temporary, files[i])
+                with written_whole(str(files[i])) as path:
+                    np.save(path, each)
         layers = torch.from_numpy(np.stack([np.load(file) for file in files], 1))
         return list(layers.to(inputs.device).float())  # (L, B, D, h, w)

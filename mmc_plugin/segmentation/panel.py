@@ -58,17 +58,13 @@ def segmentation_panel(
     hit, union = pairs.diagonal(), pairs.sum(0) + pairs.sum(1) - pairs.diagonal()
     # The largest classes first; those that the image lacks are not named.
     present = [i for i in np.argsort(-(pairs.sum(0) + pairs.sum(1)), kind='stable') if union[i]]
-    entries = [
-        Patch(
-            facecolor=colours[i] / 255,
-            edgecolor='0.3',
-            linewidth=0.5,
-            label=f'{classes[i]}  {100 * hit[i] / union[i]:.0f} %',
-        )
-        for i in present
-    ]
+    named = [(colours[i] / 255, f'{classes[i]}  {100 * hit[i] / union[i]:.0f} %') for i in present]
     if not known.all():
-        entries.append(Patch(facecolor='0.15', edgecolor='0.3', linewidth=0.5, label='no label'))
+        named.append(('0.15', 'no label'))
+    entries = [
+        Patch(facecolor=colour, edgecolor='0.3', linewidth=0.5, label=label)
+        for colour, label in named
+    ]
 
     height, width = image.shape[:2]
     # Six columns of a legend for names of up to a dozen letters, fewer for longer ones: a letter
@@ -78,11 +74,7 @@ def segmentation_panel(
     rows = -(-len(entries) // columns)
     figure = new_figure(_WIDTH, _WIDTH / 3 * height / width + 0.75 + 0.24 * rows)
     axes = grid_axes(figure, [''], ['image', 'truth', 'prediction'])[0]
-    pictures = (
-        image,
-        overlay(image, truth, colours),
-        overlay(image, prediction, colours),
-    )
+    pictures = image, overlay(image, truth, colours), overlay(image, prediction, colours)
     for axis, picture in zip(axes, pictures, strict=True):
         show_image(axis, picture)
     if present:

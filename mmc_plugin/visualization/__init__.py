@@ -6,6 +6,7 @@ from .patch_pictures import cluster_picture, patch_panel
 from .run_log import read_scalars, series
 from .samples import sample_sheet
 from .similarity_map import similarity_panel
+from .video import contact_sheet, draw_objects, write_video
 from .zero_shot import (
     Click,
     case_sheet,
@@ -19,6 +20,8 @@ __all__ = [
     'case_sheet',
     'click_panel',
     'cluster_picture',
+    'contact_sheet',
+    'draw_objects',
     'layer_panel',
     'patch_panel',
     'read_scalars',
@@ -30,4 +33,5 @@ __all__ = [
     'threshold_curves',
     'training_curves',
     'write_page',
+    'write_video',
 ]

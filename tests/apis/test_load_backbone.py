@@ -462,6 +462,31 @@ def test_img_size_resizes_the_positions_once(tmp_path):
     torch.testing.assert_close(native(x), resized(x))
 
 
+@pytest.mark.parametrize('img_size', [None, 480])
+def test_an_offset_of_positions_is_that_of_dino(img_size, tmp_path):
+    """At 480² against timm's network with positions resized by DINO's own lines, in float64."""
+    model = make_timm(img_size=224).double()
+    torch.save(model.state_dict(), tmp_path / 'a.pth')
+    x, positions = images(480, 480).double(), model.pos_embed.detach()
+    patches, dim = positions[:, 1:], positions.shape[-1]
+    side, wanted = int(patches.shape[1] ** 0.5), 480 // 16 + 0.1
+    patches = F.interpolate(
+        patches.reshape(1, side, side, dim).permute(0, 3, 1, 2),
+        scale_factor=(wanted / side, wanted / side),
+        mode='bicubic',
+    )
+    patches = patches.permute(0, 2, 3, 1).view(1, -1, dim)
+    there = make_timm(img_size=480).double()
+    there.load_state_dict(
+        model.state_dict() | dict(pos_embed=torch.cat([positions[:, :1], patches], dim=1))
+    )
+    found = load_backbone(tmp_path / 'a.pth', pos_offset=0.1, img_size=img_size).double()
+    # The file's weights, and positions resized once, are rounded to float32.
+    torch.testing.assert_close(found(x)[0], there.forward_features(x), atol=1e-5, rtol=1e-5)
+    plain = load_backbone(tmp_path / 'a.pth', img_size=img_size).double()
+    assert (plain(x)[0] - there.forward_features(x)).abs().max() > 1e-3
+
+
 def test_positions_that_are_not_square_need_a_size(tmp_path):
     model = make_timm(img_size=(32, 96))
     torch.save(model.state_dict(), tmp_path / 'model.pth')

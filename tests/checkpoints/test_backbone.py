@@ -328,7 +328,7 @@ def test_names_and_shapes_that_claim_too_much_are_refused():
 def test_one_number_that_stands_for_many_is_refused(tmp_path):
     pos_embed = torch.zeros(1, 1, 1).expand(1, 1 + 200_000**2, WIDTH)
     torch.save(timm_names() | dict(pos_embed=pos_embed), tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match='is damaged'):
+    with pytest.raises(ValueError, match='damaged'):
         read_backbone(str(tmp_path / 'a.pth'))
 
 

@@ -51,9 +51,10 @@ def test_one_hash_of_a_folder(folder, tmp_path_factory, monkeypatch):
     save_for_hf(model, folder, model_args=dict(img_size=32), safe_serialization='both')
     os.mkdir(folder / 'logs')
     out = tmp_path_factory.mktemp('out')
-    for names in (['model.safetensors', 'pytorch_model.bin'], ['model.safetensors']):
-        weights = [(folder / name).read_bytes() for name in names]
-        wanted = hashlib.sha256(b''.join(weights)).hexdigest()
+    for name in ('model.safetensors', 'pytorch_model.bin'):  # what is loaded where both are there
+        for alien in ('optimizer.bin', 'training_args.bin', 'adapter.safetensors', 'README.md'):
+            (folder / alien).write_bytes(os.urandom(9))
+        wanted = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         checkpoint = read_checkpoint(folder)
         assert checkpoint.sha256 == file_hash(folder) == source_hash(str(folder)) == wanted
         write_report(str(out / 'report.json'), 'p', None, str(folder), {})
@@ -61,16 +62,17 @@ def test_one_hash_of_a_folder(folder, tmp_path_factory, monkeypatch):
         backbone = load_backbone(checkpoint)
         export_backbone(backbone, str(out / 'a.pt'), 'torchscript', checkpoint.sha256, force=True)
         assert f'`{wanted}`' in (out / 'a.md').read_text()
-        (folder / 'pytorch_model.bin').unlink(missing_ok=True)
-        (folder / 'README.md').write_text('words')
-    assert file_hash(folder / 'model.safetensors') == wanted
+        assert file_hash(folder / name) == wanted
+        (folder / name).unlink()
 
 
 def test_parts(folder):
     huggingface_hub.save_torch_state_dict(WEIGHTS, folder, max_shard_size=100)
     parts = sorted(path.name for path in folder.glob('*.safetensors'))
     assert len(parts) == 3
-    assert assert_read(folder).sha256 == file_hash(folder)
+    wanted = hashlib.sha256(b''.join((folder / part).read_bytes() for part in parts)).hexdigest()
+    (folder / 'alien.safetensors').write_bytes(b'a')
+    assert assert_read(folder).sha256 == file_hash(folder) == wanted
     (folder / parts[1]).rename(folder / 'kept')
     with pytest.raises(FileNotFoundError, match=f'is not whole: it has no {parts[1]}'):
         read_checkpoint(folder)
@@ -101,7 +103,7 @@ def test_code_in_a_folder_is_refused(folder):
 
 
 def test_sentences(tmp_path, folder):
-    with pytest.raises(FileNotFoundError, match=r'a config\.json but no model\.safetensors or'):
+    with pytest.raises(FileNotFoundError, match=r'holds no weights: no model\.safetensors or'):
         read_checkpoint(folder)
     for name in ('flax_model.msgpack', 'tf_model.h5'):
         (folder / name).touch()
@@ -137,7 +139,7 @@ def test_a_repository_that_was_fetched_before(offline, revision):
     (snapshot / 'config.json').write_text(json.dumps(CONFIG))
     save_file(WEIGHTS, snapshot / 'model.safetensors')
     source = 'hf:someone/vit' + ('' if revision == 'main' else f'@{revision}')
-    assert assert_read(source).sha256 == file_hash(snapshot)
+    assert assert_read(source).sha256 == file_hash(source) == file_hash(snapshot)
 
 
 def test_without_a_network_the_way_out_is_told(offline):
@@ -165,6 +167,8 @@ def test_a_model_of_timm(timm_folder):
     assert checkpoint.config['num_heads'] == model.blocks[0].attn.num_heads
     assert checkpoint.config['architecture'] == 'test_vit'
     assert tuple(checkpoint.config['mean']) == tuple(model.pretrained_cfg['mean'])
+    name = f'timm:local-dir:{path}'
+    assert checkpoint.sha256 == file_hash(name) == source_hash(name)
     assert len(checkpoint.sha256) == 64
 
 

@@ -11,7 +11,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
-from mmc_plugin.checkpoints import file_hash, read_checkpoint
+from mmc_plugin.checkpoints import file_hash, onnx_files, read_checkpoint
 from mmc_plugin.checkpoints.onnx_files import module_of, name_weights
 from mmc_plugin.errors import InputError
 
@@ -49,6 +49,24 @@ def test_weights_and_metadata(tmp_path):
         found = checkpoint.content[name].numpy()
         assert found.dtype == wanted.dtype and found.shape == wanted.shape
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_weights_stay_mapped_from_the_file(tmp_path):
+    """Those that lie at a multiple of their size; the others are copied, and none is written."""
+    names = ['t' * length for length in range(1, 9)]
+    path = save(tmp_path / 'a.onnx', *(numpy_helper.from_array(FLOATS, name) for name in names))
+    content = read_checkpoint(path).content
+    with open('/proc/self/maps') as file:
+        ranges = [line.split()[0].split('-') for line in file if line.rstrip().endswith(path)]
+    mapped = [
+        any(int(low, 16) <= content[name].data_ptr() < int(high, 16) for low, high in ranges)
+        for name in names
+    ]
+    data = (tmp_path / 'a.onnx').read_bytes()
+    assert 0 < sum(mapped) < 8
+    for name in names:
+        content[name].zero_()
+    assert (tmp_path / 'a.onnx').read_bytes() == data
 
 
 def test_bfloat16(tmp_path):
@@ -121,6 +139,13 @@ def test_shapes_that_are_not_those_of_the_data_are_refused(tmp_path, dims):
     tensor = TensorProto(name='w', data_type=7, dims=dims, int64_data=[1, 2])
     with pytest.raises(ValueError, match=r'a\.onnx is cut short, damaged or no ONNX model \('):
         read_checkpoint(save(tmp_path / 'a.onnx', tensor))
+
+
+def test_very_many_fields_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_files, '_MOST_FIELDS', 20)
+    tensors = [numpy_helper.from_array(FLOATS, f't{i}') for i in range(30)]
+    with pytest.raises(ValueError, match=r'a\.onnx is cut short, damaged or no ONNX model \('):
+        read_checkpoint(save(tmp_path / 'a.onnx', *tensors))
 
 
 def test_texts_are_no_weights(tmp_path):

@@ -167,16 +167,16 @@ def test_a_whole_module_is_read_only_with_the_flag(tmp_path):
         # Harmless in the safe reader, but not in one that obeys.
         (Call(getattr, (np.ndarray, 'tofile')), 'it holds getattr of tofile'),
         (Call(getattr, (HistoryBuffer, '__init__')), 'it holds getattr of __init__'),
-        (Call(getattr, (HistoryBuffer, 'mean'), dict(__code__=1)), 'is damaged'),
+        (Call(getattr, (HistoryBuffer, 'mean'), dict(__code__=1)), 'damaged'),
         (Call(np.dtype, ('O', False, True)), "it holds numpy arrays of 'O'"),
         (
             Call(np.dtype, ('f8', False, True), (3, '|', None, ('a',), {'a': 1}, -1, -1, 0)),
             'it holds numpy arrays with fields',
         ),
         # These would take as much memory as they are told to, or run what torch calls storages.
-        (Call(torch.FloatTensor, (1 << 40,)), 'is damaged'),
-        (Call(torch.FloatStorage, (1 << 40,)), 'is damaged'),
-        (Call(bytearray, (1 << 40,)), 'is damaged'),
+        (Call(torch.FloatTensor, (1 << 40,)), 'damaged'),
+        (Call(torch.FloatStorage, (1 << 40,)), 'damaged'),
+        (Call(bytearray, (1 << 40,)), 'damaged'),
         (Call(torch.storage._load_from_bytes, (b'',)), 'torch.storage._load_from_bytes'),
     ],
 )
@@ -230,7 +230,7 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path, legacy, number):
         pathlib.Path(path).write_bytes(edit('data.pkl', content))
     else:
         rewrite(path, edit)
-    with pytest.raises(ValueError, match='is damaged'):
+    with pytest.raises(ValueError, match='damaged'):
         read_checkpoint(path)
 
 
@@ -275,7 +275,7 @@ def test_tensors_are_compared_with_their_storages_after_loading_too(tmp_path, le
     words = 'is damaged: a tensor in it is larger than its storage'
     with pytest.raises(ValueError, match=words):
         read_checkpoint(path, allow_pickle=True)
-    with pytest.raises(ValueError, match='is damaged'):
+    with pytest.raises(ValueError, match='damaged'):
         read_checkpoint(path)
     monkeypatch.setattr(torch_files, 'read_outline', lambda pickled: (None, {}))
     with pytest.raises(ValueError, match=words):

@@ -65,24 +65,29 @@ def rate(iteration: int, epochs: int, length: int, most: int) -> float:
     return LOW + (TOP - LOW) * (1 + math.cos(math.pi * passed)) / 2
 
 
+WARM_UP_AND_COSINE = [
+    dict(type='LinearLR', start_factor=0.01, end=2, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=LOW, begin=2, convert_to_iter_based=True),
+]
+
+
 @pytest.fixture
 def train_line(tmp_path):
-    """Train with a warm-up of two epochs and a cosine from 1e-2 to 1e-5; returns the runner."""
+    """Train ``length`` iterations an epoch; returns the runner.
+
+    By epochs, with a warm-up of two and a cosine from 1e-2 to 1e-5, unless told otherwise.
+    """
     numbers = itertools.count()
 
-    def train_line(watch, epochs, length=12, name='run', loop=None, **options):
+    def train_line(
+        watch, epochs=None, length=12, name='run', train_cfg=None, schedulers=WARM_UP_AND_COSINE,
+        hooks=None, **options,
+    ):  # fmt: skip
         torch.manual_seed(0)
-        cfg = Config(
-            dict(
-                train_cfg=dict(loop or dict(by_epoch=True), max_epochs=epochs),
-                param_scheduler=[
-                    dict(type='LinearLR', start_factor=0.01, end=2, convert_to_iter_based=True),
-                    dict(
-                        type='CosineAnnealingLR', eta_min=LOW, begin=2, convert_to_iter_based=True
-                    ),
-                ],
-            )
-        )
+        train_cfg = dict(train_cfg or dict(by_epoch=True))
+        if epochs is not None:
+            train_cfg['max_epochs'] = epochs
+        cfg = Config(dict(train_cfg=train_cfg, param_scheduler=schedulers))
         runner = Runner(
             model=Line(),
             work_dir=str(tmp_path / name),
@@ -90,7 +95,7 @@ def train_line(tmp_path):
             train_cfg=cfg.train_cfg,
             param_scheduler=cfg.param_scheduler,
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=TOP)),
-            default_hooks=dict(param_scheduler=dict(type='ReplanSchedulerHook')),
+            default_hooks=dict(param_scheduler=dict(type='ReplanSchedulerHook'), **hooks or {}),
             custom_hooks=[watch],
             default_scope='mmpretrain',
             experiment_name=f'{tmp_path.name}_{next(numbers)}',

@@ -49,7 +49,7 @@ def train(train_line, monkeypatch):
         # In this module alone: what waits elsewhere needs a clock that goes on.
         monkeypatch.setattr(loops, 'time', SimpleNamespace(monotonic=lambda: machine.now))
         loop = dict(type='TimeLimitedTrainLoop', seconds=seconds)
-        return train_line(machine, 30, length, loop=loop, **options)
+        return train_line(machine, 30, length, train_cfg=loop, **options)
 
     return train
 

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
 from mmc_plugin.engine.schedule import replan
+from mmc_plugin.errors import InputError
 
 TOP, LOW, START, WARM_UP = 1.5e-3, 1e-6, 1e-2, 2  # epochs of warm-up
 LENGTH = 6  # iterations of an epoch
@@ -152,6 +153,45 @@ def test_any_scheduler_goes_on_as_in_a_run_of_that_length(schedulers):
     replan(run)
     assert run.train(14 * LENGTH - run.iter) == expected[5 * LENGTH + 2 :]
     assert straight.values() == run.values()
+
+
+@pytest.mark.parametrize('convert', [False, True])
+@pytest.mark.parametrize('at', [0, 5, 7 * LENGTH + 1])
+def test_steps_move_in_proportion(at, convert):
+    """Of 30 epochs to 15: a step at 11 goes to 5.5, one at 24 to 12; restarts likewise."""
+    steps = dict(type='MultiStepLR', milestones=[11, 24], gamma=0.1, convert_to_iter_based=convert)
+    run = Run(30, [steps])
+    run.train(at)
+    run.set_length(15)
+    replan(run)
+    places = (33, 72) if convert else (6 * LENGTH, 12 * LENGTH)  # by epoch: 5.5 is rounded
+    expected = [TOP * 0.1 ** sum(i >= place for place in places) for i in range(15 * LENGTH)]
+    assert [each[0][0] for each in run.train(15 * LENGTH - at)] == pytest.approx(expected[at:])
+
+
+def test_periods_move_in_proportion():
+    def restarts(*periods):
+        weights = [1, 0.5]
+        return [
+            dict(
+                type='CosineRestartLR', periods=list(periods), restart_weights=weights, eta_min=LOW
+            )
+        ]
+
+    run, straight = Run(30, restarts(10, 20)), Run(15, restarts(5, 10))
+    run.train(LENGTH)
+    run.set_length(15)
+    replan(run)
+    assert run.train(14 * LENGTH) == straight.train(15 * LENGTH)[LENGTH:]
+
+
+def test_what_follows_measurements_is_refused():
+    run = Run(9, [])
+    cfg = dict(type='ReduceOnPlateauLR', monitor='loss')
+    optimizer = dict(optimizer=run.optim_wrapper)
+    run.param_schedulers = [PARAM_SCHEDULERS.build(cfg, default_args=optimizer)]
+    with pytest.raises(InputError, match='ReduceOnPlateau scheduler, which follows what is meas'):
+        replan(run)
 
 
 def test_same_length_changes_nothing():

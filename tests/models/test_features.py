@@ -6,10 +6,9 @@ from mmengine.structures import BaseDataElement
 from mmpretrain.registry import MODELS
 from PIL import Image
 
+from mmc_plugin.checkpoints.metadata import IMAGENET_MEAN, IMAGENET_STD
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.models.features import (
-    MEAN,
-    STD,
     FrozenFeatures,
     layer_tokens,
     patch_size_of,
@@ -47,7 +46,7 @@ def test_photographs_of_any_size_are_resized_and_normalised():
     images = photographs((20, 31), (64, 9))
     inputs = model.prepare(images)
     assert inputs.shape == (2, 3, 32, 32)  # 30 is no multiple of 8
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
     for image, found in zip(images, inputs, strict=True):
         expected = (ImageFrame(*image.shape[1:], 32, 'pad').place(image) - mean) / std
         torch.testing.assert_close(found, expected)

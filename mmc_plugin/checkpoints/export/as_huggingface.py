@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from ...errors import InputError, MissingPackageError
+from ...errors import InputError, MissingPackageError, needing
 from ..names import from_mmpretrain
 from .card import Usage
 from .exported_backbone import ExportedBackbone, ratio
@@ -22,15 +22,12 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
         ImportError: If transformers is not installed.
         ValueError: If patches or images are not square, or there is no final norm.
     """
-    try:
+    with needing('install "transformers<5" to export to Hugging Face'):
         import transformers
-    except ImportError:
-        raise MissingPackageError('install "transformers<5" to export to Hugging Face') from None
     _check(backbone)
     dinov2 = bool(backbone.layer_scale or backbone.swiglu or backbone.registers)
-    kind = 'ViT'
-    if dinov2:
-        kind = 'Dinov2WithRegisters' if backbone.registers else 'Dinov2'
+    kind = 'Dinov2' if dinov2 else 'ViT'
+    kind += 'WithRegisters' if backbone.registers else ''
     if not hasattr(transformers, f'{kind}Model'):
         raise MissingPackageError(f'install a newer transformers: this one has no {kind}Model')
     config = getattr(transformers, f'{kind}Config')(**_config(backbone, dinov2))

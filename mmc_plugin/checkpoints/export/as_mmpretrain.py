@@ -6,7 +6,7 @@ import os.path as osp
 
 import torch
 
-from ...errors import InputError, MissingPackageError
+from ...errors import InputError, needing
 from .card import Usage
 from .exported_backbone import ExportedBackbone, as_code
 
@@ -50,10 +50,8 @@ def write_safetensors(backbone: ExportedBackbone, path: str) -> Usage:
     Raises:
         ImportError: If safetensors is not installed.
     """
-    try:
+    with needing('install safetensors to export to it'):
         from safetensors.torch import save_file
-    except ImportError:
-        raise MissingPackageError('install safetensors to export to it') from None
     weights = {name: value.contiguous() for name, value in backbone.weights.items()}
     save_file(weights, path, dict(format='pt', **backbone.metadata()))
     return Usage(

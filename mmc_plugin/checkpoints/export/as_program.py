@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import MissingPackageError
+from ...errors import needing
 from .card import Usage
 from .exported_backbone import ExportedBackbone
 
@@ -87,10 +87,8 @@ def write_onnx(backbone: ExportedBackbone, path: str) -> Usage:
     Raises:
         ImportError: If onnxscript is not installed.
     """
-    try:
+    with needing('install onnx and onnxscript to export to ONNX'):
         import onnxscript  # noqa: F401
-    except ImportError:
-        raise MissingPackageError('install onnx and onnxscript to export to ONNX') from None
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of the exporter, on its own insides
         program = torch.onnx.export(

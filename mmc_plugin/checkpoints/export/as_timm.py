@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import MissingPackageError
+from ...errors import needing
 from ..names import from_mmpretrain
 from .card import Usage
 from .exported_backbone import ExportedBackbone, ratio
@@ -26,10 +26,8 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
     Raises:
         ImportError: If timm is not installed.
     """
-    try:
+    with needing('install timm to export to it'):
         import timm
-    except ImportError:
-        raise MissingPackageError('install timm to export to it') from None
     arguments, code = _arguments(backbone)
     with torch.device('meta'):  # no memory is taken and nothing drawn
         model = timm.models.VisionTransformer(**arguments)

@@ -10,11 +10,6 @@ from ...version import __version__
 from ..architecture import describe
 from .exported_backbone import ExportedBackbone
 
-_LICENCE = """\
-The weights keep the licence of the checkpoint that they were taken from; the conversion adds no
-terms and lifts none. Read that licence before you pass them on or build on them.
-"""
-
 
 @dataclass
 class Usage:
@@ -40,7 +35,7 @@ def model_card(name: str, backbone: ExportedBackbone, usage: Usage) -> str:
     """Markdown that tells what a file of that name is, where it comes from and how to load it."""
     width, (rows, columns) = backbone.arch['embed_dims'], backbone.size
     mean, std = (
-        f'{_list(values, 1)}, or {_list(values, 255)} for pixels from 0 to 1'
+        ', or '.join(' '.join(f'{x / scale:.6g}' for x in values) for scale in (1, 255))
         for values in (backbone.mean, backbone.std)
     )
     tags = ''.join(f'{key}: {value}\n' for key, value in usage.tags.items())
@@ -58,8 +53,8 @@ class token and one feature for each patch. It has no classifier.
 | architecture | {describe(backbone.settings)}, feed-forward {backbone.hidden} |
 | features | class token {width}, patches N × {width}, row by row |
 | image size | {rows}×{columns} |
-| mean (RGB) | {mean} |
-| standard deviation | {std} |
+| mean (RGB) | {mean} for pixels from 0 to 1 |
+| standard deviation | {std} for pixels from 0 to 1 |
 | layer norm | ε = {backbone.eps:g} |
 | written by | mmc_plugin {__version__}, torch {torch.__version__} |
 
@@ -71,8 +66,6 @@ deviation:
 {' '.join(usage.notes)}
 {config}
 ## Licence
-{_LICENCE}"""
-
-
-def _list(values: tuple[float, ...], scale: float) -> str:
-    return ' '.join(f'{value / scale:.6g}' for value in values)
+The weights keep the licence of the checkpoint that they were taken from; the conversion adds no
+terms and lifts none. Read that licence before you pass them on or build on them.
+"""

@@ -63,12 +63,12 @@ def export_backbone(
     name = osp.basename(osp.abspath(destination))
     with written_whole(destination) as path:
         usage = write(backbone, path)
-        beside = osp.join(path, 'README.md') if not ending else osp.splitext(path)[0] + '.md'
-        with open(beside, 'w', encoding='utf-8') as file:
+        card = _card_of(path, ending)
+        with open(card, 'w', encoding='utf-8') as file:
             file.write(model_card(name, backbone, usage))
         for folder, _, names in os.walk(osp.dirname(path)):
             for each in names:  # safetensors lets nobody but the owner read its files
-                shutil.copymode(beside, osp.join(folder, each))
+                shutil.copymode(card, osp.join(folder, each))
     return usage
 
 
@@ -84,26 +84,24 @@ def check_destination(destination: str, to: str, force: bool) -> str:
     """
     ending = FORMATS[to][1]
     refuse_existing(destination, force, folder=not ending)
-    if not ending:
-        return osp.join(destination, 'README.md')
     if not destination.endswith(ending):
         raise InputError(f'{destination} does not end with {ending}, as a file for {to} should')
-    card = osp.splitext(destination)[0] + '.md'
-    refuse_existing(card, force)
+    card = _card_of(destination, ending)
+    if ending:
+        refuse_existing(card, force)
     return card
 
 
-def refuse_existing(path: str, force: bool, folder: bool = False) -> None:
-    """Refuse to replace a file or folder.
+def _card_of(path: str, ending: str) -> str:
+    return osp.splitext(path)[0] + '.md' if ending else osp.join(path, 'README.md')
 
-    Args:
-        path (str): What would be written.
-        force (bool): Replace it, if it is of the same kind, and a folder only if all in it is of
-            an export.
-        folder (bool): Whether a folder would be written.
+
+def refuse_existing(path: str, force: bool, folder: bool = False) -> None:
+    """Refuse to replace a file, or a folder.
 
     Raises:
-        FileExistsError: If it is there and must not be replaced.
+        FileExistsError: If it is there, unless ``force`` says otherwise: even then if it is of the
+            other kind, or a folder with anything in it that is not of an export.
     """
     if not osp.lexists(path):
         return

@@ -12,10 +12,10 @@ from ...errors import InputError
 from ..architecture import square
 from ..backbone import BackboneWeights
 
-# Settings that a configuration names where they differ from mmpretrain's own, and the norm always.
+# Settings that a configuration names only where they differ from mmpretrain's own.
 _DEFAULTS = dict(
-    qkv_bias=True, final_norm=True, layer_scale_init_value=0.0, norm_cfg=None,
-    patch_cfg=dict(bias=True), layer_cfgs={}, num_registers=0, pos_antialias=False,
+    qkv_bias=True, final_norm=True, layer_scale_init_value=0.0, patch_cfg=dict(bias=True),
+    layer_cfgs={}, num_registers=0, pos_antialias=False,
 )  # fmt: skip
 
 
@@ -27,11 +27,9 @@ class ExportedBackbone:
         sha256 (str): Hash of the checkpoint that it comes from.
 
     Attributes:
-        model (PretrainedViT): On the CPU, in evaluation mode.
-        weights (dict[str, Tensor]): In mmpretrain's names.
-        settings (dict): Keyword arguments of the model, with its own image size.
-        size, patch_size (tuple[int, int]): Height and width.
-        registers (int): Number of register tokens.
+        model (PretrainedViT): On the CPU, in evaluation mode; ``weights`` in mmpretrain's names.
+        settings (dict): Its keyword arguments, with its own image size.
+        size, patch_size (tuple[int, int]): Height and width in pixels.
         hidden (int): Channels inside the feed-forward layers.
         activation (str): ``'gelu'``, ``'gelu_tanh'``, ``'relu'`` or, for SwiGLU, ``'silu'``.
         source (str): Name of the checkpoint, without its folder.
@@ -79,21 +77,12 @@ class ExportedBackbone:
 
         Args:
             kind (str): ``'VisionTransformer'``, or ``'PretrainedViT'`` for all that it has more.
-            antialias (bool, optional): How the exported model resizes positions; by default as
-                this one does.
+            antialias (bool, optional): Of the exported model's positions, if not as here.
         """
-        settings = self.settings | dict(
-            pos_antialias=self.model.pos_antialias if antialias is None else antialias
-        )
-        if kind == 'VisionTransformer':
-            del settings['pos_antialias']
-        told = {name: settings[name] for name in ('arch', 'img_size', 'patch_size')}
-        differing = {
-            name: settings[name]
-            for name, default in _DEFAULTS.items()
-            if settings.get(name, default) != default
-        }
-        return dict(type=kind, **told, **differing)
+        antialias = self.model.pos_antialias if antialias is None else antialias
+        settings = self.settings | dict(pos_antialias=antialias and kind == 'PretrainedViT')
+        told = {name: each for name, each in settings.items() if each != _DEFAULTS.get(name)}
+        return dict(type=kind, **told)
 
     def run_config(self, kind: str = 'PretrainedViT', antialias: bool | None = None) -> str:
         """Text of a configuration that :func:`~mmc_plugin.apis.load_backbone` understands."""

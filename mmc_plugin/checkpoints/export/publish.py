@@ -37,7 +37,7 @@ def publish(source: str, out: str, force: bool = False, allow_pickle: bool = Fal
         out (str): File to write, with or without ``.pth``; its name gets the first digits of its
             hash, by which ``torch.hub`` and mmengine check a download.
         force (bool): Replace what is there.
-        allow_pickle (bool): Run the code in the source. Only for files that you trust.
+        allow_pickle (bool): See :func:`~mmc_plugin.checkpoints.read_checkpoint`.
 
     Returns:
         str: Path of the file, ``<out>-<8 digits>.pth``.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
+from .base import Transform
 from .gmml import global_view_size
 
 _TRIES = 10  # iBOT release: draws of a block before what is there is taken
@@ -76,7 +76,7 @@ def _add_block(cells: np.ndarray, smallest: int, left: float, rng: ModuleType) -
 
 
 @TRANSFORMS.register_module()
-class BlockMask(BaseTransform):
+class BlockMask(Transform):
     """Mask whole patches of each view, independently.
 
     For each view a ratio is chosen from a list with equal chances, then cells by
@@ -132,9 +132,3 @@ class BlockMask(BaseTransform):
         mask = np.stack(masks).repeat(self.patch_size, axis=1).repeat(self.patch_size, axis=2)
         results['mask'] = mask
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(num_views={self.num_views}, patch_size={self.patch_size}, '
-            f'ratios={self.ratios}, shape={self.shape!r})'
-        )

@@ -4,14 +4,13 @@ Sampling happens in the data workers; the pixels are filled later, on the batch 
 by :func:`mmc_plugin.models.utils.corrupt`.
 """
 
-from numbers import Integral, Real
 from types import ModuleType
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
+from .base import Transform, is_integer, is_number
 
 # Blocks drawn per call of the random generator: at 224 pixels an alien mask takes some 15 blocks
 # and a noise mask some 50, and unused draws cost less than one more round of array operations.
@@ -112,7 +111,7 @@ def _draw_blocks(
 
 
 @TRANSFORMS.register_module()
-class GMMLMask(BaseTransform):
+class GMMLMask(Transform):
     """Sample the corruption mask of each view, independently.
 
     A coin per view chooses the corruption: noise, which covers much, or alien, where the region is
@@ -184,14 +183,6 @@ class GMMLMask(BaseTransform):
         results['alien'] = alien
         return results
 
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(num_views={self.num_views}, '
-            f'noise_ratio={self.noise_ratio}, alien_ratio={self.alien_ratio}, '
-            f'alien_prob={self.alien_prob}, align={self.align}, '
-            f'max_block={self.max_block})'
-        )
-
 
 def global_view_size(
     results: dict, num_views: int, transform: str, patch_size: int = 1
@@ -226,16 +217,12 @@ def global_view_size(
 
 
 def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+    if not is_integer(value) or value < 1:
         raise InputError(f'{name} must be a whole number of at least 1 but is {value!r}.')
 
 
 def _check_fraction(name: str, value: object, zero_allowed: bool = False) -> None:
-    if (
-        not isinstance(value, Real)
-        or isinstance(value, bool)
-        or not (0 < value <= 1 or (zero_allowed and value == 0))
-    ):
+    if not is_number(value) or not (0 < value <= 1 or (zero_allowed and value == 0)):
         raise InputError(
             f'{name} must lie in {"[" if zero_allowed else "("}0, 1] but is {value!r}.'
         )

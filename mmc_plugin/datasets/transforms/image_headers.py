@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _PNG, _GIF, _TIFF = b'\x89PNG\r\n\x1a\n', (b'GIF87a', b'GIF89a'), (b'II', b'MM')
 # Far above what encoders write (chunks of 8 KB and more), far below what takes seconds.
@@ -26,17 +26,11 @@ class UndecodableError(Exception):
     """Why bytes are not an image, before it is known which file they come from."""
 
 
-@dataclass(frozen=True)
-class WebPHeader:
-    """Of a WebP file.
+class WebPHeader(NamedTuple):
+    """Of a WebP file."""
 
-    Attributes:
-        pixels: Of the canvas.
-        plain: A single opaque picture that nothing turns, so that any decoder gives the same.
-    """
-
-    pixels: int
-    plain: bool
+    pixels: int  # of the canvas
+    plain: bool  # a single opaque picture that nothing turns: any decoder gives the same
 
 
 def webp_header(data: bytes) -> WebPHeader | None:
@@ -58,10 +52,7 @@ def webp_header(data: bytes) -> WebPHeader | None:
 
 
 def check_lists(data: bytes) -> None:
-    """Refuse files whose lists of chunks, blocks or tags only serve to keep a reader busy.
-
-    Args:
-        data: Content of a file in any format.
+    """Refuse files of any format whose lists of chunks, blocks or tags only keep a reader busy.
 
     Raises:
         UndecodableError: A list is longer than any image needs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,21 +28,13 @@ MAX_FILL = 2**16
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """What the segments up to the first scan say.
-
-    Attributes:
-        pixels: Width times height.
-        components: 1 grey, 3 colour, 4 CMYK or YCCK.
-        blocks: Of 8 x 8 coefficients, of all components.
-        marker: Of the frame.
-        sequential: Whether libjpeg decodes row by row; otherwise it holds all coefficients.
-    """
+    """What the segments up to the first scan say."""
 
     pixels: int
-    components: int
-    blocks: int
-    marker: int
-    sequential: bool
+    components: int  # 1 grey, 3 colour, 4 CMYK or YCCK
+    blocks: int  # of 8 x 8 coefficients, of all components
+    marker: int  # of the frame
+    sequential: bool  # whether libjpeg decodes row by row; otherwise it holds all coefficients
 
     @property
     def coefficient_bytes(self) -> int:
@@ -111,10 +104,7 @@ def _check_scans(data: bytes, start: int) -> None:
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
-    """Read what comes before the first scan, and check that decoding it comes to an end.
-
-    Args:
-        data: Content of the file.
+    """Read what comes before a file's first scan, and check that decoding it comes to an end.
 
     Returns:
         JpegHeader | None: None where there is no frame.
@@ -135,17 +125,11 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     if frame is None:
         return None
     marker, at = frame
-    height, width, components = (
-        int.from_bytes(data[at + 1 : at + 3], 'big'),
-        int.from_bytes(data[at + 3 : at + 5], 'big'),
-        data[at + 5],
-    )
+    height, width, components = struct.unpack_from('>HHB', data, at + 1)
     if at + 6 + 3 * components > len(data) or not components:
         return None
     sequential = (
-        marker in _SEQUENTIAL
-        and scan is not None
-        and data[scan : scan + 1] == data[at + 5 : at + 6]
+        marker in _SEQUENTIAL and scan is not None and data[scan : scan + 1] == bytes([components])
     )
     blocks = _count_blocks(data, at + 7, components, width, height)
     if scan is not None and not sequential:

@@ -5,10 +5,10 @@ import stat
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import RunError
+from .base import Transform
 from .image_headers import UndecodableError, webp_header
 from .jpeg_headers import read_jpeg_header
 from .pillow_images import (
@@ -32,12 +32,7 @@ MAX_BYTES = 2**28
 
 
 class UnreadableImageError(RunError):
-    """An image file that cannot be used for training.
-
-    Args:
-        path: The file.
-        reason: Why, in words.
-    """
+    """An image file that cannot be used for training, and in words why."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -108,14 +103,7 @@ def _decode_large_webp(data: bytes, max_pixels: int) -> np.ndarray | None:
 
 
 def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
-    """Decode an image file's content.
-
-    Args:
-        data: Content of the file.
-        max_pixels: See :class:`LoadImage`.
-
-    Returns:
-        uint8 array (H, W, 3), BGR, upright.
+    """Decode an image file's content to uint8 (H, W, 3), BGR, upright; see :class:`LoadImage`.
 
     Raises:
         UndecodableError: The content cannot be used; the message says why.
@@ -129,13 +117,7 @@ def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
 
 
 def read_image_file(path: str) -> bytes:
-    """Content of an image file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its bytes, at most ``MAX_BYTES``.
+    """Content of an image file, at most ``MAX_BYTES``.
 
     Raises:
         UnreadableImageError: It cannot be read, is no file (a pipe or device may never end), or is
@@ -158,7 +140,7 @@ def read_image_file(path: str) -> bytes:
 
 
 @TRANSFORMS.register_module()
-class LoadImage(BaseTransform):
+class LoadImage(Transform):
     """Read an image file as BGR uint8, whatever its colour model, depth or orientation.
 
     - Grey and palette images become colour; CMYK is converted as Adobe stores it.
@@ -200,6 +182,3 @@ class LoadImage(BaseTransform):
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(max_pixels={self.max_pixels})'

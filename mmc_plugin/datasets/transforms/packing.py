@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from mmpretrain.structures import DataSample
 
 from ...errors import InputError
+from .base import Transform
 
 
 def to_planes(image: np.ndarray) -> torch.Tensor:
@@ -25,7 +25,7 @@ def to_planes(image: np.ndarray) -> torch.Tensor:
 
 
 @TRANSFORMS.register_module()
-class PackViews(BaseTransform):
+class PackViews(Transform):
     """Pack the images of one sample.
 
     Required keys: ``img``, list of uint8 (H, W, 3); optional: ``mask`` (bool (V, H, W)), ``alien``
@@ -70,6 +70,3 @@ class PackViews(BaseTransform):
         meta = {key: results[key] for key in ('sample_idx', 'img_path') if key in results}
         sample = DataSample(metainfo=dict(meta, skipped=results.get('skipped', [])))
         return dict(inputs=inputs, data_samples=sample)
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(num_views={self.num_views})'

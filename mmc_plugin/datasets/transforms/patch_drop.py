@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
+from .base import Transform
 from .gmml import global_view_size
 
 
 @TRANSFORMS.register_module()
-class PatchDrop(BaseTransform):
+class PatchDrop(Transform):
     """Draw the patches of each view that are left, in random order.
 
     Random numbers come from numpy's global state.
@@ -50,9 +50,3 @@ class PatchDrop(BaseTransform):
         drawn = [np.random.permutation(patches)[:left] for _ in range(self.num_views)]
         results['keep'] = np.stack(drawn)
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(num_views={self.num_views}, patch_size={self.patch_size}, '
-            f'ratio={self.ratio})'
-        )

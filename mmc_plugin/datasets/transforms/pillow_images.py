@@ -111,9 +111,6 @@ def open_with_pillow(data: bytes, max_pixels: int, coefficients: int = 0) -> Ima
         max_pixels: See :class:`LoadImage`.
         coefficients: Memory in bytes that a JPEG takes beside its pixels.
 
-    Returns:
-        Image: Decoded.
-
     Raises:
         UndecodableError: The content cannot be used; the message says why.
     """
@@ -150,11 +147,7 @@ def open_with_pillow(data: bytes, max_pixels: int, coefficients: int = 0) -> Ima
 
 
 def decode_with_pillow(data: bytes, max_pixels: int, coefficients: int = 0) -> np.ndarray:
-    """Decode a file's content of any format; see :func:`open_with_pillow`.
-
-    Returns:
-        np.ndarray: uint8 BGR (H, W, 3), upright.
-    """
+    """Decode a file of any format to uint8 BGR (H, W, 3); see :func:`open_with_pillow`."""
     image = open_with_pillow(data, max_pixels, coefficients)
     if image.format == 'TIFF' and _may_be_unfilled(image):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -174,14 +167,10 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def pillow_to_bgr(image: Image.Image) -> np.ndarray:
-    """Pixels of an image of any mode.
+    """Pixels of an image of any mode as uint8 BGR (H, W, 3).
 
-    Args:
-        image (Image): Of Pillow. Integers of 16 bits keep their upper byte; those of 32 bits do,
-            too, unless none is above 255, which are taken as they are.
-
-    Returns:
-        np.ndarray: uint8 BGR (H, W, 3).
+    Integers of 16 bits keep their upper byte; those of 32 bits do, too, unless none is above 255,
+    which are taken as they are.
 
     Raises:
         UndecodableError: If its mode has no clear meaning as colours.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
 from ...structures.grid_points import cell_centres, centre_prompts, draw_prompts
 from ...structures.image_frame import ImageFrame
+from .base import Transform
 from .loading import UnreadableImageError
 
 
 @TRANSFORMS.register_module()
-class DrawPrompts(BaseTransform):
+class DrawPrompts(Transform):
     """Draw the points to click on in each mask.
 
     A grid is laid over the image. Points are the centres of cells that are drawn among those at
@@ -67,15 +67,9 @@ class DrawPrompts(BaseTransform):
         results['points'] = cell_centres(cells, self.grid, self.grid, height, width)
         return results
 
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(grid={self.grid}, repeats={self.repeats}, '
-            f'how={self.how!r}, seed={self.seed})'
-        )
-
 
 @TRANSFORMS.register_module()
-class PackPrompts(BaseTransform):
+class PackPrompts(Transform):
     """Pack an image with its targets for a network and a metric.
 
     Required keys: ``img`` (BGR), ``img_path``, ``sample_idx``, ``targets``, and ``points`` if there

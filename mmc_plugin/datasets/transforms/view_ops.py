@@ -2,7 +2,8 @@
 
 The releases of SiT, DINO, iBOT and others augment with torchvision on PIL images. These functions
 give the same pictures in a fraction of the time; each states what is left of a difference, measured
-on photographs in grey levels (of 255). None changes its input. No random numbers here: see
+on photographs in grey levels (of 255). All take an image (H, W, 3), uint8, BGR, and return one of
+that size and kind; none changes its input. No random numbers here: see
 :mod:`mmc_plugin.datasets.transforms.views`.
 """
 
@@ -30,13 +31,12 @@ def crop_and_resize(
     pixels, and its cubic is another one (a = -.75, not -.5). torch's antialiased interpolation of
     uint8 images in channels-last order is PIL's algorithm, vectorised.
 
-    Args:
-        image: (H, W, 3), uint8.
-        box: (top, left, height, width) in pixels, inside the image.
-        size: (height, width) of the result in pixels.
+    Against PIL: at most 2 levels, mean .02.
 
-    Returns:
-        (height, width, 3), uint8, contiguous. Against PIL: at most 2 levels, mean .02.
+    Args:
+        image: See above.
+        box: (top, left, height, width) in pixels, inside the image.
+        size: (height, width) of the result in pixels; it is contiguous.
     """
     top, left, height, width = box
     # A copy, because torch takes neither negative strides nor read-only arrays; it costs nothing,
@@ -53,11 +53,9 @@ def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """Multiply an image by ``factor``, clip to [0, 255] and drop the fraction.
 
     Args:
-        image: (H, W, 3), uint8.
         factor: 0 is black, 1 changes nothing.
 
-    Returns:
-        (H, W, 3), uint8. Against PIL: equal.
+    Against PIL: equal.
     """
     return cv2.LUT(image, _to_table(_GREY_LEVELS * factor))
 
@@ -66,11 +64,9 @@ def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Move an image away from (factor > 1) or towards (factor < 1) its mean luma.
 
     Args:
-        image: (H, W, 3), uint8, BGR.
         factor: 0 is one flat grey, 1 changes nothing.
 
-    Returns:
-        (H, W, 3), uint8. Against PIL: at most 1 level.
+    Against PIL: at most 1 level.
     """
     mean = int(cv2.mean(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[0] + 0.5)
     return cv2.LUT(image, _to_table(mean + factor * (_GREY_LEVELS - mean)))
@@ -80,11 +76,9 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
     """Move each pixel away from (factor > 1) or towards (factor < 1) its luma.
 
     Args:
-        image: (H, W, 3), uint8, BGR.
         factor: 0 is a grey image, 1 changes nothing.
 
-    Returns:
-        (H, W, 3), uint8. Against PIL: at most 1 level for factors up to 2, mean .05.
+    Against PIL: at most 1 level for factors up to 2, mean .05.
     """
     return cv2.addWeighted(image, factor, to_grey(image), 1 - factor, _DROP_FRACTION)
 
@@ -93,12 +87,10 @@ def adjust_hue(image: np.ndarray, factor: float) -> np.ndarray:
     """Turn the hue of each pixel, keeping its HSV saturation and value.
 
     Args:
-        image: (H, W, 3), uint8, BGR.
         factor: Part of a full turn, in [-.5, .5]; the step is 1/255 turn.
 
-    Returns:
-        (H, W, 3), uint8. Against PIL: at most 12 levels, mean .8, because PIL drops the fractions
-        of hue and saturation and OpenCV rounds them.
+    Against PIL: at most 12 levels, mean .8, because PIL drops the fractions
+    of hue and saturation and OpenCV rounds them.
     """
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL)
     hue = hsv[..., 0]
@@ -109,11 +101,7 @@ def adjust_hue(image: np.ndarray, factor: float) -> np.ndarray:
 def to_grey(image: np.ndarray) -> np.ndarray:
     """Replace each pixel by its luma, in all three channels.
 
-    Args:
-        image: (H, W, 3), uint8, BGR.
-
-    Returns:
-        (H, W, 3), uint8. Against PIL: at most 1 level.
+    Against PIL: at most 1 level.
     """
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
@@ -122,13 +110,11 @@ def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """Blur with PIL's approximation of a Gaussian: three box filters, as one kernel.
 
     Args:
-        image: (H, W, 3), uint8.
         sigma: Standard deviation in pixels, the ``radius`` of ``PIL.ImageFilter``.
 
-    Returns:
-        (H, W, 3), uint8. Against PIL: at most 5 levels, mean .7. In a border of 7 pixels up to
-        some 20 at single pixels, because PIL repeats the border pixel before each of the three
-        filters and this function once.
+    Against PIL: at most 5 levels, mean .7. In a border of 7 pixels up to
+    some 20 at single pixels, because PIL repeats the border pixel before each of the three
+    filters and this function once.
     """
     kernel = box_kernel(sigma)
     return cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
@@ -166,11 +152,9 @@ def solarize(image: np.ndarray, threshold: int) -> np.ndarray:
     """Invert the values at or above ``threshold``.
 
     Args:
-        image: (H, W, 3), uint8.
         threshold: Grey level in [0, 256].
 
-    Returns:
-        (H, W, 3), uint8. Against PIL: equal.
+    Against PIL: equal.
     """
     levels = _GREY_LEVELS
     return cv2.LUT(image, _to_table(np.where(levels < threshold, levels, 255 - levels)))

@@ -8,20 +8,19 @@ PIL's, is in :mod:`mmc_plugin.datasets.transforms.view_ops`.
 
 import math
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
 from . import view_ops
+from .base import Transform, is_integer, is_number
 
 _CROP_ATTEMPTS = 10  # torchvision.transforms.RandomResizedCrop
 
 
-class _RandomViewTransform(BaseTransform):
+class _RandomViewTransform(Transform):
     """Change ``results['img']`` with probability ``prob``.
 
     **Required keys:** ``img``: uint8 array (H, W, 3), BGR.
@@ -31,9 +30,7 @@ class _RandomViewTransform(BaseTransform):
 
     def __init__(self, prob: float) -> None:
         super().__init__()
-        if not _is_number(prob) or not 0 <= prob <= 1:
-            raise InputError(f'prob must be a number in [0, 1] but is {prob!r}.')
-        self.prob = prob
+        self.prob = _checked_strength('prob', prob, high=1)
 
     def transform(self, results: dict) -> dict:
         """Replace ``results['img']``, or leave it where the coin falls so."""
@@ -46,13 +43,9 @@ class _RandomViewTransform(BaseTransform):
     def _apply(self, image: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        arguments = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
-        return f'{type(self).__name__}({arguments})'
-
 
 @TRANSFORMS.register_module()
-class ViewCrop(BaseTransform):
+class ViewCrop(Transform):
     """Cut a box of random area, shape and place, and resize it (antialiased bicubic).
 
     The box is drawn as torchvision's ``RandomResizedCrop`` draws it. mmpretrain's transform of that
@@ -81,7 +74,7 @@ class ViewCrop(BaseTransform):
     ) -> None:
         super().__init__()
         sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-        if len(sides) != 2 or not all(_is_integer(side) and side > 0 for side in sides):
+        if len(sides) != 2 or not all(is_integer(side) and side > 0 for side in sides):
             raise InputError(
                 'size must be a positive whole number of pixels, or a pair (height, '
                 f'width) of them, but is {size!r}.'
@@ -123,9 +116,6 @@ class ViewCrop(BaseTransform):
         box_width = min(width, max(1, round(height * self.ratio[1])))
         box_height = min(height, max(1, round(width / self.ratio[0])))
         return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio})'
 
 
 @TRANSFORMS.register_module()
@@ -262,7 +252,7 @@ class ViewSolarize(_RandomViewTransform):
 
     def __init__(self, threshold: int = 128, prob: float = 0.2) -> None:
         super().__init__(prob)
-        if not _is_integer(threshold) or not 0 <= threshold <= 256:
+        if not is_integer(threshold) or not 0 <= threshold <= 256:
             raise InputError(f'threshold must be a grey level in [0, 256] but is {threshold!r}.')
         self.threshold = threshold
 
@@ -272,18 +262,9 @@ class ViewSolarize(_RandomViewTransform):
 
 def _checked_image(results: dict) -> np.ndarray:
     image = results['img']
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-        or image.size == 0
-    ):
-        found = (
-            f'{image.dtype} {image.shape}'
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
-        )
+    is_array = isinstance(image, np.ndarray)
+    if not is_array or image.dtype != np.uint8 or image.shape[2:] != (3,) or image.size == 0:
+        found = f'{image.dtype} {image.shape}' if is_array else type(image).__name__
         raise InputError(
             "View transforms need results['img'] as a uint8 array of shape (H, W, 3) "
             f'but found {found}; load the image in BGR colour first.'
@@ -297,7 +278,7 @@ def _checked_range(
     if (
         not isinstance(value, (tuple, list))
         or len(value) != 2
-        or not all(_is_number(end) for end in value)
+        or not all(is_number(end) for end in value)
         or not low <= value[0] <= value[1] <= high
         or (value[0] == low and not low_allowed)
     ):
@@ -310,14 +291,6 @@ def _checked_range(
 
 
 def _checked_strength(name: str, value: float, high: float = math.inf) -> float:
-    if not _is_number(value) or not 0 <= value <= high:
+    if not is_number(value) or not 0 <= value <= high:
         raise InputError(f'{name} must be a number in [0, {high}] but is {value!r}.')
     return value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -12,6 +12,7 @@ from .seed_iteration import SeedEachIteration
 from .similarity_panel import SimilarityPanelHook
 from .skipped_images import SkippedImagesHook
 from .throughput import ThroughputHook
+from .video_results import VideoResultsHook
 
 __all__ = [
     'DeferredRuntimeInfoHook',
@@ -28,4 +29,5 @@ __all__ = [
     'SimilarityPanelHook',
     'SkippedImagesHook',
     'ThroughputHook',
+    'VideoResultsHook',
 ]

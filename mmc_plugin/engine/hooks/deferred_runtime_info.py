@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ..optimizers import AutoPrecisionOptimWrapper
@@ -22,7 +23,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     mmengine's own wrappers read it by themselves.
     """
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """As the host does; find out when the log is written."""
         super().before_train(runner)
         self._intervals = {hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)}
@@ -31,7 +32,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         if isinstance(self._wrapper, AutoPrecisionOptimWrapper):
             self._wrapper.defer_grad_norm = True
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Keep this step's losses; hand over all that were kept if the log is due."""
         outputs = dict(outputs or {})
         if isinstance(self._wrapper, AutoPrecisionOptimWrapper):
@@ -44,11 +45,11 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         if due or self.end_of_epoch(runner.train_dataloader, batch_idx):
             self._hand_over(runner)
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Hand over the last steps of a run that is not counted in epochs."""
         self._hand_over(runner)
 
-    def _hand_over(self, runner) -> None:
+    def _hand_over(self, runner: Runner) -> None:
         if not self._pending:
             return
         values = iter(torch.cat([each for _, each in self._pending]).tolist())  # waits once

@@ -10,6 +10,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmpretrain.registry import HOOKS
 
@@ -26,7 +27,7 @@ class EvaluationReportHook(Hook):
     priority = 'VERY_LOW'
 
     @master_only
-    def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Write what the metrics found."""
 
         def predict(index: int) -> tuple[np.ndarray, BaseDataElement]:
@@ -35,6 +36,8 @@ class EvaluationReportHook(Hook):
                 sample = unwrap(runner.model).test_step(data)[0]
             return data['inputs'][0].permute(1, 2, 0).numpy(), sample
 
+        cfg = runner.cfg
+        settings = dict(model=cfg.model.to_dict(), dataset=cfg.test_dataloader.dataset.to_dict())
         for metric in runner.test_loop.evaluator.metrics:
             if not isinstance(metric, ReportedMetric):
                 continue
@@ -42,9 +45,9 @@ class EvaluationReportHook(Hook):
             write_report(
                 f'{path}.json',
                 metric.protocol(),
-                runner.cfg.filename,
-                checkpoint_of(runner.cfg),
-                metric.numbers | dict(settings=_settings(runner.cfg)),
+                cfg.filename,
+                checkpoint_of(cfg),
+                metric.numbers | dict(settings=settings),
             )
             pictures = metric.pictures(predict)
             for ending, picture in pictures.items():
@@ -64,9 +67,3 @@ def checkpoint_of(cfg) -> str | None:
         if value is None:
             return None
     return value
-
-
-def _settings(cfg) -> dict:
-    """What the numbers depend on besides the weights."""
-    loader = cfg.test_dataloader
-    return dict(model=cfg.model.to_dict(), dataset=loader.dataset.to_dict())

@@ -13,6 +13,7 @@ from itertools import product
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 
@@ -94,7 +95,7 @@ class FeatureMonitorHook(Hook):
         self.batch_size, self.num_workers = batch_size, num_workers
         self._evaluated_at = -1
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Look at the folders, which may be wrong, before hours of training; evaluate."""
         self._images: dict[str, ImageBatches] = {}
         self._labels: dict[str, Tensor | None] = {}
@@ -121,17 +122,17 @@ class FeatureMonitorHook(Hook):
         self._images[name] = ImageBatches(files, self.batch_size, self.num_workers)
         self._labels[name] = None if labels is None else torch.tensor(labels)
 
-    def after_train_epoch(self, runner) -> None:
+    def after_train_epoch(self, runner: Runner) -> None:
         """Evaluate every ``interval`` epochs and after the last."""
         if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner):
             self._evaluate(runner, runner.epoch + 1)
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Evaluate a run that was stopped early."""
         if self._evaluated_at != runner.iter:
             self._evaluate(runner, runner.epoch)
 
-    def _evaluate(self, runner, epoch: int) -> None:
+    def _evaluate(self, runner: Runner, epoch: int) -> None:
         started = time.time()
         self._evaluated_at = runner.iter
         model = unwrap(runner.model)
@@ -144,7 +145,12 @@ class FeatureMonitorHook(Hook):
                 return
             scalars, weak = self._measure(banks)
         for name, images in self._images.items():
-            self._say_unreadable(runner, next(iter(banks[name].values())), images)
+            unreadable = banks[name][self.networks[0]].unreadable
+            if unreadable:
+                runner.logger.warning(
+                    f'Feature monitor: {len(unreadable)} of {len(images.files)} images could '
+                    f'not be read and were left out, the first is {unreadable[0]}.'
+                )
         self._report(runner, epoch, time.time() - started, scalars, weak)
 
     def _encoders(self, model: PretrainingMethod) -> dict[str, Encoder]:
@@ -181,16 +187,8 @@ class FeatureMonitorHook(Hook):
                 weak.append(f'{key} has effective rank {rank:.1f} of {min(feats["val"].shape)}')
         return scalars, weak
 
-    @staticmethod
-    def _say_unreadable(runner, bank: FeatureBank, images: ImageBatches) -> None:
-        if bank.unreadable:
-            runner.logger.warning(
-                f'Feature monitor: {len(bank.unreadable)} of {len(images.files)} images could '
-                f'not be read and were left out, the first is {bank.unreadable[0]}.'
-            )
-
     def _report(
-        self, runner, epoch: int, seconds: float, scalars: dict[str, float], weak: list[str]
+        self, runner: Runner, epoch: int, seconds: float, scalars: dict[str, float], weak: list[str]
     ) -> None:
         step = runner.iter
         for key, value in scalars.items():

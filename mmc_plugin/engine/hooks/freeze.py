@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...errors import InputError
@@ -27,7 +28,7 @@ class FreezeHook(Hook):
     def __init__(self, word: str, epochs: int = 1) -> None:
         self.word, self.epochs = word, epochs
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Find the parameters; stand before the optimiser's step."""
         frozen = [
             each

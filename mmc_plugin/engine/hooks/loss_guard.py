@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
@@ -62,11 +63,11 @@ class LossGuardHook(Hook):
         self._finite: torch.Tensor | None = None
         self._good: torch.Tensor | None = None
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Refuse a training set without a whole batch."""
         check_train_dataloader(runner.train_dataloader)
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Count on the device; look every ``interval`` iterations."""
         losses = {k: torch.as_tensor(v) for k, v in (outputs or {}).items() if 'loss' in k}
         if not losses:
@@ -84,11 +85,11 @@ class LossGuardHook(Hook):
         if self.every_n_train_iters(runner, self.interval):
             self._look(runner, runner.iter + 1, together=True)
 
-    def after_train_epoch(self, runner) -> None:
+    def after_train_epoch(self, runner: Runner) -> None:
         """Look before the checkpoint hook saves the epoch."""
         self._look(runner, runner.iter, together=True)
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Look at this process's losses and at the parameters that are about to be saved."""
         iteration = checkpoint['meta']['iter']
         self._look(runner, iteration)
@@ -100,13 +101,11 @@ class LossGuardHook(Hook):
             if name in names and not bool(value.isfinite().all()):
                 self._stop(runner, f'the weight {name} was not finite', iteration)
 
-    def _look(self, runner, iteration: int, together: bool = False) -> None:
+    def _look(self, runner: Runner, iteration: int, together: bool = False) -> None:
         """Stop if a loss was not finite in one of the counted steps; begin to count anew.
 
-        Args:
-            runner (Runner): The run.
-            iteration (int): Steps done since the run began.
-            together (bool): Take the losses of all processes into account, which must all look.
+        ``iteration`` are the steps since the run began. ``together`` takes the losses of all
+        processes into account, which must all look.
         """
         if self._counted == 0:
             return
@@ -122,7 +121,7 @@ class LossGuardHook(Hook):
         self._reset(self._names)
 
     @staticmethod
-    def _stop(runner, what: str, iteration: int) -> None:
+    def _stop(runner: Runner, what: str, iteration: int) -> None:
         last = read_last_checkpoint(runner.work_dir)
         go_on = 'start again' if last is None else f'go on from {last} with --resume'
         raise RunError(

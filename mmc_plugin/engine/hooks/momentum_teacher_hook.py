@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from .model_access import unwrap
@@ -22,7 +23,7 @@ class MomentumTeacherHook(Hook):
     def __init__(self) -> None:
         self._stepped = False
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Listen to the optimiser."""
         runner.optim_wrapper.optimizer.register_step_post_hook(self._after_step)
 
@@ -31,11 +32,11 @@ class MomentumTeacherHook(Hook):
         found_inf = getattr(optimizer, 'found_inf', None)
         self._stepped = found_inf is None or not bool(found_inf)
 
-    def before_train_epoch(self, runner) -> None:
+    def before_train_epoch(self, runner: Runner) -> None:
         """Tell the model which epoch begins."""
         unwrap(runner.model).begin_epoch(runner.epoch)
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Move the teacher if the optimiser has stepped."""
         if not self._stepped:
             return

@@ -6,6 +6,7 @@ import time
 
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook, LoggerHook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...errors import InputError
@@ -34,7 +35,7 @@ class ProgressHook(Hook):
             raise InputError(f'ProgressHook: seconds must be positive, got {seconds}.')
         self.seconds = seconds
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Start the clock."""
         self._begun = self._second = time.monotonic()
         self._first = runner.iter
@@ -42,7 +43,7 @@ class ProgressHook(Hook):
         self._logs = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
         self._mark()
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Print a line if it is time."""
         now = time.monotonic()
         self._images += len(data_batch['data_samples']) * get_world_size()
@@ -59,7 +60,7 @@ class ProgressHook(Hook):
     def _mark(self) -> None:
         self._since, self._images = time.monotonic(), 0
 
-    def _line(self, runner, batch_idx: int, done: int, now: float) -> str:
+    def _line(self, runner: Runner, batch_idx: int, done: int, now: float) -> str:
         pace = (now - self._second) / (done - 1) if done > 1 else now - self._begun
         left = pace * (runner.max_iters - runner.iter - 1)
         limit = getattr(runner.train_loop, 'seconds', None)
@@ -70,7 +71,7 @@ class ProgressHook(Hook):
         return f'{where}: {rate:.3g} images/s, {duration(left)} left'
 
 
-def _length(runner) -> int:
+def _length(runner: Runner) -> int:
     return len(runner.train_loop.dataloader)
 
 

@@ -9,6 +9,7 @@ import cv2
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -48,7 +49,7 @@ class ReconstructionPanelHook(Hook):
         self._active = False
         self._drawn_at = -1
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Prepare images and corruption."""
         self._drawn_at = runner.iter  # a resumed run has done so
         if not is_main_process() or not self.interval:
@@ -84,17 +85,17 @@ class ReconstructionPanelHook(Hook):
             )
         return torch.stack(found)
 
-    def after_train_epoch(self, runner) -> None:
+    def after_train_epoch(self, runner: Runner) -> None:
         """Draw every ``interval`` epochs and after the last."""
         if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner):
             self._draw(runner, runner.epoch + 1)
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Draw for a run that was stopped early."""
         if self._drawn_at != runner.iter:
             self._draw(runner, runner.epoch)
 
-    def _draw(self, runner, epoch: int) -> None:
+    def _draw(self, runner: Runner, epoch: int) -> None:
         self._drawn_at = runner.iter
         if not self._active:
             return

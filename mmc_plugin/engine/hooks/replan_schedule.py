@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmengine.hooks import ParamSchedulerHook
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 
 from ..schedule import replan
@@ -21,12 +21,12 @@ class ReplanSchedulerHook(ParamSchedulerHook):
 
     _planned: tuple[int | None, int | None] = None, None
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read what length the checkpoint was planned for."""
         infos = checkpoint.get('message_hub', {}).get('runtime_info', {})
         self._planned = infos.get('max_epochs'), infos.get('max_iters')
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Plan anew if that length is another one; weights that were only loaded do not count."""
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         unit, place = ('epochs', 0) if by_epoch else ('iterations', 1)

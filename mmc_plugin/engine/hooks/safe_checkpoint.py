@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...durable import TEMPORARY, replace_durably, write_durably
@@ -44,7 +45,7 @@ class SafeCheckpointHook(CheckpointHook):
     for publication (``published_keys``) are too.
     """
 
-    def before_run(self, runner) -> None:
+    def before_run(self, runner: Runner) -> None:
         """Let ``last_checkpoint`` name a whole checkpoint where the run is to be resumed."""
         wants_resume = getattr(runner, '_resume', False) is True
         if not wants_resume or getattr(runner, '_load_from', None) is not None:
@@ -62,7 +63,7 @@ class SafeCheckpointHook(CheckpointHook):
         elif whole is None and osp.exists(path):
             os.remove(path)
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Find the folder, remove what killed runs left half-written, look at the free space."""
         backend = get_file_backend(self.out_dir or runner.work_dir, backend_args=self.backend_args)
         self._local = self.file_client_args is None and isinstance(backend, LocalBackend)
@@ -82,7 +83,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _numbered(self, step: int) -> str:
         return osp.join(self.out_dir, self.filename_tmpl.format(step))
 
-    def _check_best(self, runner) -> None:
+    def _check_best(self, runner: Runner) -> None:
         """Of the best checkpoints so far, forget those that are not in this run's folder.
 
         They are removed when there is a better one, and unpickled when they are published.
@@ -102,7 +103,7 @@ class SafeCheckpointHook(CheckpointHook):
             for indicator in self.key_indicators:
                 self.best_ckpt_path_dict[indicator] = info.get(f'best_ckpt_{indicator}')
 
-    def _prepare_folder(self, runner, stale: list[str]) -> None:
+    def _prepare_folder(self, runner: Runner, stale: list[str]) -> None:
         if not is_main_process():
             return
         os.makedirs(self.out_dir, exist_ok=True)
@@ -119,7 +120,7 @@ class SafeCheckpointHook(CheckpointHook):
         # A checkpoint holds more than the weights: where not even they fit, say so at the start.
         self._check_space(sum(p.numel() * p.element_size() for p in runner.model.parameters()))
 
-    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         if not self._local:
             super()._save_checkpoint_with_step(runner, step, meta)
             return
@@ -150,7 +151,7 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process() and stale is not None:
             self._own.remove(self._numbered(stale))
 
-    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._local:
             super()._save_best_checkpoint(runner, metrics)
             return
@@ -167,7 +168,9 @@ class SafeCheckpointHook(CheckpointHook):
         for path in outdated - kept:
             self._own.remove(path)
 
-    def _write(self, runner, filename: str, previous: str | None = None, **kwargs: Any) -> None:
+    def _write(
+        self, runner: Runner, filename: str, previous: str | None = None, **kwargs: Any
+    ) -> None:
         """Save ``filename`` through a temporary name; what was there stays if anything fails.
 
         Args:
@@ -246,7 +249,7 @@ class SafeCheckpointHook(CheckpointHook):
 class _SafeRunner:
     """A runner whose checkpoints are written by the hook; all else is the runner's own."""
 
-    def __init__(self, runner, hook: SafeCheckpointHook) -> None:
+    def __init__(self, runner: Runner, hook: SafeCheckpointHook) -> None:
         self._runner = runner
         self._hook = hook
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 _MASK = (1 << 64) - 1
@@ -35,14 +36,14 @@ class SeedEachIteration(Hook):
 
     priority = 'VERY_HIGH'
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Find the generators in use: the CPU's and that of the model's device."""
         self._seeders = [torch.default_generator.manual_seed]
         device = next(runner.model.parameters()).device.type
         if device != 'cpu':
             self._seeders.append(getattr(torch, device).manual_seed)  # torch.cuda.manual_seed, …
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx, data_batch=None) -> None:
         """Seed them."""
         # Not torch.manual_seed: it formats a stack trace for each kind of device that is not in
         # use, which takes twenty times as long as all else here.

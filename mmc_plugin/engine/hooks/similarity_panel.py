@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from mmc_plugin.datasets.image_files import ImageFiles
@@ -55,7 +56,7 @@ class SimilarityPanelHook(Hook):
             )
         self.images, self.points, self.size, self.network = images, points, size, network
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Read the images; keep the maps of the untrained model."""
         if not is_main_process():
             return
@@ -69,7 +70,7 @@ class SimilarityPanelHook(Hook):
         if runner.iter == 0:
             np.savez(self._path(runner, 'before'), maps=self._maps(runner))
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Keep the maps of the trained model; draw."""
         if not is_main_process():
             return
@@ -87,10 +88,10 @@ class SimilarityPanelHook(Hook):
         runner.visualizer.add_image('similarity', panel, step=runner.iter)
 
     @staticmethod
-    def _path(runner, name: str) -> str:
+    def _path(runner: Runner, name: str) -> str:
         return os.path.join(runner.work_dir, 'vis', f'similarity_{name}.npz')
 
-    def _maps(self, runner) -> np.ndarray:
+    def _maps(self, runner: Runner) -> np.ndarray:
         """Cosines of shape (B, h, w)."""
         model = unwrap(runner.model)
         with undisturbed(model):

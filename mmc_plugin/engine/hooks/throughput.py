@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 
@@ -24,11 +25,11 @@ class ThroughputHook(Hook):
     def __init__(self, window: int = 10) -> None:
         self.window = window
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Make room for one number: the default buffer copies its whole history at each update."""
         runner.message_hub.log_scalars['train/images_per_second'] = HistoryBuffer(max_length=1)
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Update the rate."""
         images = len(data_batch['data_samples']) * get_world_size()
         seconds = runner.message_hub.get_scalar('train/time').mean(self.window)

@@ -1,6 +1,8 @@
 from .cases import choose_cases
 from .clustering import kmeans, pca_rgb
+from .davis_scores import boundary_accuracy, region_similarity, sequence_statistics
 from .knn import knn_accuracy, knn_predict
+from .label_propagation import propagate_labels
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .prompt_masks import (
     iou_from_counts,
@@ -12,6 +14,7 @@ from .prompt_masks import (
 from .spread import effective_rank, feature_spread
 
 __all__ = [
+    'boundary_accuracy',
     'choose_cases',
     'effective_rank',
     'feature_spread',
@@ -26,5 +29,8 @@ __all__ = [
     'pca_rgb',
     'pixel_codes',
     'prompt_similarity',
+    'propagate_labels',
+    'region_similarity',
+    'sequence_statistics',
     'threshold_counts',
 ]

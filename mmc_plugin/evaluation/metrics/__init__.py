@@ -1,5 +1,6 @@
 from .prompt_iou import PromptIoU
 from .reported import ReportedMetric
 from .similarity_overlap import SimilarityOverlap
+from .video_scores import VideoScores
 
-__all__ = ['PromptIoU', 'ReportedMetric', 'SimilarityOverlap']
+__all__ = ['PromptIoU', 'ReportedMetric', 'SimilarityOverlap', 'VideoScores']

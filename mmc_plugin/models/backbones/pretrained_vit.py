@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.logging import print_log
-from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ...checkpoints.architecture import misfits
+from ...checkpoints.architecture import grid, misfits
 from ...checkpoints.backbone import BackboneWeights, read_backbone
 from ...errors import InputError
 
@@ -144,13 +144,8 @@ class PretrainedViT(VisionTransformer):
             ValueError: That lists what is missing, unexpected and of the wrong shape.
         """
         state = dict(weights.state_dict)
-        state['pos_embed'] = resize_positions(
-            state['pos_embed'],
-            _grid(weights.settings),
-            self.patch_resolution,
-            self.interpolate_mode,
-            self.pos_antialias,
-            self.pos_offset,
+        state['pos_embed'] = self._resized(
+            state['pos_embed'], grid(weights.settings), self.patch_resolution
         )
         own = self.state_dict()
         wrong = misfits(state, {name: tuple(value.shape) for name, value in own.items()})
@@ -160,7 +155,7 @@ class PretrainedViT(VisionTransformer):
             )
         self._check_settings(weights.settings)
         self.load_state_dict(state, assign=self.pos_embed.is_meta)
-        self.source = weights.without_weights()
+        self.source = replace(weights, state_dict={})
 
     def _check_settings(self, settings: dict) -> None:
         """Refuse or mention what the shapes of the weights do not tell."""
@@ -219,23 +214,14 @@ class PretrainedViT(VisionTransformer):
     def _encode(
         self, x: Tensor, masked: Tensor | None, mask_token: Tensor | None, keep: Tensor | None
     ) -> tuple[Tensor, ...]:
-        x, grid = self.patch_embed(x)  # (B,N,D)
+        x, size = self.patch_embed(x)  # (B,N,D)
         if masked is not None:
             x = torch.where(masked[..., None], mask_token.to(x.dtype), x)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B,1+N,D)
-        x = x + resize_positions(
-            self.pos_embed,
-            self.patch_resolution,
-            grid,
-            self.interpolate_mode,
-            self.pos_antialias,
-            self.pos_offset,
-        )
+        x = x + self._resized(self.pos_embed, self.patch_resolution, size)
         if keep is not None:
             x = torch.cat([x[:, :1], x[:, 1:][:, keep]], dim=1)  # (B,1+M,D)
-        num_registers = 0
         if self.registers is not None:
-            num_registers = self.registers.shape[1]
             registers = self.registers.expand(len(x), -1, -1)
             x = torch.cat([x[:, :1], registers, x[:, 1:]], dim=1)  # (B,1+R+N,D)
         x = self.pre_norm(self.drop_after_pos(x))
@@ -246,17 +232,23 @@ class PretrainedViT(VisionTransformer):
                 x = self.ln1(x)
             if index in self.out_indices:
                 tokens = x
-                if num_registers:
-                    tokens = torch.cat([x[:, :1], x[:, 1 + num_registers :]], dim=1)  # (B,1+N,D)
-                outputs.append(self._format_output(tokens, grid))
+                if self.registers is not None:
+                    patches = x[:, 1 + self.registers.shape[1] :]
+                    tokens = torch.cat([x[:, :1], patches], dim=1)  # (B,1+N,D)
+                outputs.append(self._format_output(tokens, size))
         return tuple(outputs)
 
+    def _resized(self, positions: Tensor, size: Sequence[int], new_size: Sequence[int]) -> Tensor:
+        how = self.interpolate_mode, self.pos_antialias, self.pos_offset
+        return resize_positions(positions, size, new_size, *how)
+
     def _check_size(self, x: Tensor) -> None:
-        patch = self.patch_embed.projection.kernel_size
-        if any(size % step for size, step in zip(x.shape[-2:], patch)):
+        height, width = x.shape[-2:]
+        rows, columns = self.patch_embed.projection.kernel_size
+        if height % rows or width % columns:
             raise InputError(
-                f'images of {x.shape[-2]}×{x.shape[-1]} pixels cannot be cut into patches of '
-                f'{patch[0]}×{patch[1]}: resize or pad them to multiples of these'
+                f'images of {height}×{width} pixels cannot be cut into patches of '
+                f'{rows}×{columns}: resize or pad them to multiples of these'
             )
 
 
@@ -287,7 +279,8 @@ def resize_positions(
     target = dict(size=tuple(new_grid))
     if offset:
         target = dict(scale_factor=tuple((new + offset) / old for new, old in zip(new_grid, grid)))
-    resized = F.interpolate(patches.float(), mode=mode, antialias=antialias, **target)
+    patches = patches.to(torch.promote_types(patches.dtype, torch.float32))
+    resized = F.interpolate(patches, mode=mode, antialias=antialias, **target)
     resized = resized.flatten(2).transpose(1, 2).to(positions.dtype)  # (1,M,D)
     return torch.cat([positions[:, :1], resized], dim=1)
 
@@ -310,9 +303,3 @@ def _check_indices(indices: int | Sequence[int], num_layers: int) -> list[int]:
                 f'0 to {num_layers - 1}.'
             )
     return [index % num_layers for index in indices]
-
-
-def _grid(settings: dict) -> tuple[int, int]:
-    height, width = to_2tuple(settings['img_size'])
-    rows, columns = to_2tuple(settings['patch_size'])
-    return height // rows, width // columns

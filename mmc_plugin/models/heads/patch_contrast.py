@@ -65,8 +65,8 @@ class PatchContrastHead(ProjectionMLP):
         if self.queries == 'all':
             return info_nce(queries, positives, all_keys, images, key_images, self.temperature)
         chosen = masked.flatten().nonzero().squeeze(1)
-        losses = info_nce(
+        mean = info_nce(
             queries[chosen], positives[chosen], all_keys, images[chosen], key_images,
-            self.temperature, reduction='none',
+            self.temperature,
         )  # fmt: skip
-        return global_mean(losses.sum(), losses.new_tensor(float(chosen.numel())))
+        return global_mean(mean * len(chosen), len(chosen))

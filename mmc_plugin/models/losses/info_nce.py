@@ -18,7 +18,6 @@ def info_nce(
     key_groups: Tensor,
     temperature: float = 0.2,
     max_logits: int = 2**24,
-    reduction: str = 'mean',
 ) -> Tensor:
     r"""Contrast every query with its positive and with the keys of all other groups.
 
@@ -48,16 +47,13 @@ def info_nce(
         temperature (float): Divisor of the cosines. Default 0.2 (MMC).
         max_logits (int): Size of a block in logits (4 bytes each); one row of K is the least.
             Changes memory and speed only. Default 2**24 (64 MiB).
-        reduction (str): 'mean' over queries (0 for Q = 0) or 'none'.
 
     Returns:
-        Tensor: Scalar for 'mean', (Q,) for 'none'; float32 (or float64).
+        Tensor: Scalar, the mean over queries, 0 for Q = 0; float32 (or float64).
 
     Raises:
         ValueError: If shapes disagree, there is no key, or an option is out of range.
     """
-    if reduction not in ('mean', 'none'):
-        raise InputError(f"reduction must be 'mean' or 'none', got {reduction!r}")
     if temperature <= 0 or max_logits < 1:
         raise InputError(
             'temperature and max_logits must be positive, '
@@ -88,7 +84,6 @@ def info_nce(
         key_groups,
         temperature,
         max_logits,
-        reduction == 'mean',
     )
 
 
@@ -102,9 +97,8 @@ class _InfoNCE(torch.autograd.Function):
         positive: -pull query / temperature
         key j:    share_j query / temperature
 
-    Those of queries and positives scale with that query's upstream gradient, so forward finishes
-    them while the block's logits are there. So it does with those of the keys for the mean, where
-    all queries have one upstream gradient; otherwise backward walks over the blocks again.
+    All queries have one upstream gradient, that of the mean, so forward finishes them while the
+    block's logits are there, and backward only scales them.
     """
 
     @staticmethod
@@ -117,13 +111,12 @@ class _InfoNCE(torch.autograd.Function):
         key_groups: Tensor,
         temperature: float,
         max_logits: int,
-        mean: bool,
     ) -> Tensor:
         need_queries, need_positives, need_keys = ctx.needs_input_grad[:3]
         num_queries = len(queries)
         gaps = queries.new_empty(num_queries)
         grad_queries = torch.empty_like(queries) if need_queries else None  # times temperature
-        grad_keys = torch.zeros_like(keys) if need_keys and mean else None  # times temperature · Q
+        grad_keys = torch.zeros_like(keys) if need_keys else None  # times temperature · Q
 
         with torch.autocast(queries.device.type, enabled=False):
             logits = _logit_block(queries, keys, max_logits)  # (R, K)
@@ -138,59 +131,27 @@ class _InfoNCE(torch.autograd.Function):
                 if need_queries:
                     grad = torch.mm(exps, keys, out=grad_queries[rows])
                     grad.mul_(pull / total).addcmul_(positive, pull, value=-1)
-                if grad_keys is not None:
+                if need_keys:
                     grad_keys.addmm_(exps.t(), query * (pull / total))
 
-        ctx.temperature, ctx.max_logits = temperature, max_logits
-        ctx.divisor = max(num_queries, 1) if mean else 1
-        if need_keys and not mean:
-            inputs = (queries, positives, keys, query_groups, key_groups)
-        else:
-            inputs = (queries,) if need_positives else ()
-        ctx.save_for_backward(grad_queries, grad_keys, gaps if need_positives else None, *inputs)
-        losses = -F.logsigmoid(-gaps)
-        return losses.sum() / ctx.divisor if mean else losses
+        ctx.temperature, ctx.num_queries = temperature, max(num_queries, 1)
+        for_positives = (gaps, queries) if need_positives else (None, None)
+        ctx.save_for_backward(grad_queries, grad_keys, *for_positives)
+        return -F.logsigmoid(-gaps).sum() / ctx.num_queries
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        need_queries, need_positives, need_keys = ctx.needs_input_grad[:3]
-        grad_queries, grad_keys, gaps, *inputs = ctx.saved_tensors
-        scale = upstream[..., None] / (ctx.temperature * ctx.divisor)  # (Q, 1); (1,) for the mean
+        grad_queries, grad_keys, gaps, queries = ctx.saved_tensors
+        scale = upstream / (ctx.temperature * ctx.num_queries)
         grad_positives = None
-        if need_queries:
+        if gaps is not None:
+            grad_positives = queries * (-gaps.sigmoid()[:, None] * scale)
+        if grad_queries is not None:
             grad_queries = grad_queries * scale
-        if need_positives:
-            grad_positives = inputs[0] * (-gaps.sigmoid()[:, None] * scale)
         if grad_keys is not None:
             grad_keys = grad_keys * scale
-        elif need_keys:
-            grad_keys = _key_gradient(*inputs, scale, ctx.temperature, ctx.max_logits)
-        return grad_queries, grad_positives, grad_keys, None, None, None, None, None
-
-
-def _key_gradient(
-    queries: Tensor,
-    positives: Tensor,
-    keys: Tensor,
-    query_groups: Tensor,
-    key_groups: Tensor,
-    scale: Tensor,
-    temperature: float,
-    max_logits: int,
-) -> Tensor:
-    """Gradient (K, D) of the keys when query i's loss has weight temperature · scale[i]."""
-    grad_keys = torch.zeros_like(keys)
-    with torch.autocast(queries.device.type, enabled=False):
-        logits = _logit_block(queries, keys, max_logits)  # (R, K)
-        for start in range(0, len(queries), len(logits)):
-            rows = slice(start, start + len(logits))
-            exps, total, gap = _contrast(
-                queries[rows], positives[rows], keys, query_groups[rows], key_groups,
-                temperature, logits,
-            )  # fmt: skip
-            grad_keys.addmm_(exps.t(), queries[rows] * (scale[rows] * gap.sigmoid_() / total))
-    return grad_keys
+        return grad_queries, grad_positives, grad_keys, None, None, None, None
 
 
 def _logit_block(queries: Tensor, keys: Tensor, max_logits: int) -> Tensor:

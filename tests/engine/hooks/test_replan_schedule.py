@@ -4,12 +4,8 @@ import math
 import os
 
 import pytest
-import torch
-from mmengine.config import Config
-from mmengine.runner import Runner
-from torch.utils.data import DataLoader, TensorDataset
 
-from ..conftest import LOW, TOP, Line, Watch
+from ..conftest import LOW, TOP, Watch
 
 LENGTH = 12
 
@@ -66,36 +62,18 @@ def test_weights_alone_are_no_run(train_line, tmp_path):
     assert then.rates == straight.rates and not log
 
 
-def test_a_run_by_iterations_made_longer(tmp_path):
+def test_a_run_by_iterations_made_longer(train_line):
     def train(name, iterations, **options):
-        torch.manual_seed(0)
         watch = Watch()
-        cfg = Config(
-            dict(
-                train_cfg=dict(by_epoch=False, max_iters=iterations),
-                param_scheduler=[
-                    dict(type='CosineAnnealingLR', eta_min=LOW, by_epoch=False),
-                ],
-            )
-        )
-        runner = Runner(
-            model=Line(),
-            work_dir=str(tmp_path / name),
-            train_dataloader=DataLoader(TensorDataset(torch.ones(LENGTH, 1))),
-            train_cfg=cfg.train_cfg,
-            param_scheduler=cfg.param_scheduler,
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=TOP)),
-            default_hooks=dict(
-                param_scheduler=dict(type='ReplanSchedulerHook'),
-                checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=24),
-            ),
-            custom_hooks=[watch],
-            default_scope='mmpretrain',
-            experiment_name=f'{tmp_path.name}_{name}_{iterations}',
-            cfg=cfg,
+        train_line(
+            watch,
+            length=LENGTH,
+            name=name,
+            train_cfg=dict(by_epoch=False, max_iters=iterations),
+            schedulers=[dict(type='CosineAnnealingLR', eta_min=LOW, by_epoch=False)],
+            hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=24)),
             **options,
         )
-        runner.train()
         return watch
 
     straight = train('straight', 48)

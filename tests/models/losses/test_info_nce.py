@@ -66,15 +66,11 @@ def leaves(case, dtype=torch.float32):
 
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize('max_logits', [1, 25, 2**24])
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
-def test_value_and_gradients_equal_the_double_loop(case, max_logits, reduction):
+def test_value_and_gradients_equal_the_double_loop(case, max_logits):
     features, groups = leaves(case)
-    upstream = torch.linspace(-1, 2, len(features[0])) if reduction == 'none' else torch.tensor(1.7)
-
-    loss = info_nce(*features, *groups, max_logits=max_logits, reduction=reduction)
-    expected = oracle(*features, *groups)
-    expected = expected.mean() if reduction == 'mean' else expected
-
+    upstream = torch.tensor(1.7)
+    loss = info_nce(*features, *groups, max_logits=max_logits)
+    expected = oracle(*features, *groups).mean()
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
     gradients = torch.autograd.grad(loss, features, upstream)
@@ -83,13 +79,12 @@ def test_value_and_gradients_equal_the_double_loop(case, max_logits, reduction):
         torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
 @pytest.mark.parametrize('needed', [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1)])
-def test_any_subset_may_need_gradients(needed, reduction):
+def test_any_subset_may_need_gradients(needed):
     features, groups = leaves(irregular_case)
     everything = torch.autograd.grad(info_nce(*features, *groups), features)
     some = [x.detach().requires_grad_(bool(need)) for x, need in zip(features, needed, strict=True)]
-    info_nce(*some, *groups, max_logits=20, reduction=reduction).mean().backward()
+    info_nce(*some, *groups, max_logits=20).mean().backward()
     for x, need, gradient in zip(some, needed, everything, strict=True):
         if need:
             torch.testing.assert_close(x.grad, gradient)
@@ -97,13 +92,12 @@ def test_any_subset_may_need_gradients(needed, reduction):
             assert x.grad is None
 
 
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
 @pytest.mark.parametrize('max_logits', [1, 25, 2**24])
 @pytest.mark.parametrize('case', CASES)
-def test_gradcheck(case, max_logits, reduction):
+def test_gradcheck(case, max_logits):
     features, groups = leaves(case, torch.float64)
     assert torch.autograd.gradcheck(
-        lambda *x: info_nce(*x, *groups, max_logits=max_logits, reduction=reduction), features
+        lambda *x: info_nce(*x, *groups, max_logits=max_logits), features
     )
 
 
@@ -115,10 +109,9 @@ def test_one_tensor_in_several_roles():
     torch.testing.assert_close(gradient, wanted)
 
 
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
-def test_backward_twice_gives_the_same(reduction):
+def test_backward_twice_gives_the_same():
     features, groups = leaves(irregular_case)
-    loss = info_nce(*features, *groups, reduction=reduction).sum()
+    loss = info_nce(*features, *groups).sum()
     first = torch.autograd.grad(loss, features, retain_graph=True)
     second = torch.autograd.grad(loss, features)
     for a, b in zip(first, second, strict=True):
@@ -164,23 +157,20 @@ def test_permuting_images_only_permutes():
     queries, positives, _, groups, _ = patch_case(torch.float64)
     queries = queries.requires_grad_()
     order = torch.tensor([2, 0, 1])[:, None].mul(4).add(torch.arange(4)).flatten()
-    losses = info_nce(queries, positives, positives, groups, groups, reduction='none')
-    (gradient,) = torch.autograd.grad(losses.sum(), queries)
+    loss = info_nce(queries, positives, positives, groups, groups)
+    (gradient,) = torch.autograd.grad(loss, queries)
     moved = queries.detach()[order].requires_grad_()
-    permuted = info_nce(
-        moved, positives[order], positives[order], groups[order], groups[order], reduction='none'
-    )
-    torch.testing.assert_close(permuted, losses[order])
-    torch.testing.assert_close(torch.autograd.grad(permuted.sum(), moved)[0], gradient[order])
+    permuted = info_nce(moved, positives[order], positives[order], groups[order], groups[order])
+    torch.testing.assert_close(permuted, loss)
+    torch.testing.assert_close(torch.autograd.grad(permuted, moved)[0], gradient[order])
 
 
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
-def test_autocast_does_not_reach_the_logits(reduction):
+def test_autocast_does_not_reach_the_logits():
     features, groups = leaves(patch_case)
     with torch.autocast('cpu', torch.bfloat16):
-        loss = info_nce(*features, *groups, reduction=reduction)
+        loss = info_nce(*features, *groups)
         gradients = torch.autograd.grad(loss.sum(), features)
-    wanted = info_nce(*features, *groups, reduction=reduction)
+    wanted = info_nce(*features, *groups)
     assert loss.dtype == torch.float32
     assert torch.equal(loss, wanted)
     for a, b in zip(gradients, torch.autograd.grad(wanted.sum(), features), strict=True):
@@ -215,14 +205,14 @@ def test_extreme_logits_stay_finite(sign):
         torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
-def test_queries_without_negatives_have_loss_zero(reduction):
+def test_queries_without_negatives_have_loss_zero():
     features, (query_groups, _) = leaves(irregular_case)
     key_groups = torch.full((9,), 3)
-    loss = info_nce(*features, query_groups, key_groups, reduction='none')
-    alone = query_groups == 3
-    assert (loss[alone] == 0).all() and (loss[~alone] > 0).all()
-    loss = info_nce(*features, torch.full_like(query_groups, 3), key_groups, reduction=reduction)
+    mixed = info_nce(*features, query_groups, key_groups)
+    expected = oracle(*features, query_groups, key_groups)
+    assert (expected[query_groups == 3] == 0).all()
+    torch.testing.assert_close(mixed.double(), expected.mean())
+    loss = info_nce(*features, torch.full_like(query_groups, 3), key_groups)
     assert (loss == 0).all()
     for gradient in torch.autograd.grad(loss.sum(), features):
         assert (gradient == 0).all()
@@ -234,7 +224,6 @@ def test_no_queries():
     loss = info_nce(queries, queries.detach(), keys, *groups)
     loss.backward()
     assert loss.item() == 0 and queries.grad.shape == (0, 6)
-    assert info_nce(queries, queries, keys, *groups, reduction='none').shape == (0,)
 
 
 class Largest(TorchDispatchMode):
@@ -249,8 +238,7 @@ class Largest(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
-def test_no_tensor_is_larger_than_a_block_and_none_is_kept(reduction):
+def test_no_tensor_is_larger_than_a_block_and_none_is_kept():
     size, width, max_logits = 512, 8, 2**13
     features = [unit(size, width, seed=s).requires_grad_() for s in range(3)]
     groups = torch.arange(size) // 4
@@ -259,19 +247,19 @@ def test_no_tensor_is_larger_than_a_block_and_none_is_kept(reduction):
         lambda x: kept.append(x.numel()) or x, lambda x: x
     )
     with Largest() as largest, hooks:
-        loss = info_nce(*features, groups, groups, max_logits=max_logits, reduction=reduction)
-        loss.mean().backward()
+        loss = info_nce(*features, groups, groups, max_logits=max_logits)
+        loss.backward()
     assert largest.numel == max_logits
     assert max(kept) == size * width
 
 
-def peak_bytes(images, reduction, path):
+def peak_bytes(images, path):
     """Most bytes that one forward and backward hold at a time, from the allocator's events."""
     features = [unit(images * 16, 32, seed=s).requires_grad_() for s in range(3)]
     groups = torch.arange(images).repeat_interleave(16)
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        info_nce(*features, groups, groups, max_logits=2**14, reduction=reduction).mean().backward()
+        info_nce(*features, groups, groups, max_logits=2**14).backward()
     profile.export_chrome_trace(str(path))
     events = [e for e in json.loads(path.read_text())['traceEvents'] if e['name'] == '[memory]']
     held = peak = 0
@@ -281,10 +269,9 @@ def peak_bytes(images, reduction, path):
     return peak
 
 
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
-def test_peak_memory_is_linear_in_the_batch(reduction, tmp_path):
+def test_peak_memory_is_linear_in_the_batch(tmp_path):
     small, middle, large = (
-        peak_bytes(n, reduction, tmp_path / 'trace.json') for n in (16, 32, 64)
+        peak_bytes(n, tmp_path / 'trace.json') for n in (16, 32, 64)
     )  # Q = K = 256, 512, 1024
     assert 2**16 < small  # a block of logits was seen at all
     assert large < 1024 * 1024 * 4 / 3  # a third of one full matrix
@@ -294,7 +281,6 @@ def test_peak_memory_is_linear_in_the_batch(reduction, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(reduction='sum'), "'mean' or 'none'"),
         (dict(temperature=0), 'must be positive'),
         (dict(max_logits=0), 'must be positive'),
         (dict(positives=torch.ones(3, 6)), 'queries and positives'),
