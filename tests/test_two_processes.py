@@ -27,6 +27,34 @@ CASES = {
 }
 
 
+LN = dict(norm_cfg=dict(type='LN'))
+ARCH = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)
+REC = dict(type='PixelReconstructionHead', in_channels=WIDTH, patch_size=PATCH, hidden_channels=32)
+PROTOTYPES = dict(
+    type='PrototypeHead', in_channels=WIDTH, num_prototypes=12, hidden_channels=32, out_channels=16
+)
+PROJECTION = dict(in_channels=WIDTH, hidden_channels=32, out_channels=16, **LN)
+FAMILY = dict(
+    SiT=dict(rec_head=REC, cls_head=dict(type='GlobalContrastHead', **PROJECTION)),
+    DINO=dict(head=PROTOTYPES),
+    IBOT=dict(head=PROTOTYPES),
+    MCSSL=dict(head=dict(PROTOTYPES, separate_patches=True), rec_head=REC),
+    MSN=dict(head=dict(type='ProjectionMLP', last_norm=False, **PROJECTION), num_prototypes=10),
+)
+ALL = [*CASES, *FAMILY]
+
+
+def make(name):
+    """The model of a case, or one of the family."""
+    if name in CASES:
+        return build(**CASES[name])
+    torch.manual_seed(0)
+    vit = dict(type='PretrainedViT', arch=ARCH, img_size=SIZE, patch_size=PATCH, out_type='raw',
+               frozen=False)  # fmt: skip
+    model = MODELS.build(dict(type=name, backbone=vit, **FAMILY[name]))
+    return settle(model)
+
+
 def build(gather_keys, queries, norm):
     """The same model in every process, with a teacher that differs from its student."""
     torch.manual_seed(0)
@@ -56,10 +84,14 @@ def build(gather_keys, queries, norm):
         patch_head=dict(type='PatchContrastHead', queries=queries, gather_keys=gather_keys, **head),
         cls_head=dict(type='GlobalContrastHead', **head),
     )
-    model = MODELS.build(cfg)
+    return settle(MODELS.build(cfg))
+
+
+def settle(model):
+    """Weights away from the start, where all embeddings look alike."""
     model.init_weights()
     with torch.no_grad():
-        for p in model.parameters():  # away from the start, where all embeddings look alike
+        for p in model.parameters():
             p.add_(0.2 * torch.randn_like(p))
     return model.train()
 
@@ -87,11 +119,13 @@ def whole_batch():
         mask=mask,
         alien=torch.ones(2, images, dtype=torch.bool),
         crops=torch.randn(2, images, 3, 16, 16, generator=generator),
+        keep=torch.randperm(16, generator=generator)[:11].expand(2, images, -1),
     )
 
 
 def learn(model, losses):
     """Backward, a plain gradient step and the teacher's move; what all that leaves."""
+    losses = {name: each for name, each in losses.items() if 'loss' in name}
     sum(losses.values()).backward()
     student = {n: p for n, p in model.named_parameters() if p.requires_grad}
     grads = {n: p.grad.clone() for n, p in student.items()}
@@ -101,6 +135,7 @@ def learn(model, losses):
         losses={name: loss.detach() for name, loss in losses.items()},
         grads=grads,
         teacher={n: p.clone() for n, p in model.teacher.named_parameters()},
+        centers={n: b.clone() for n, b in model.named_buffers() if n.endswith('center')},
     )
 
 
@@ -111,8 +146,8 @@ def work(rank, folder):
     own = slice(rank * LOCAL, (rank + 1) * LOCAL)
     inputs = {key: value[:, own] for key, value in whole_batch().items()}
     out = {}
-    for name, case in CASES.items():
-        wrapped = MMDistributedDataParallel(build(**case))
+    for name in ALL:
+        wrapped = MMDistributedDataParallel(make(name))
         out[name] = learn(wrapped.module, wrapped(inputs, mode='loss'))
     torch.save(out, f'{folder}/{rank}.pt')
     dist.destroy_process_group()
@@ -151,11 +186,12 @@ def results(fork_server, tmp_path_factory):
 def expected():
     """What one process with the whole batch computes."""
     out = {}
-    for name, case in CASES.items():
-        model, inputs = build(**case), whole_batch()
+    for name in ALL:
+        model, inputs = make(name), whole_batch()
         losses = model.loss(inputs)
-        options = dict(gather_keys=case['gather_keys'], queries=case['queries'])
+        case = CASES.get(name, dict(gather_keys=True))
         if not case['gather_keys']:
+            options = dict(gather_keys=False, queries=case['queries'])
             losses['loss_patch'] = patch_loss(model, inputs, **options)
         out[name] = learn(model, losses)
     return out
@@ -194,26 +230,39 @@ def test_the_slow_patch_loss_is_that_of_one_process(name, expected):
     torch.testing.assert_close(value.detach(), expected[name]['losses']['loss_patch'])
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', ALL)
 def test_losses_average_to_those_of_the_whole_batch(name, results, expected):
     for loss, value in expected[name]['losses'].items():
         average = sum(result[name]['losses'][loss] for result in results) / WORLD
         torch.testing.assert_close(average, value, rtol=1e-5, atol=1e-6, msg=loss)
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', ALL)
 def test_gradients_are_those_of_the_whole_batch(name, results, expected):
+    wanted = dict(expected[name]['grads'])
+    if name == 'MSN':  # summed over processes
+        wanted['prototypes'] = WORLD * wanted['prototypes']
     for result in results:
-        assert relative_error(result[name]['grads'], expected[name]['grads']) < 1e-4
+        assert relative_error(result[name]['grads'], wanted) < 1e-4
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', ['DINO', 'IBOT', 'MCSSL'])
+def test_centres_are_those_of_the_whole_batch(name, results, expected):
+    centers = expected[name]['centers']
+    assert len(centers) == (1 if name == 'DINO' else 2)
+    for result in results:
+        for key, value in centers.items():
+            assert value.abs().max() > 1e-3
+            torch.testing.assert_close(result[name]['centers'][key], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ALL)
 def test_teachers_stay_equal_and_equal_to_that_of_one_process(name, results, expected):
     first, second = (result[name]['teacher'] for result in results)
     for key, value in first.items():
         assert torch.equal(value, second[key]), key
         torch.testing.assert_close(value, expected[name]['teacher'][key], rtol=1e-5, atol=1e-6)
-    start = dict(build(**CASES[name]).teacher.named_parameters())
+    start = dict(make(name).teacher.named_parameters())
     assert any(not torch.equal(value, start[key]) for key, value in first.items())
 
 

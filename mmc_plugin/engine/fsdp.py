@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from mmengine._strategy import FSDPStrategy
@@ -107,7 +108,8 @@ class ShardedAutoPrecisionOptimWrapper(AutoPrecisionOptimWrapper):
     step of those processes alone whose parts overflow.
 
     Args:
-        clip_grad (dict, optional): ``dict(max_norm=...)``.
+        clip_grad (dict, optional): ``dict(max_norm=...)``, or with ``type='tensor'`` for the norm
+            of each parameter by itself.
         **kwargs: Of :class:`AutoPrecisionOptimWrapper`.
     """
 
@@ -116,9 +118,10 @@ class ShardedAutoPrecisionOptimWrapper(AutoPrecisionOptimWrapper):
     ) -> None:
         super().__init__(*args, precision=precision, clip_grad=clip_grad, **kwargs)
         if clip_grad is not None:
-            if set(clip_grad) != {'max_norm'}:
+            if set(clip_grad) - {'type'} != {'max_norm'}:
                 raise InputError(f'clip_grad must be dict(max_norm=...), got {clip_grad}.')
-            self.clip_func = clip_sharded_grad_norm
+            each = clip_grad.get('type') == 'tensor'
+            self.clip_func = partial(clip_sharded_grad_norm, each=each)
 
     def _make_scaler(self, enabled: bool) -> torch.amp.GradScaler:
         return ShardedGradScaler(self.device, enabled=enabled)
@@ -133,7 +136,9 @@ class ShardedBFloat16OptimWrapper(ShardedAutoPrecisionOptimWrapper):
 
 
 @torch.no_grad()
-def clip_sharded_grad_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
+def clip_sharded_grad_norm(
+    parameters: Sequence[nn.Parameter], max_norm: float, each: bool = False
+) -> Tensor:
     """Scale gradients, of which each process holds parts, to a joint norm of at most ``max_norm``.
 
     All processes must call it.
@@ -141,14 +146,19 @@ def clip_sharded_grad_norm(parameters: Sequence[nn.Parameter], max_norm: float) 
     Args:
         parameters (Sequence[nn.Parameter]): Parts of this process, with gradients.
         max_norm (float): Bound of the 2-norm over all gradients of all processes.
+        each (bool): The bound is that of each parameter instead.
 
     Returns:
-        Tensor: The norm before, a scalar, the same in all processes.
+        Tensor: The norm of all before, a scalar, the same in all processes.
     """
     grads = [p.grad for p in parameters]
-    squared = torch.stack(torch._foreach_norm(grads)).float().square().sum()
+    squared = torch.stack(torch._foreach_norm(grads)).float().square()
     all_reduce(squared, 'sum')
-    norm = squared.sqrt()
+    norms = squared.sqrt()
+    norm = squared.sum().sqrt()
     # As torch.nn.utils.clip_grad_norm_ does it, without waiting for the device.
-    torch._foreach_mul_(grads, (max_norm / (norm + 1e-6)).clamp(max=1.0))
+    if each:
+        torch._foreach_mul_(grads, list((max_norm / (norms + 1e-6)).clamp(max=1.0)))
+    else:
+        torch._foreach_mul_(grads, (max_norm / (norm + 1e-6)).clamp(max=1.0))
     return norm

@@ -1,19 +1,37 @@
 from .backbones import PretrainedViT
 from .backbones.patch_colour import PatchColour
 from .features import FrozenFeatures
-from .heads import GlobalContrastHead, PatchContrastHead, PixelReconstructionHead
-from .selfsup import MMC
+from .heads import (
+    GlobalContrastHead,
+    MaskPredictionHead,
+    PatchContrastHead,
+    PixelReconstructionHead,
+    ProjectionMLP,
+    PrototypeHead,
+)
+from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, MaskCo, SiT, ViewMAE, ViewMoCoV3
 from .utils import ViewDataPreprocessor
 from .video_propagation import VideoPropagation
 
 __all__ = [
+    'DINO',
+    'IBOT',
+    'MCSSL',
     'MMC',
+    'MSN',
     'FrozenFeatures',
     'GlobalContrastHead',
+    'MaskCo',
+    'MaskPredictionHead',
     'PatchColour',
     'PatchContrastHead',
     'PixelReconstructionHead',
     'PretrainedViT',
+    'ProjectionMLP',
+    'PrototypeHead',
+    'SiT',
     'VideoPropagation',
     'ViewDataPreprocessor',
+    'ViewMAE',
+    'ViewMoCoV3',
 ]

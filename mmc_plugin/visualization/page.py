@@ -28,6 +28,8 @@ table { border-collapse: collapse; }
 th, td { text-align: left; padding: .25rem 1.2rem .25rem 0; vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; }
 td { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+.wide td { overflow-wrap: normal; font-variant-numeric: tabular-nums; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
   gap: .8rem; margin: 1rem 0; }
 figure { margin: 0; }
@@ -68,6 +70,18 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
         for name, value in rows
     )
     return f'<table>\n{cells}\n</table>'
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table with a header, which scrolls by itself where it is too wide."""
+    head = ''.join(f'<th scope="col">{escape(each)}</th>' for each in header)
+    body = '\n'.join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + ''.join(f'<td>{escape(each)}</td>' for each in row[1:])
+        + '</tr>'
+        for row in rows
+    )
+    return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
 
 
 def picture(name: str, words: str) -> str:

@@ -14,6 +14,9 @@ train_pipeline = [
     dict(type='GMMLMask', align=12),
     dict(type='PackViews'),
 ]
+# With four local crops, for the methods that take them.
+local_view = [dict(type='ViewCrop', size=24, scale=(0.05, 0.25)), *colour]
+multicrop_views = dict(type='MultiView', num_views=[1, 1, 4], transforms=[view1, view2, local_view])
 train_dataloader = dict(
     batch_size=128,
     num_workers=2,

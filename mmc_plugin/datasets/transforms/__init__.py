@@ -1,7 +1,10 @@
+from .block_mask import BlockMask, sample_cells
 from .gmml import GMMLMask, sample_block_mask
 from .loading import LoadImage, UnreadableImageError
 from .packing import PackViews
+from .patch_drop import PatchDrop
 from .prompts import DrawPrompts, PackPrompts
+from .regions import RegionViews
 from .views import (
     ViewColorJitter,
     ViewCrop,
@@ -12,11 +15,14 @@ from .views import (
 )
 
 __all__ = [
+    'BlockMask',
     'DrawPrompts',
     'GMMLMask',
     'LoadImage',
     'PackPrompts',
     'PackViews',
+    'PatchDrop',
+    'RegionViews',
     'UnreadableImageError',
     'ViewColorJitter',
     'ViewCrop',
@@ -25,4 +31,5 @@ __all__ = [
     'ViewGrayscale',
     'ViewSolarize',
     'sample_block_mask',
+    'sample_cells',
 ]

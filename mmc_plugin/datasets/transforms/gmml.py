@@ -165,21 +165,7 @@ class GMMLMask(Transform):
 
     def transform(self, results: dict) -> dict:
         """Add ``mask`` and ``alien`` to ``results``."""
-        images = results['img']
-        if not isinstance(images, (list, tuple)) or len(images) < self.num_views:
-            found = f'{len(images)} of them' if isinstance(images, (list, tuple)) else 'one image'
-            raise InputError(
-                f"GMMLMask needs a list of at least num_views={self.num_views} images in 'img' "
-                f'but found {found}; put MultiView before it or lower num_views.'
-            )
-        height, width = images[0].shape[:2]
-        for image in images[1 : self.num_views]:
-            if image.shape[:2] != (height, width):
-                raise InputError(
-                    f'GMMLMask needs views of one size but found {height}x{width} and '
-                    f'{image.shape[0]}x{image.shape[1]}; crop the first {self.num_views} views '
-                    'to the same size.'
-                )
+        height, width = global_view_size(results, self.num_views, 'GMMLMask')
         alien = np.random.random(self.num_views) < self.alien_prob
         mask = np.stack(
             [
@@ -196,6 +182,38 @@ class GMMLMask(Transform):
         results['mask'] = mask
         results['alien'] = alien
         return results
+
+
+def global_view_size(
+    results: dict, num_views: int, transform: str, patch_size: int = 1
+) -> tuple[int, int]:
+    """Height and width in pixels that the first ``num_views`` images have in common.
+
+    Raises:
+        ValueError: That names the ``transform``, if there are fewer images, they differ in size,
+            or ``patch_size`` does not divide it.
+    """
+    images = results['img']
+    if not isinstance(images, (list, tuple)) or len(images) < num_views:
+        found = f'{len(images)} of them' if isinstance(images, (list, tuple)) else 'one image'
+        raise InputError(
+            f"{transform} needs a list of at least num_views={num_views} images in 'img' "
+            f'but found {found}; put MultiView before it or lower num_views.'
+        )
+    height, width = images[0].shape[:2]
+    for image in images[1:num_views]:
+        if image.shape[:2] != (height, width):
+            raise InputError(
+                f'{transform} needs views of one size but found {height}x{width} and '
+                f'{image.shape[0]}x{image.shape[1]}; crop the first {num_views} views '
+                'to the same size.'
+            )
+    if height % patch_size or width % patch_size:
+        raise InputError(
+            f'{transform}: views of {height}x{width} pixels are no multiple of '
+            f'patch_size={patch_size}; use the patch size of the backbone.'
+        )
+    return height, width
 
 
 def _check_count(name: str, value: object) -> None:

@@ -29,13 +29,15 @@ class PackViews(Transform):
     """Pack the images of one sample.
 
     Required keys: ``img``, list of uint8 (H, W, 3); optional: ``mask`` (bool (V, H, W)), ``alien``
-    (bool (V,)), ``sample_idx``, ``img_path``, ``skipped``.
+    (bool (V,)), ``keep`` (int64 (V, M)), ``regions`` (float32 (V, R, 4)), ``sample_idx``,
+    ``img_path``, ``skipped``.
 
     The result holds
 
     - ``inputs['views']``: the first ``num_views`` images, uint8 tensors (3, H, W);
     - ``inputs['crops']``: the others, uint8 tensors (3, h, w), only if there are any;
-    - ``inputs['mask']``, ``inputs['alien']``: bool tensors, only if the pipeline made them;
+    - ``inputs['mask']``, ``inputs['alien']``, ``inputs['keep']``, ``inputs['regions']``: tensors,
+      only if the pipeline made them;
     - ``data_samples``: ``DataSample`` with ``sample_idx``, ``img_path`` and ``skipped`` (list of
       (path, reason) of the unreadable files met on the way to this sample) as meta information.
 
@@ -62,7 +64,7 @@ class PackViews(Transform):
         inputs = dict(views=planes[: self.num_views])
         if len(planes) > self.num_views:
             inputs['crops'] = planes[self.num_views :]
-        for key in ('mask', 'alien'):
+        for key in ('mask', 'alien', 'keep', 'regions'):
             if key in results:
                 inputs[key] = torch.from_numpy(results[key])
         meta = {key: results[key] for key in ('sample_idx', 'img_path') if key in results}

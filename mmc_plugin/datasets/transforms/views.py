@@ -55,6 +55,7 @@ class ViewCrop(Transform):
     **Required keys:** ``img``: uint8 array (H, W, 3).
 
     **Modified keys:** ``img``: uint8 array (size, size, 3). ``img_shape``: (height, width).
+    ``crop_box``: (top, left, height, width) of the box in the image; one that is given is cut.
 
     Args:
         size: Side, or (height, width), of the result in pixels.
@@ -85,9 +86,10 @@ class ViewCrop(Transform):
     def transform(self, results: dict) -> dict:
         """Replace ``results['img']`` by the resized box."""
         image = _checked_image(results)
-        box = self.sample_box(*image.shape[:2])
+        box = results.get('crop_box') or self.sample_box(*image.shape[:2])
         results['img'] = view_ops.crop_and_resize(image, box, self.size)
         results['img_shape'] = self.size
+        results['crop_box'] = box
         return results
 
     def sample_box(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -123,12 +125,21 @@ class ViewFlip(_RandomViewTransform):
     Unlike mmcv's ``RandomFlip`` it returns a contiguous array: the negative strides of that one
     cost a slow copy in the next operation.
 
+    **Added keys:** ``flipped``: whether it was mirrored.
+
     Args:
         prob: Probability, in [0, 1].
     """
 
     def __init__(self, prob: float = 0.5) -> None:
         super().__init__(prob)
+
+    def transform(self, results: dict) -> dict:
+        """Replace ``results['img']``, or leave it where the coin falls so."""
+        before = results['img']
+        results = super().transform(results)
+        results['flipped'] = results['img'] is not before
+        return results
 
     def _apply(self, image: np.ndarray) -> np.ndarray:
         return cv2.flip(image, 1)

@@ -1,6 +1,7 @@
 from .deferred_runtime_info import DeferredRuntimeInfoHook
 from .evaluation_report import EvaluationReportHook
 from .feature_monitor import FeatureMonitorHook
+from .freeze import FreezeHook
 from .loss_guard import LossGuardHook
 from .momentum_teacher_hook import MomentumTeacherHook
 from .progress import ProgressHook
@@ -17,6 +18,7 @@ __all__ = [
     'DeferredRuntimeInfoHook',
     'EvaluationReportHook',
     'FeatureMonitorHook',
+    'FreezeHook',
     'LossGuardHook',
     'MomentumTeacherHook',
     'ProgressHook',

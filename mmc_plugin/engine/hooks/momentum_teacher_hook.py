@@ -32,6 +32,10 @@ class MomentumTeacherHook(Hook):
         found_inf = getattr(optimizer, 'found_inf', None)
         self._stepped = found_inf is None or not bool(found_inf)
 
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Tell the model which epoch begins."""
+        unwrap(runner.model).begin_epoch(runner.epoch)
+
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Move the teacher if the optimiser has stepped."""
         if not self._stepped:
@@ -39,6 +43,8 @@ class MomentumTeacherHook(Hook):
         self._stepped = False
         model = unwrap(runner.model)
         momentum = model.momentum_at(runner.iter, runner.max_iters)
+        if momentum is None:
+            return
         momentum **= getattr(runner.train_loop, 'shortening', 1)
         model.update_teacher(momentum)
         runner.message_hub.update_scalar('train/teacher_momentum', momentum)

@@ -1,8 +1,10 @@
 from .auto_precision import AutoPrecisionOptimWrapper, BFloat16OptimWrapper
 from .merged_groups import MergedGroupsOptimWrapperConstructor
+from .weight_decay import CosineWeightDecay
 
 __all__ = [
     'AutoPrecisionOptimWrapper',
     'BFloat16OptimWrapper',
+    'CosineWeightDecay',
     'MergedGroupsOptimWrapperConstructor',
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 import torch
@@ -32,6 +33,8 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
     Args:
         precision (str): ``'auto'``, see :func:`mmc_plugin.engine.precision.choose_precision`, or
             ``'bf16'``, ``'fp16'`` or ``'fp32'``, which force one.
+        clip_grad (dict, optional): The host's, or ``dict(type='tensor', max_norm=...)``, see
+            :func:`clip_each_grad_norm`. A parameter whose ``clipped`` is False is left alone.
         **kwargs: Of :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
@@ -42,8 +45,16 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
     # and the device waited for, at each step as the host does.
     defer_grad_norm = False
 
-    def __init__(self, *args, precision: str = 'auto', **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, *args, precision: str = 'auto', clip_grad: dict | None = None, **kwargs
+    ) -> None:
+        clip_grad = dict(clip_grad or {})
+        each = clip_grad.get('type') == 'tensor'
+        if each:
+            del clip_grad['type']
+        super().__init__(*args, clip_grad=clip_grad or None, **kwargs)
+        if each:
+            self.clip_func = clip_each_grad_norm
         self.device = get_device()
         self.forced = precision != 'auto'
         if not self.forced:
@@ -102,16 +113,17 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
         self.loss_scaler.update()
 
     def _clip_grad(self) -> None:
-        if not self.defer_grad_norm:
-            super()._clip_grad()
-            return
         params = [
             param
             for group in self.optimizer.param_groups
             for param in group['params']
-            if param.requires_grad and param.grad is not None
+            if param.requires_grad and param.grad is not None and getattr(param, 'clipped', True)
         ]
-        self._grad_norm = self.clip_func(params, **self.clip_grad_kwargs) if params else None
+        norm = self.clip_func(params, **self.clip_grad_kwargs) if params else None
+        if self.defer_grad_norm:
+            self._grad_norm = norm
+        elif norm is not None:  # as the host does
+            self.message_hub.update_scalar(f'train/{self.grad_name}', float(norm))
 
     def take_grad_norm(self) -> dict[str, torch.Tensor]:
         """The deferred norm before clipping, by its name in the log.
@@ -185,6 +197,25 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
             'current',
             logging.WARNING,
         )
+
+
+@torch.no_grad()
+def clip_each_grad_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> torch.Tensor:
+    """Scale the gradient of each parameter by itself to a norm of at most ``max_norm``.
+
+    As the SiT, DINO, iBOT and MC-SSL releases clip; nothing waits for the device.
+
+    Args:
+        parameters (Sequence[nn.Parameter]): With gradients.
+        max_norm (float): Bound of the 2-norm of each.
+
+    Returns:
+        torch.Tensor: The norm of all gradients together before, a scalar.
+    """
+    grads = [p.grad for p in parameters]
+    norms = torch.stack(torch._foreach_norm(grads))
+    torch._foreach_mul_(grads, list((max_norm / (norms + 1e-6)).clamp(max=1.0)))
+    return norms.norm()
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -64,6 +64,7 @@ class PretrainedViT(VisionTransformer):
     """
 
     OUT_TYPES = {'raw', 'cls_token', 'featmap'}
+    hides_patches = True  # forward() takes masked and keep
 
     def __init__(
         self,
@@ -183,11 +184,22 @@ class PretrainedViT(VisionTransformer):
         super().train(mode and not self.frozen)
         return self
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self,
+        x: Tensor,
+        masked: Tensor | None = None,
+        mask_token: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         """Features of normalised images.
 
         Args:
             x (Tensor): (B, 3, H, W).
+            masked (Tensor, optional): (B, N) bool, patches whose embedding is replaced by the
+                ``mask_token``, before the positions are added (BEiT, iBOT).
+            mask_token (Tensor, optional): (1, D).
+            keep (Tensor, optional): (M, ) int64, the patches that are left after the positions have
+                been added (MSN); outputs have M patch tokens, in this order.
 
         Returns:
             tuple[Tensor, ...]: One for each of ``out_indices``, see ``out_type``.
@@ -198,12 +210,18 @@ class PretrainedViT(VisionTransformer):
         if not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
             self._check_size(x)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self._encode(x)
+            return self._encode(x, masked, mask_token, keep)
 
-    def _encode(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _encode(
+        self, x: Tensor, masked: Tensor | None, mask_token: Tensor | None, keep: Tensor | None
+    ) -> tuple[Tensor, ...]:
         x, size = self.patch_embed(x)  # (B,N,D)
+        if masked is not None:
+            x = torch.where(masked[..., None], mask_token.to(x.dtype), x)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B,1+N,D)
         x = x + self._resized(self.pos_embed, self.patch_resolution, size)
+        if keep is not None:
+            x = torch.cat([x[:, :1], x[:, 1:][:, keep]], dim=1)  # (B,1+M,D)
         if self.registers is not None:
             registers = self.registers.expand(len(x), -1, -1)
             x = torch.cat([x[:, :1], registers, x[:, 1:]], dim=1)  # (B,1+R+N,D)

@@ -1,6 +1,15 @@
 from .global_contrast import GlobalContrastHead
+from .mask_prediction import MaskPredictionHead
 from .patch_contrast import PatchContrastHead
 from .projection import ProjectionMLP
+from .prototypes import PrototypeHead
 from .reconstruction import PixelReconstructionHead
 
-__all__ = ['GlobalContrastHead', 'PatchContrastHead', 'PixelReconstructionHead', 'ProjectionMLP']
+__all__ = [
+    'GlobalContrastHead',
+    'MaskPredictionHead',
+    'PatchContrastHead',
+    'PixelReconstructionHead',
+    'ProjectionMLP',
+    'PrototypeHead',
+]

@@ -1,14 +1,18 @@
 """Projection MLP shared by the contrastive heads."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS
 
 from ...errors import InputError
 
 
+@MODELS.register_module()
 class ProjectionMLP(BaseModule):
     """Three-layer MLP onto the unit sphere.
 
@@ -26,7 +30,9 @@ class ProjectionMLP(BaseModule):
         norm_cfg (dict | None): Norm layer of mmcv on rows, e.g. ``BN1d`` or ``LN``; None leaves
             norms out. For several GPUs give the runner ``sync_bn='torch'``.
             Defaults to ``dict(type='BN1d')``.
-        act_cfg (dict): Activation layer. Defaults to ``dict(type='GELU')``.
+        act_cfg (dict | Sequence[dict]): Activation layer, or one after each of the two hidden
+            layers. Defaults to ``dict(type='GELU')``.
+        last_norm (bool): Norm the embedding before its length becomes 1. Defaults to True.
     """
 
     def __init__(
@@ -35,20 +41,24 @@ class ProjectionMLP(BaseModule):
         hidden_channels: int = 4096,
         out_channels: int = 256,
         norm_cfg: dict | None = dict(type='BN1d'),
-        act_cfg: dict = dict(type='GELU'),
+        act_cfg: dict | Sequence[dict] = dict(type='GELU'),
+        last_norm: bool = True,
         init_cfg: dict | list | None = dict(type='TruncNormal', layer='Linear', std=0.02),
     ) -> None:
         super().__init__(init_cfg)
+        self.out_channels = out_channels
         widths = (in_channels, hidden_channels, hidden_channels, out_channels)
+        acts = [act_cfg] * 2 if isinstance(act_cfg, dict) else list(act_cfg)
         layers: list[nn.Module] = []
         for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
             last = i == len(widths) - 2
             # A norm has its own shift, so the layer before it needs no bias.
-            layers.append(nn.Linear(fan_in, fan_out, bias=norm_cfg is None))
-            if norm_cfg is not None:
+            normed = norm_cfg is not None and (last_norm or not last)
+            layers.append(nn.Linear(fan_in, fan_out, bias=not normed))
+            if normed:
                 layers.append(_build_norm(norm_cfg, fan_out, affine=not last))
             if not last:
-                layers.append(build_activation_layer(act_cfg))
+                layers.append(build_activation_layer(acts[i]))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:

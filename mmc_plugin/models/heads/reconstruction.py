@@ -1,5 +1,7 @@
 """Reconstruction of the corrupted pixels (arXiv 2308.11448, §3)."""
 
+from itertools import chain, pairwise
+
 import torch
 import torch.nn as nn
 from mmengine.model import BaseModule
@@ -11,13 +13,15 @@ from ..utils.patches import patchify, unpatchify
 
 @MODELS.register_module()
 class PixelReconstructionHead(BaseModule):
-    """Pointwise three-layer MLP from each token to its p×p×3 pixels.
+    """Pointwise MLP from each token to its p×p×3 pixels.
 
     Args:
         in_channels (int): Width D of the tokens.
         patch_size (int): p, in pixels. Defaults to 16.
         hidden_channels (int): Width of the hidden layers. Defaults to 4096 (paper, §4); the SiT
             and GMML releases use D.
+        hidden_layers (int): Layers before the last. Defaults to 2 (paper, §4); SiT release: 3.
+        squared (bool): Square the errors, as the MC-SSL release does. Defaults to False: L1.
     """
 
     def __init__(
@@ -25,16 +29,17 @@ class PixelReconstructionHead(BaseModule):
         in_channels: int,
         patch_size: int = 16,
         hidden_channels: int = 4096,
+        hidden_layers: int = 2,
+        squared: bool = False,
         init_cfg: dict | list | None = dict(type='TruncNormal', layer='Linear', std=0.02),
     ) -> None:
         super().__init__(init_cfg)
         self.patch_size = patch_size
+        self.squared = squared
+        widths = [in_channels] + [hidden_channels] * hidden_layers
+        hidden = [[nn.Linear(*pair), nn.GELU()] for pair in pairwise(widths)]
         self.layers = nn.Sequential(
-            nn.Linear(in_channels, hidden_channels),
-            nn.GELU(),
-            nn.Linear(hidden_channels, hidden_channels),
-            nn.GELU(),
-            nn.Linear(hidden_channels, 3 * patch_size**2),
+            *chain.from_iterable(hidden), nn.Linear(widths[-1], 3 * patch_size**2)
         )
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -54,7 +59,7 @@ class PixelReconstructionHead(BaseModule):
         return unpatchify(pixels, self.patch_size, height, width)
 
     def loss(self, pixels: torch.Tensor, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """L1 over the corrupted pixels: Σ m |x − x̃| / Σ m (paper, §3).
+        """Mean error over the corrupted pixels: Σ m |x − x̃| / Σ m (paper, §3), or of squares.
 
         Args:
             pixels (torch.Tensor): (B, N, 3*p*p) prediction.
@@ -67,5 +72,7 @@ class PixelReconstructionHead(BaseModule):
         target = patchify(images, self.patch_size)  # (B, N, 3*p*p)
         weight = patchify(mask[:, None].float(), self.patch_size)  # (B, N, p*p)
         # fp32: a bf16 sum over millions of pixels would lose the small ones.
-        error = (pixels.float() - target).abs().unflatten(-1, (3, -1)).sum(-2)  # (B, N, p*p)
+        error = pixels.float() - target
+        error = error.square() if self.squared else error.abs()
+        error = error.unflatten(-1, (3, -1)).sum(-2)  # (B, N, p*p)
         return global_mean((error * weight).sum(), 3 * weight.sum())

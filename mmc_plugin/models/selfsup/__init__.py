@@ -1,5 +1,24 @@
 from .base import StudentTeacher
+from .dino import DINO
+from .hosts import ViewMAE, ViewMoCoV3
+from .ibot import IBOT
+from .maskco import MaskCo
+from .mcssl import MCSSL
 from .mmc import MMC
+from .msn import MSN
 from .protocol import PretrainingMethod
+from .sit import SiT
 
-__all__ = ['MMC', 'PretrainingMethod', 'StudentTeacher']
+__all__ = [
+    'DINO',
+    'IBOT',
+    'MCSSL',
+    'MMC',
+    'MSN',
+    'MaskCo',
+    'PretrainingMethod',
+    'SiT',
+    'StudentTeacher',
+    'ViewMAE',
+    'ViewMoCoV3',
+]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ..features import layer_tokens, patch_size_of
+from ..utils.epoch_ramp import EpochRamp
 from ..utils.momentum_teacher import MomentumTeacher
 
 
@@ -30,7 +31,9 @@ class StudentTeacher(BaseSelfSupervisor):
             Defaults to the backbone alone.
         momentum (float): The teacher's momentum in the first iteration. Defaults to 0.996
             [DINO, iBOT and SiT releases].
-        end_momentum (float): In the last one; it rises along a half cosine. Defaults to 1.0.
+        end_momentum (float): In the last one. Defaults to 1.0.
+        momentum_schedule (str): It rises along a half ``'cosine'``, or ``'linear'``. Defaults to
+            the first.
         data_preprocessor (dict, optional): See :class:`ViewDataPreprocessor`.
         init_cfg (dict, optional): Initialisation of the whole model.
 
@@ -45,6 +48,7 @@ class StudentTeacher(BaseSelfSupervisor):
         follows: Sequence[str] = ('backbone',),
         momentum: float = 0.996,
         end_momentum: float = 1.0,
+        momentum_schedule: str = 'cosine',
         data_preprocessor: dict | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -54,7 +58,12 @@ class StudentTeacher(BaseSelfSupervisor):
             raise InputError(
                 f'model.momentum must rise within [0, 1], got {momentum} to {end_momentum}.'
             )
+        if momentum_schedule not in ('cosine', 'linear'):
+            raise InputError(
+                f"model.momentum_schedule is 'cosine' or 'linear', not {momentum_schedule!r}."
+            )
         self.momentum, self.end_momentum = momentum, end_momentum
+        self.momentum_schedule = momentum_schedule
         self.patch_size = _check_backbone(self.backbone)
         for name, cfg in heads.items():
             head = None if cfg is None else MODELS.build(cfg)
@@ -79,8 +88,16 @@ class StudentTeacher(BaseSelfSupervisor):
 
     def momentum_at(self, iteration: int, max_iters: int) -> float:
         """The teacher's momentum after an iteration in 0 … ``max_iters`` − 1."""
-        cosine = (1 + math.cos(math.pi * iteration / max_iters)) / 2
-        return self.end_momentum - (self.end_momentum - self.momentum) * cosine
+        left = 1 - iteration / max_iters
+        if self.momentum_schedule == 'cosine':
+            left = (1 + math.cos(math.pi * iteration / max_iters)) / 2
+        return self.end_momentum - (self.end_momentum - self.momentum) * left
+
+    def begin_epoch(self, epoch: int) -> None:
+        """For schedules that go by epochs, from 0; :class:`MomentumTeacherHook` calls it."""
+        for module in self.children():
+            if isinstance(module, EpochRamp):
+                module.begin_epoch(epoch)
 
     def update_teacher(self, momentum: float) -> None:
         """Move the teacher; :class:`MomentumTeacherHook` calls it after each optimiser step."""
@@ -97,17 +114,23 @@ class StudentTeacher(BaseSelfSupervisor):
         return self.teacher.backbone if name == 'teacher' else self.backbone
 
     @staticmethod
-    def encode(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(
+        backbone: nn.Module, images: Tensor, masked: Tensor | None = None, **front: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Tokens of the last layer after its norm, in one forward.
 
         Args:
             backbone (nn.Module): That of the student or of the teacher.
             images (Tensor): (..., 3, H, W), normalised; any leading dimensions.
+            masked (Tensor, optional): (..., N) bool, patches that the backbone does not see.
+            **front: ``mask_token`` and ``keep`` of :class:`PretrainedViT`.
 
         Returns:
             tuple[Tensor, Tensor]: Class tokens (..., D), patch tokens (..., N, D).
         """
-        tokens = backbone(images.flatten(0, -4))[-1]
+        if masked is not None:
+            front['masked'] = masked.flatten(0, -2)
+        tokens = backbone(images.flatten(0, -4), **front)[-1]
         tokens = tokens.unflatten(0, images.shape[:-3])
         extra = backbone.num_extra_tokens
         return tokens[..., 0, :], tokens[..., extra:, :]

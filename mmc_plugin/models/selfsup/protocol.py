@@ -41,8 +41,14 @@ class PretrainingMethod(Protocol):
     def extract_feat(self, inputs: Tensor, network: str = 'teacher') -> tuple[Tensor, Tensor]:
         """Normalised images (B, 3, H, W) → class tokens (B, D) and patch tokens (B, N, D)."""
 
-    def momentum_at(self, iteration: int, max_iters: int) -> float:
-        """The teacher's momentum after an iteration in 0 … ``max_iters`` − 1."""
+    def momentum_at(self, iteration: int, max_iters: int) -> float | None:
+        """The teacher's momentum after an iteration in 0 … ``max_iters`` − 1.
+
+        None where there is no teacher, or the method moves it by itself.
+        """
+
+    def begin_epoch(self, epoch: int) -> None:
+        """For schedules that go by epochs, counted from 0; called before each of them."""
 
     def update_teacher(self, momentum: float) -> None:
         """Move the teacher; called after each step of the optimiser."""

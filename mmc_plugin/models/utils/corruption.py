@@ -12,6 +12,7 @@ def corrupt(
     alien: torch.Tensor,
     noise: torch.Tensor | None = None,
     generator: torch.Generator | None = None,
+    fill: str = 'noise',
 ) -> torch.Tensor:
     """Fill the masked region of each view with noise or with another image of the batch.
 
@@ -30,6 +31,7 @@ def corrupt(
         noise: Noise to fill with, like ``views``. Drawn from N(0, 1) where not given.
         generator: Generator of the drawn noise, on the device of ``views``; the device's default
             one where not given.
+        fill: ``'noise'``, or ``'zeros'`` in its place (SiT and MC-SSL releases).
 
     Returns:
         Corrupted copy of ``views``, equal to it to the bit outside the mask; no gradient flows
@@ -41,7 +43,11 @@ def corrupt(
     Source: arXiv 2308.11448 (group masking); the two kinds of filling as in the SiT release.
     """
     _check_shapes(views, mask, alien, noise)
-    if noise is None:
+    if fill not in ('noise', 'zeros'):
+        raise InputError(f"fill must be 'noise' or 'zeros', not {fill!r}.")
+    if fill == 'zeros':
+        out = torch.zeros_like(views)
+    elif noise is None:
         # By shape and not like `views`: values must not depend on its memory layout.
         out = torch.randn(views.shape, dtype=views.dtype, device=views.device, generator=generator)
     else:

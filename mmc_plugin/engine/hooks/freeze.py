@@ -1,0 +1,49 @@
+"""Leaves out the gradients of some parameters in the first epochs."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from ...errors import InputError
+from .model_access import unwrap
+
+
+@HOOKS.register_module()
+class FreezeHook(Hook):
+    """Keeps the optimiser from parameters whose names hold a word, in the first epochs.
+
+    They get gradients, which are dropped right before the step, as the DINO and iBOT releases do
+    (``freeze_last_layer``): no step, no weight decay, no moments.
+
+    Args:
+        word (str): Part of the parameters' names.
+        epochs (int): Epochs without a step. Defaults to 1 [DINO release].
+
+    Raises:
+        ValueError: If no parameter of the student has such a name.
+    """
+
+    def __init__(self, word: str, epochs: int = 1) -> None:
+        self.word, self.epochs = word, epochs
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the parameters; stand before the optimiser's step."""
+        frozen = [
+            each
+            for name, each in unwrap(runner.model).named_parameters()
+            if self.word in name and each.requires_grad
+        ]
+        if not frozen:
+            raise InputError(
+                f'FreezeHook: no trained parameter has {self.word!r} in its name; see '
+                'default_hooks.'
+            )
+
+        def drop(optimizer, args, kwargs) -> None:
+            if runner.epoch < self.epochs:
+                for each in frozen:
+                    each.grad = None
+
+        runner.optim_wrapper.optimizer.register_step_pre_hook(drop)

@@ -1,0 +1,114 @@
+"""Contrastive mask prediction, after what is known of MaskCo (arXiv 2108.07954)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ..utils.corruption import patch_mask
+from ..utils.feature_queue import FeatureQueue
+from ..utils.roi_align import roi_align
+from .base import StudentTeacher
+
+
+@MODELS.register_module()
+class MaskCo(StudentTeacher):
+    """The hidden region of one view predicts the same region of the other, among other regions.
+
+    MaskCo-style, not reproduced: the paper's abstract and the words of one of its figures are all
+    that is known; the rest is ours, on a vision transformer.
+
+    Dimensions: B images of a process, R regions, h×w patches, D token width, C width of the
+    embeddings.
+
+    Args:
+        backbone (dict): :class:`PretrainedViT` with ``out_type='raw'`` and ``frozen=False``, which
+            can hide patches.
+        head (dict): Embeds regions, see :class:`ProjectionMLP`.
+        mask_head (dict | None): See :class:`MaskPredictionHead`; the student's alone. None: the
+            student's tokens as they are.
+        queue_length (int): Keys of former batches that are negatives. Defaults to 65536 [MoCo v2].
+        temperature (float): τ. Defaults to 0.2 [MoCo v2].
+        bins (int): Of a region's side, see :func:`roi_align`; their mean is embedded. Defaults
+            to 7.
+        max_iou (float): Other regions of the image are negatives if they share less with the
+            hidden one; 0 for none. Defaults to 0.3.
+        **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        mask_head: dict | None,
+        queue_length: int = 65536,
+        temperature: float = 0.2,
+        bins: int = 7,
+        max_iou: float = 0.3,
+        **kwargs: Any,
+    ) -> None:
+        heads = dict(head=head, mask_head=mask_head)
+        super().__init__(backbone, heads=heads, follows=('backbone', 'head'), **kwargs)
+        if not getattr(self.backbone, 'hides_patches', False):
+            raise InputError(
+                f'MaskCo hides patches from the student, which {type(self.backbone).__name__} '
+                "cannot: set model.backbone.type='PretrainedViT' with frozen=False."
+            )
+        self.mask_token = nn.Parameter(torch.zeros(1, self.backbone.embed_dims))
+        self.queue = FeatureQueue(queue_length, self.head.out_channels)
+        self.temperature, self.bins, self.max_iou = temperature, bins, max_iou
+
+    def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
+        """−log [e^{q·k/τ} / (e^{q·k/τ} + Σ_queue e^{q·n/τ} + Σ_{IoU < .3} e^{q·k_s/τ})] of a batch.
+
+        Args:
+            inputs (dict): Output of :class:`ViewDataPreprocessor`: ``views`` (2, B, 3, H, W), the
+                first is the student's; ``regions`` (2, B, R, 4) in pixels, the first is the hidden
+                one; optionally ``mask`` (2, B, H, W).
+            data_samples (list, optional): Unused, of the host's interface.
+
+        Returns:
+            dict[str, Tensor]: ``loss_region``.
+        """
+        (dirty, clean), regions = inputs['views'], inputs['regions']
+        regions = regions / regions.new_tensor([*clean.shape[-2:]]).flip(0).repeat(2)
+        front = {}
+        if 'mask' in inputs:
+            masked = patch_mask(inputs['mask'][0], self.patch_size)
+            front = dict(masked=masked, mask_token=self.mask_token)
+        _, student = self.encode(self.backbone, dirty, **front)
+        if self.mask_head is not None:
+            student = self.mask_head(student)
+        query = self.head(self.pool(student, regions[0, :, :1], dirty))[:, 0]  # (B,C)
+        with torch.no_grad():
+            _, teacher = self.encode(self.teacher.backbone, clean)
+            keys = self.teacher.head(self.pool(teacher, regions[1], clean))  # (B,R,C)
+            near = box_iou(regions[1, :, :1], regions[1]) >= self.max_iou  # (B,R); the first is
+
+        negatives = self.queue.rows.clone()  # of this step: the queue moves before its gradient
+        positive = (query * keys[:, 0]).sum(1, keepdim=True)
+        others = (query[:, None] * keys).sum(-1).masked_fill(near, -torch.inf)
+        logits = torch.cat([positive, query @ negatives.T, others], 1) / self.temperature
+        loss = F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+        self.queue.push(keys[:, 0])
+        return dict(loss_region=loss)
+
+    def pool(self, tokens: Tensor, regions: Tensor, images: Tensor) -> Tensor:
+        """Means of patch tokens (B, N, D) over regions (B, R, 4) in [0, 1]: (B, R, D)."""
+        rows = images.shape[-2] // self.patch_size
+        grid = tokens.unflatten(1, (rows, -1))
+        return roi_align(grid, regions, self.bins).mean((2, 3))
+
+
+def box_iou(one: Tensor, other: Tensor) -> Tensor:
+    """Intersection over union of boxes (..., 4) (left, top, right, bottom): (...)."""
+    low = torch.maximum(one[..., :2], other[..., :2])
+    high = torch.minimum(one[..., 2:], other[..., 2:])
+    both = (high - low).clamp(min=0).prod(-1)
+    areas = [(each[..., 2:] - each[..., :2]).prod(-1) for each in (one, other)]
+    return both / (areas[0] + areas[1] - both)

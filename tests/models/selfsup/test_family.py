@@ -1,0 +1,309 @@
+"""The family of methods against formulas and against each other."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.registry import MODELS
+
+from mmc_plugin.models.losses.self_distillation import cross_entropy, mean_entropy_gap, sinkhorn
+from mmc_plugin.models.selfsup import PretrainingMethod
+from mmc_plugin.models.utils import corrupt
+
+SIZE, PATCH, WIDTH, CELLS = 32, 8, 24, 16
+ARCH = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)
+VIT = dict(type='PretrainedViT', arch=ARCH, img_size=SIZE, patch_size=PATCH, out_type='raw',
+           frozen=False)  # fmt: skip
+PROTOTYPES = dict(type='PrototypeHead', in_channels=WIDTH, num_prototypes=12, hidden_channels=16,
+                  out_channels=8)  # fmt: skip
+REC = dict(type='PixelReconstructionHead', in_channels=WIDTH, patch_size=PATCH, hidden_channels=24)
+CONTRAST = dict(type='GlobalContrastHead', in_channels=WIDTH, hidden_channels=16, out_channels=8)
+MSN_HEAD = dict(type='ProjectionMLP', in_channels=WIDTH, hidden_channels=16, out_channels=8,
+                last_norm=False)  # fmt: skip
+CONFIGS = dict(
+    SiT=dict(type='SiT', rec_head=REC, cls_head=CONTRAST),
+    DINO=dict(type='DINO', head=PROTOTYPES),
+    IBOT=dict(type='IBOT', head=PROTOTYPES),
+    MCSSL=dict(type='MCSSL', head=dict(PROTOTYPES, separate_patches=True),
+               rec_head=dict(REC, squared=True)),
+    MSN=dict(type='MSN', head=MSN_HEAD, num_prototypes=10),
+)  # fmt: skip
+
+
+def build(name: str, **kwargs) -> torch.nn.Module:
+    torch.manual_seed(0)
+    model = MODELS.build(CONFIGS[name] | dict(backbone=VIT) | kwargs)
+    model.init_weights()
+    with torch.no_grad():  # a teacher that differs from its student
+        for each in model.teacher.parameters():
+            each.add_(0.1 * torch.randn_like(each))
+    return model.train()
+
+
+def batch(images: int = 5, crops: int = 0, masked: float = 0.5) -> dict:
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.rand(2, images, SIZE // PATCH, SIZE // PATCH, generator=generator) < masked
+    inputs = dict(
+        views=torch.randn(2, images, 3, SIZE, SIZE, generator=generator),
+        mask=coarse.repeat_interleave(PATCH, -1).repeat_interleave(PATCH, -2),
+        alien=torch.ones(2, images, dtype=torch.bool),
+        keep=torch.stack(
+            [torch.randperm(CELLS, generator=generator)[:11] for _ in range(2 * images)]
+        )
+        .unflatten(0, (2, images)),
+    )  # fmt: skip
+    if crops:
+        inputs['crops'] = [torch.randn(crops, images, 3, 16, 16, generator=generator)]
+    return inputs
+
+
+METHODS = list(CONFIGS)
+
+
+def losses(model, inputs) -> dict[str, torch.Tensor]:
+    torch.manual_seed(2)
+    return {key: each for key, each in model.loss(inputs).items() if key.startswith('loss')}
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_each_keeps_the_protocol_and_trains_the_student_alone(name):
+    model = build(name)
+    assert isinstance(model, PretrainingMethod)
+    before = copy.deepcopy(model.teacher.state_dict())
+    sum(losses(model, batch()).values()).backward()
+    assert all(each.grad is None for each in model.teacher.parameters())
+    silent = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert silent == []
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    optimizer.step()
+    for key, value in model.teacher.state_dict().items():
+        if 'running' not in key and 'num_batches' not in key:
+            assert torch.equal(value, before[key]), key
+    student = {f'{n}.{k}': p for n in model.teacher.names
+               for k, p in getattr(model, n).named_parameters()}  # fmt: skip
+    model.update_teacher(0.9)
+    for key, value in model.teacher.named_parameters():
+        torch.testing.assert_close(value - before[key], 0.1 * (student[key] - before[key]),
+                                   atol=1e-6, rtol=1e-5)  # fmt: skip
+
+
+def test_sit_is_mmc_without_its_patch_loss_to_the_bit():
+    sit = build('SiT', fill='noise', rec_weight=0.7)
+    head = dict(type='PatchContrastHead', in_channels=WIDTH, hidden_channels=16, out_channels=8)
+    torch.manual_seed(0)
+    mmc = MODELS.build(
+        dict(type='MMC', backbone=VIT, rec_head=REC, cls_head=CONTRAST, patch_head=head,
+             loss_weights=dict(rec=0.7, patch=0.0, cls=4 * 0.2))
+    )  # fmt: skip
+    mmc.load_state_dict(sit.state_dict())
+    inputs = batch()
+    one, other = losses(sit, inputs), losses(mmc.train(), inputs)
+    assert {key: each.item() for key, each in one.items()} == {
+        key: each.item() for key, each in other.items()
+    }
+
+
+def slow_dino(model, inputs, masked=None) -> float:
+    """Mean over pairs of views and over images, in float64, by loops."""
+    with torch.no_grad():
+        front = (
+            dict(masked=masked.flatten(0, 1), mask_token=model.mask_token)
+            if masked is not None
+            else {}
+        )
+        tokens = model.backbone(inputs['views'].flatten(0, 1), **front)[-1][:, 0]
+        student = [*model.head(tokens).unflatten(0, (2, -1)).double()]
+        for crop in inputs['crops'][0] if 'crops' in inputs else []:
+            student.append(model.head(model.backbone(crop)[-1][:, 0]).double())
+        tokens = model.teacher.backbone(inputs['views'].flatten(0, 1))[-1][:, 0]
+        teacher = model.teacher.head(tokens).unflatten(0, (2, -1)).double()
+    center = model.centering.center.double()
+    total, pairs = 0.0, 0
+    for u, v in itertools.product(range(2), range(len(student))):
+        if u == v:
+            continue
+        pairs += 1
+        for b in range(len(teacher[u])):
+            p = F.softmax((teacher[u][b] - center) / 0.04, 0)
+            q = F.softmax(student[v][b] / 0.1, 0)
+            total -= float((p * q.log()).sum()) / len(teacher[u])
+    assert pairs == 2 * (len(student) - 1)
+    return total / pairs
+
+
+@pytest.mark.parametrize('crops', [0, 3])
+def test_dino_against_its_pairs_and_its_centre(crops):
+    model, inputs = build('DINO'), batch(crops=crops)
+    model.centering.center.copy_(torch.linspace(-0.2, 0.2, 12))
+    expected = slow_dino(model, inputs)
+    with torch.no_grad():
+        tokens = model.teacher.backbone(inputs['views'].flatten(0, 1))[-1][:, 0]
+        mean = model.teacher.head(tokens).mean(0)
+    center = 0.9 * model.centering.center + 0.1 * mean
+    assert losses(model, inputs)['loss_cls'].item() == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(model.centering.center, center)
+
+
+def test_ibot_that_hides_nothing_is_dino():
+    ibot, inputs = build('IBOT'), batch(crops=2, masked=0.0)
+    dino = build('DINO')
+    dino.load_state_dict(ibot.state_dict(), strict=False)
+    found = losses(ibot, inputs)
+    assert found['loss_patch'].item() == 0
+    assert torch.equal(found['loss_cls'], losses(dino, inputs)['loss_cls'])
+
+
+def test_ibot_hides_patches_before_the_positions_and_from_the_student_alone():
+    model, inputs = build('IBOT'), batch()
+    torch.nn.init.normal_(model.mask_token)
+    seen = {}
+    student = model.backbone.layers[0]
+    student.register_forward_pre_hook(lambda m, args: seen.setdefault('student', args[0]))
+    model.teacher.backbone.layers[0].register_forward_pre_hook(
+        lambda m, args: seen.setdefault('teacher', args[0])
+    )
+    found = losses(model, inputs)
+    masked = inputs['mask'][:, :, ::8, ::8].flatten(2).flatten(0, 1)  # (V·B,N)
+    positions = model.backbone.pos_embed[0, 1:]
+    expected = (model.mask_token + positions).expand(len(masked), -1, -1)
+    torch.testing.assert_close(seen['student'][:, 1:][masked], expected[masked])
+    patches = model.backbone.patch_embed(inputs['views'].flatten(0, 1))[0] + positions
+    torch.testing.assert_close(seen['student'][:, 1:][~masked], patches[~masked])
+    clean = model.teacher.backbone.patch_embed(inputs['views'].flatten(0, 1))[0]
+    clean = clean + model.teacher.backbone.pos_embed[0, 1:]
+    torch.testing.assert_close(seen['teacher'][:, 1:], clean)
+    expected = slow_dino(model_before(model), inputs, masked.unflatten(0, (2, -1)))
+    assert found['loss_cls'].item() == pytest.approx(expected, rel=1e-5)
+
+
+def model_before(model):
+    """The model with the centre of its first step."""
+    model.centering.center.zero_()
+    return model
+
+
+def test_ibot_with_an_all_ones_mask_and_gmml_in_place_of_its_token_is_mcssl():
+    inputs = batch()
+    mcssl = build('MCSSL')
+    ibot = build('IBOT', head=dict(PROTOTYPES, separate_patches=True))
+    ibot.load_state_dict(mcssl.state_dict(), strict=False)
+    expected = losses(mcssl, inputs)
+    corrupted = corrupt(inputs['views'], inputs['mask'], inputs['alien'], fill='zeros')
+    encode = ibot.encode
+
+    def gmml(backbone, images, masked=None, **front):  # the student sees the corrupted views
+        return encode(backbone, corrupted if backbone is ibot.backbone else images)
+
+    ibot.encode = gmml
+    found = losses(ibot, dict(inputs, mask=torch.ones_like(inputs['mask'])))
+    for key in ('loss_cls', 'loss_patch'):
+        torch.testing.assert_close(found[key], expected[key], atol=1e-6, rtol=1e-6)
+    error = mcssl.rec_head.to_image(
+        mcssl.rec_head(encode(mcssl.backbone, corrupted)[1].flatten(0, 1)), 32, 32
+    ) - inputs['views'].flatten(0, 1)
+    weight = inputs['mask'].flatten(0, 1)[:, None].expand_as(error)
+    assert expected['loss_rec'].item() == pytest.approx(error[weight].square().mean().item(), 1e-5)
+
+
+def test_msn_against_the_numbers_of_its_release():
+    model = build('MSN', num_prototypes=4, head=dict(
+        type='ProjectionMLP', in_channels=WIDTH, hidden_channels=16, out_channels=2,
+        last_norm=False))  # fmt: skip
+    with torch.no_grad():
+        model.prototypes.copy_(torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0.6, 0.8]]))
+    p = model.scores(torch.tensor([[1.0, 0], [0, 1], [1, 1]]))
+    targets = model.scores(torch.tensor([[1.0, 0.2], [0.1, 1], [0.8, 1]]))
+    targets = (targets / model.sharpening()).softmax(-1)
+    found = [cross_entropy(p, t, 1.0).mean().item() for t in (targets, sinkhorn(targets))]
+    assert found == pytest.approx([0.088429, 1.753093], abs=2e-6)
+    assert mean_entropy_gap(p.softmax(-1)).item() == pytest.approx(0.288648, abs=2e-6)
+
+
+def test_msn_drops_the_anchors_patches_by_the_first_images_draw():
+    model, inputs = build('MSN'), batch(crops=1)
+    shapes, firsts = [], []
+    layer = model.backbone.layers[0]
+    layer.register_forward_pre_hook(lambda m, args: shapes.append(args[0].shape[1]))
+    layer.register_forward_pre_hook(lambda m, args: firsts.append(args[0].detach()))
+    losses(model, inputs)
+    assert shapes == [12, 5]  # class token and 11 patches; and a whole crop of 2×2
+    with torch.no_grad():
+        patches = (
+            model.backbone.patch_embed(inputs['views'][1])[0] + model.backbone.pos_embed[:, 1:]
+        )
+    torch.testing.assert_close(firsts[0][:, 1:], patches[:, inputs['keep'][1, 0]])
+
+
+def test_temperatures_rise_by_epochs_and_must_stay_below_the_students():
+    model = build('DINO', teacher_temperature=(0.04, 0.07), warmup_epochs=30)
+    values = []
+    for epoch in (0, 1, 29, 30, 99):
+        model.begin_epoch(epoch)
+        values.append(model.teacher_temperature().item())
+    assert values == pytest.approx([0.04, 0.04 + 0.03 / 29, 0.07, 0.07, 0.07])
+    with pytest.raises(ValueError, match=r'model.teacher_temperature reaches 0.2, which is not'):
+        build('DINO', teacher_temperature=(0.04, 0.2))
+    with pytest.raises(ValueError, match='model.patch_temperature reaches 0.1, which is not'):
+        build('IBOT', patch_temperature=0.1)
+    with pytest.raises(ValueError, match='positive number, or two of them'):
+        build('MSN', sharpening=(0.5, 0.0))
+
+
+@pytest.mark.parametrize('name', ['IBOT', 'MSN'])
+def test_a_backbone_that_cannot_hide_patches_is_refused(name):
+    plain = {key: each for key, each in VIT.items() if key != 'frozen'}
+    with pytest.raises(ValueError, match=r"set model.backbone.type='PretrainedViT'"):
+        build(name, backbone=plain | dict(type='VisionTransformer'))
+
+
+def overfit(model, inputs, key, steps=300, lr=3e-3, still=lambda: None) -> dict:
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
+    for _ in range(steps):
+        still()
+        optimizer.zero_grad()
+        out = model.loss(inputs)
+        out[key].backward()
+        optimizer.step()
+    return out
+
+
+def four_images(name, **kwargs):
+    """A model whose teacher stands still, without batch statistics, and four images.
+
+    Both views are one picture, so that each student's view has one target.
+    """
+    model, inputs = build(name, **kwargs).eval(), batch(images=4, masked=0.4)
+    inputs['views'][1] = inputs['views'][0]
+    return model, inputs
+
+
+@pytest.mark.parametrize('name', ['DINO', 'IBOT', 'MCSSL', 'MSN'])
+def test_four_images_are_learned_down_to_the_entropy_of_their_targets(name):
+    model, inputs = four_images(name)
+    still = model.centering.center.zero_ if hasattr(model, 'centering') else lambda: None
+    key = 'loss_match' if name == 'MSN' else 'loss_cls'
+    out = overfit(model, inputs, key, still=still)
+    entropy = out['target_entropy'].item()
+    assert entropy - 1e-4 <= out[key].item() < entropy + 0.05
+
+
+def test_four_images_are_learned_by_sit_down_to_its_minima():
+    model, inputs = four_images('SiT', fill='zeros')
+    out = overfit(model, inputs, 'loss_cls')
+    with torch.no_grad():
+        keys = model.teacher.cls_head(model.teacher.backbone(inputs['views'][0])[-1][:, 0])
+    free = torch.randn(4, 8, requires_grad=True)  # the best of all queries, for these keys
+    optimizer = torch.optim.Adam([free], lr=0.05)
+    for _ in range(600):
+        optimizer.zero_grad()
+        best = F.cross_entropy(F.normalize(free, dim=1) @ keys.T / 0.2, torch.arange(4))
+        best.backward()
+        optimizer.step()
+    least = 2 * 0.2 * 2 * best.item()
+    assert least - 1e-4 <= out['loss_cls'].item() < least + 0.02
+    model, inputs = four_images('SiT', fill='zeros')
+    inputs['views'][:] = torch.linspace(-1, 1, 12).view(4, 3, 1, 1)  # of one colour each
+    inputs['alien'][:] = False
+    assert overfit(model, inputs, 'loss_rec')['loss_rec'].item() < 0.05  # towards 0

@@ -1,0 +1,78 @@
+"""mmpretrain's methods on our views against themselves."""
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+
+from mmc_plugin.models.selfsup import PretrainingMethod
+
+ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+NECK = dict(
+    type='NonLinearNeck', in_channels=24, hid_channels=16, out_channels=8, num_layers=2,
+    with_avg_pool=False,
+)  # fmt: skip
+MOCO = dict(
+    type='MoCoV3',
+    backbone=dict(type='MoCoV3ViT', arch=ARCH, img_size=32, patch_size=8),
+    neck=NECK,
+    head=dict(
+        type='MoCoV3Head', predictor=dict(NECK, in_channels=8),
+        loss=dict(type='CrossEntropyLoss', loss_weight=0.4), temperature=0.2,
+    ),
+)  # fmt: skip
+MAE = dict(
+    type='MAE',
+    backbone=dict(type='MAEViT', arch=ARCH, img_size=32, patch_size=8, mask_ratio=0.75),
+    neck=dict(
+        type='MAEPretrainDecoder', num_patches=16, patch_size=8, embed_dim=24,
+        decoder_embed_dim=12, decoder_depth=1, decoder_num_heads=2,
+    ),
+    head=dict(
+        type='MAEPretrainHead', norm_pix=True, patch_size=8,
+        loss=dict(type='PixelReconstructionLoss', criterion='L2'),
+    ),
+)  # fmt: skip
+
+
+def build(cfg):
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model.train()
+
+
+@pytest.mark.parametrize('cfg', [MOCO, MAE], ids=['MoCoV3', 'MAE'])
+def test_the_loss_is_the_hosts(cfg):
+    views = torch.randn(2, 4, 3, 32, 32)
+    host, ours = build(cfg), build(dict(cfg, type=f'View{cfg["type"]}'))
+    assert isinstance(ours, PretrainingMethod)
+    ours.load_state_dict(host.state_dict())
+    torch.manual_seed(1)
+    expected = host.loss(views[0] if cfg is MAE else list(views), None)['loss']
+    torch.manual_seed(1)
+    assert ours.loss(dict(views=views))['loss'].item() == expected.item()
+
+
+@pytest.mark.parametrize('cfg', [MOCO, MAE], ids=['MoCoV3', 'MAE'])
+def test_features_are_all_tokens_after_the_last_norm(cfg):
+    model = build(dict(cfg, type=f'View{cfg["type"]}')).eval()
+    vit = MODELS.build(
+        dict(type='VisionTransformer', arch=ARCH, img_size=32, patch_size=8, out_type='raw')
+    )
+    vit.eval()  # returns nothing
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        for each in model.network('teacher').parameters():
+            each.add_(0.1 * torch.randn_like(each))
+        for name in ('teacher', 'student'):
+            vit.load_state_dict(model.network(name).state_dict())
+            tokens = vit(images)[-1]
+            cls, patches = model.extract_feat(images, name)
+            torch.testing.assert_close(cls, tokens[:, 0])
+            torch.testing.assert_close(patches, tokens[:, 1:])
+    teacher_moves = model.network('teacher') is not model.network('student')
+    assert teacher_moves == (cfg is MOCO) and model.momentum_at(0, 10) is None
+    with pytest.raises(ValueError, match="'teacher' or 'student'"):
+        model.network('neck')
+    with pytest.raises(ValueError, match='no reconstruction head'):
+        model.reconstruct_layers(images, [-1])

@@ -1,0 +1,89 @@
+"""MaskCo-style contrast of regions against MoCo's loss and a loop."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.registry import MODELS
+
+from mmc_plugin.models.selfsup import PretrainingMethod
+from mmc_plugin.models.selfsup.maskco import box_iou
+
+WIDTH, SIZE = 24, 32
+ARCH = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)
+VIT = dict(type='PretrainedViT', arch=ARCH, img_size=SIZE, patch_size=8, out_type='raw',
+           frozen=False)  # fmt: skip
+HEAD = dict(type='ProjectionMLP', in_channels=WIDTH, hidden_channels=16, out_channels=8)
+MASK_HEAD = dict(type='MaskPredictionHead', in_channels=WIDTH, num_heads=2)
+
+
+def build(**kwargs):
+    torch.manual_seed(0)
+    cfg = dict(type='MaskCo', backbone=VIT, head=HEAD, mask_head=MASK_HEAD, queue_length=6, bins=4)
+    model = MODELS.build(cfg | kwargs)
+    model.init_weights()
+    return model.train()
+
+
+def inputs(regions):
+    torch.manual_seed(1)
+    views = torch.randn(2, 4, 3, SIZE, SIZE)
+    return dict(views=views, regions=torch.as_tensor(regions).expand(2, 4, -1, 4))
+
+
+def test_the_whole_view_without_mask_is_mocos_loss_on_mean_features():
+    model = build(mask_head=None)
+    data = inputs([[0.0, 0, SIZE, SIZE]])
+    queue = model.queue.rows.clone()
+    with torch.no_grad():
+        means = [
+            net(view)[-1][:, 1:].mean(1)
+            for net, view in zip(
+                (model.backbone, model.teacher.backbone), data['views'], strict=True
+            )
+        ]
+        q, k = model.head(means[0]), model.teacher.head(means[1])  # fmt: skip
+    logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], 1) / 0.2
+    expected = F.cross_entropy(logits, torch.zeros(4, dtype=torch.long))
+    torch.testing.assert_close(model.loss(data)['loss_region'], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.queue.rows[:4], k, atol=1e-5, rtol=1e-5)
+
+
+def test_other_regions_are_negatives_unless_they_overlap():
+    model = build()
+    boxes = torch.tensor([[0.0, 0, 16, 16], [16, 16, 32, 32], [0, 0, 20, 20]])
+    data = inputs(boxes)
+    data['mask'] = torch.zeros(2, 4, SIZE, SIZE, dtype=torch.bool)
+    data['mask'][0, :, :16, :16] = True
+    torch.nn.init.normal_(model.mask_token)
+    queue = model.queue.rows.clone()
+    with torch.no_grad():
+        masked = data['mask'][0, :, ::8, ::8].flatten(1)
+        tokens = model.backbone(data['views'][0], masked, model.mask_token)[-1][:, 1:]
+        q = model.head(model.pool(model.mask_head(tokens), data['regions'][0, :, :1] / 32,
+                                  data['views'][0]))[:, 0]  # fmt: skip
+        tokens = model.teacher.backbone(data['views'][1])[-1][:, 1:]
+        k = model.teacher.head(model.pool(tokens, data['regions'][1] / 32, data['views'][1]))
+    total = 0.0
+    for b in range(4):
+        positive = math.exp(float(q[b] @ k[b, 0]) / 0.2)
+        negatives = [math.exp(float(q[b] @ each) / 0.2) for each in (*queue, k[b, 1])]
+        total -= math.log(positive / (positive + sum(negatives))) / 4
+    assert model.loss(data)['loss_region'].item() == pytest.approx(total, rel=1e-5)
+
+
+def test_all_of_the_student_learns_and_the_teacher_follows_backbone_and_head():
+    model = build()
+    data = inputs([[0.0, 0, 16, 16], [16, 16, 32, 32]])
+    data['mask'] = torch.ones(2, 4, SIZE, SIZE, dtype=torch.bool)
+    model.loss(data)['loss_region'].backward()
+    assert isinstance(model, PretrainingMethod)
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert set(dict(model.teacher.named_children())) == {'backbone', 'head'}
+
+
+def test_iou_by_hand():
+    one = torch.tensor([0.0, 0, 2, 2])
+    others = torch.tensor([[0.0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6]])
+    torch.testing.assert_close(box_iou(one, others), torch.tensor([1.0, 1 / 7, 0.0]))

@@ -1,0 +1,100 @@
+"""Runs compared: rows are trained once, scored, and a row that fails harms no other."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from scipy.stats import kendalltau
+
+from mmc_plugin.visualization.comparison_page import Row, order
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / 'tests' / 'configs' / 'tiny_mmc.py'
+
+
+def compare(capsys, *arguments) -> tuple[int, str]:
+    """Exit code and output of the tool, run in this process; it starts others by itself."""
+    path = ROOT / 'tools' / 'analysis' / 'compare_runs.py'
+    before = sys.argv
+    sys.argv = [str(path), *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(path), run_name='__main__')
+    finally:
+        sys.argv = before
+    shown = capsys.readouterr()
+    text = shown.out + shown.err
+    code = ended.value.code
+    return (code, text) if isinstance(code, int | None) else (1, text + str(code))
+
+
+@pytest.fixture(scope='module')
+def folder(photo_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('compared')
+    for name in ('train', 'val'):
+        for i, photo in enumerate(sorted(photo_folder.glob('*.jpg'))):
+            link = folder / 'data' / name / 'ab'[i % 2] / photo.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(photo)
+    small = (
+        f'_base_ = [{str(TINY)!r}]\n'
+        'train_dataloader = dict(num_workers=0, persistent_workers=False)\n'
+        'default_hooks = dict(features=dict(k=[1], resize=32, crop=32, num_workers=0))\n'
+    )
+    (folder / 'good.py').write_text(small)
+    (folder / 'broken.py').write_text(small + "model = dict(backbone=dict(type='NoSuchViT'))\n")
+    (folder / 'paper.json').write_text(json.dumps(dict(good={'k-NN CLS': 50.0})))
+    return folder
+
+
+def test_rows_are_trained_once_and_a_row_that_fails_harms_no_other(folder, capsys):
+    command = [folder / 'broken.py', folder / 'good.py', '--data', folder / 'data', '--out',
+               folder / 'out', '--epochs', '2', '--paper', folder / 'paper.json']  # fmt: skip
+    code, text = compare(capsys, *command)
+    assert code == 1 and 'broken: failed' in text and 'NoSuchViT' in text
+    log = folder / 'out' / 'good' / 'run' / 'feature_monitor.jsonl'
+    last = json.loads(log.read_text().splitlines()[-1])
+    table = json.loads((folder / 'out' / 'table.json').read_text())
+    broken, good = table['rows']
+    assert broken['scores'] == {} and 'NoSuchViT' in broken['problem']
+    assert good['scores'] == {
+        'epochs': 2, 'k-NN CLS': last['knn/teacher_cls_k1'], 'k-NN PAT': last['knn/teacher_pat_k1']
+    }  # fmt: skip
+    lines = (folder / 'out' / 'table.md').read_text().splitlines()
+    assert lines[0] == '| run | epochs | k-NN CLS | k-NN CLS, paper | k-NN PAT |'
+    assert lines[3].startswith('| good | 2 |') and '| 50 |' in lines[3]
+    page = (folder / 'out' / 'index.html').read_text()
+    assert 'curves.png' in page and 'NoSuchViT' in page
+    assert (folder / 'out' / 'curves.png').stat().st_size > 10_000
+
+    before = (folder / 'out' / 'good' / 'train.log').read_bytes()
+    code, text = compare(capsys, *command[1:])  # without the broken row
+    assert code == 0 and 'k-NN CLS' in text
+    assert (folder / 'out' / 'good' / 'train.log').read_bytes() == before
+    code, text = compare(capsys, *command[1:5], '--epochs', '3')
+    assert code == 1 and 'holds another run' in text
+
+
+@pytest.mark.parametrize(
+    'arguments, sentence',
+    [
+        (['no.py', '--data', '.', '--out', 'x', '--epochs', '1'], "there is no config 'no.py'"),
+        ([TINY, '--data', '/nowhere', '--out', 'x', '--epochs', '1'], '/nowhere/train is not'),
+        ([TINY, TINY, '--data', '.', '--out', 'x', '--epochs', '1'], 'a config is given twice'),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(arguments, sentence, capsys):
+    code, text = compare(capsys, *arguments)
+    assert code == 1 and sentence in text
+
+
+def test_the_order_is_kendalls_tau_b():
+    ours, paper = [3.0, 1.0, 2.0, 2.0, 5.0], [1.0, 1.0, 4.0, 3.0, 6.0]
+    rows = [
+        Row(str(i), Path(), scores=dict(a=x), paper=dict(a=y))
+        for i, (x, y) in enumerate(zip(ours, paper, strict=True))
+    ]
+    assert order(rows, 'a') == pytest.approx(kendalltau(ours, paper).statistic)
+    assert order(rows[:1], 'a') is None and order(rows, 'b') is None

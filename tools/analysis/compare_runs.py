@@ -1,0 +1,148 @@
+"""Train a list of pretraining configs on one folder, score each, and write one table.
+
+Example: ``python tools/analysis/compare_runs.py configs/dino/vitt_caltech101.py
+configs/mmc/vitt_caltech101.py --data data/caltech101 --out work_dirs/compared --epochs 20``
+
+All runs see equally many images (``--epochs``) or train equally long (``--minutes``). A second call
+goes on where the first one was stopped: rows that are done are not done again.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parents[1]
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'configs', nargs='+', metavar='CONFIG', help='pretraining configs, one a row'
+    )
+    parser.add_argument(
+        '--data', required=True, help='folder with train/ and val/, a folder a class'
+    )
+    parser.add_argument('--out', required=True, help='folder of the runs and the table')
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument('--epochs', type=int, help='of each run')
+    length.add_argument('--minutes', type=float, help='of each run, with as many epochs as fit')
+    parser.add_argument('--seed', type=int, default=0, help='of each run (default: %(default)s)')
+    parser.add_argument(
+        '--test', nargs='*', default=[], metavar='CONFIG', help='configs of tools/test.py, too'
+    )
+    parser.add_argument(
+        '--paper', metavar='JSON', help="a paper's figures of each row, to set beside"
+    )
+    args = parser.parse_args(argv)
+    args.names = row_names(args.configs)
+    for part in ('train', 'val'):
+        if not (Path(args.data) / part).is_dir():
+            sys.exit(
+                f'error: {Path(args.data) / part} is not a folder: --data needs train/ and val/ '
+                'with a folder of images for each class'
+            )
+    return args
+
+
+def row_names(configs: list[str]) -> list[str]:
+    """What tells the configs apart: their names, or those of their folders."""
+    paths = [Path(config) for config in configs]
+    for missing in (path for path in paths if not path.is_file()):
+        sys.exit(f'error: there is no config {str(missing)!r}')
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [path.resolve().parent.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [f'{path.resolve().parent.name}_{path.stem}' for path in paths]
+    if len(set(names)) < len(names):
+        sys.exit('error: a config is given twice')
+    return names
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+from mmc_plugin.durable import write_durably
+from mmc_plugin.visualization.comparison_page import Row, read_row, write_comparison
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train, score and write the table after each row."""
+    args = parse_args(argv)
+    data = Path(args.data).resolve()
+    paper = json.loads(Path(args.paper).read_text()) if args.paper else {}
+    out = Path(args.out).resolve()
+    rows: list[Row] = []
+    for name, config in zip(args.names, args.configs, strict=True):
+        folder = out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = train(Path(config).resolve(), folder, data, args)
+        if problem is None:
+            for test in args.test:
+                problem = problem or score(Path(test).resolve(), folder)
+        rows.append(read_row(name, folder, problem, paper.get(name)))
+        write_comparison(rows, out, f'{args.epochs} epochs' if args.epochs else
+                         f'{args.minutes:g} minutes')  # fmt: skip
+        print(f'{name}: {problem or rows[-1].words()}', flush=True)
+    print(f'wrote {out / "index.html"}')
+    sys.exit(1 if any(row.problem for row in rows) else 0)
+
+
+def train(config: Path, folder: Path, data: Path, args: argparse.Namespace) -> str | None:
+    """Train a config unless that is done; what went wrong, in a sentence."""
+    done = folder / 'trained.json'
+    wanted = dict(config=str(config), data=str(data), epochs=args.epochs, minutes=args.minutes,
+                  seed=args.seed)  # fmt: skip
+    if done.exists():
+        before = json.loads(done.read_text())
+        if before == wanted:
+            return None
+        return f'{folder} holds another run ({before}): choose another --out'
+    length = f'max_epochs={args.epochs}'
+    if args.minutes:
+        length = ("_delete_=True, type='TimeLimitedTrainLoop', max_epochs=10000, "
+                  f'seconds={60 * args.minutes}')  # fmt: skip
+    text = (
+        f'_base_ = [{str(config)!r}]\n'
+        f'train_dataloader = dict(dataset=dict(data_root={str(data / "train")!r}))\n'
+        f'train_cfg = dict({length})\n'
+        f'randomness = dict(seed={args.seed})\n'
+        "default_hooks = dict(features=dict(type='FeatureMonitorHook', "
+        f'train_dir={str(data / "train")!r}, val_dir={str(data / "val")!r}))\n'
+    )
+    write_durably(folder / 'config.py', text.encode())
+    problem = run(folder / 'train.log', TOOLS / 'train.py', folder / 'config.py', '--work-dir',
+                  folder / 'run', '--resume')  # fmt: skip
+    if problem is None:
+        write_durably(done, json.dumps(wanted).encode())
+    return problem
+
+
+def score(test: Path, folder: Path) -> str | None:
+    """Score a run's checkpoint by a test config unless that is done."""
+    work = folder / test.stem
+    if any(work.glob('*/*.json')):
+        return None
+    checkpoint = (folder / 'run' / 'last_checkpoint').read_text().strip()
+    return run(folder / f'{test.stem}.log', TOOLS / 'test.py', test, checkpoint, '--work-dir', work)
+
+
+def run(log: Path, *command: object) -> str | None:
+    """Run a tool; its last line if it fails."""
+    with open(log, 'ab') as file:
+        environment = dict(os.environ, PYTHONPATH=str(TOOLS.parent))
+        arguments = [sys.executable, *map(str, command)]
+        code = subprocess.run(arguments, stdout=file, stderr=file, env=environment).returncode
+    if code == 0:
+        return None
+    if code == 130:
+        sys.exit(130)
+    lines = log.read_text(errors='replace').strip().splitlines()
+    return f'failed ({lines[-1] if lines else code}; see {log})'
+
+
+if __name__ == '__main__':
+    main()
