@@ -1,6 +1,7 @@
 from .cases import choose_cases
 from .clustering import kmeans, pca_rgb
-from .knn import knn_accuracy, knn_predict
+from .knn import knn_accuracy, knn_predict, knn_vote
+from .neighbours import nearest_neighbours
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .prompt_masks import (
     iou_from_counts,
@@ -20,6 +21,8 @@ __all__ = [
     'kmeans',
     'knn_accuracy',
     'knn_predict',
+    'knn_vote',
+    'nearest_neighbours',
     'otsu_threshold',
     'pair_histograms',
     'patch_labels',
