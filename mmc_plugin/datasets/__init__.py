@@ -2,10 +2,12 @@ from . import transforms
 from .cifar import CifarImages
 from .coco_prompts import CocoPrompts
 from .fixed_length_sampler import FixedLengthSampler
-from .image_sets import ClassFolders, ImageSets
+from .image_sets import ClassFolders, ImageSets, UnlabelledFolder
 from .image_tree import ImageTree
 from .palette_prompts import DavisFramePrompts, VocPrompts
+from .revisited import RevisitedLandmarks
 from .seeding import SampleKey, SeededSampler
+from .split_file import SplitFile
 
 __all__ = [
     'CifarImages',
@@ -15,8 +17,11 @@ __all__ = [
     'FixedLengthSampler',
     'ImageSets',
     'ImageTree',
+    'RevisitedLandmarks',
     'SampleKey',
     'SeededSampler',
+    'SplitFile',
+    'UnlabelledFolder',
     'VocPrompts',
     'transforms',
 ]

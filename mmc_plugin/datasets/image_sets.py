@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError, UserError
 from .image_files import ImageArrays, ImageFiles, scan_labelled
+from .image_tree import scan_tree
 from .imagenet100 import imagenet100_wnids
 
 
@@ -106,6 +107,31 @@ class ClassFolders(ImageSource):
         super().__init__(paths, labels, names, max_images)
 
 
+@DATASETS.register_module()
+class UnlabelledFolder(ImageSource):
+    """All images below a folder, of any nesting, without labels.
+
+    Args:
+        data_root (str): The folder.
+        max_images (int, optional): Take at most so many, evenly drawn.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist, or holds no image.
+    """
+
+    def __init__(self, data_root: str, max_images: int | None = None) -> None:
+        root = os.path.expanduser(data_root)
+        names = scan_tree(root)[0] if os.path.isdir(root) else []
+        if not names:
+            raise FileNotFoundError(
+                f'data_root: there is no folder {root!r} with images; set the data_root of each '
+                'set in test_dataloader.dataset.sets, or the environment variable that the config '
+                'reads it from.'
+            )
+        super().__init__([os.path.join(root, name) for name in names], [0] * len(names),
+                         max_images=max_images)  # fmt: skip
+
+
 class HostImages(ImageSource):
     """A data set of mmpretrain whose samples have ``img_path`` and ``gt_label``.
 
@@ -165,11 +191,11 @@ class ImageSets(Dataset):
 
     Args:
         sets (dict): Name → config of a data set: one of this package that is an
-            :class:`ImageSource`, or one of mmpretrain.
+            :class:`ImageSource`, or one of mmpretrain. A None takes a set of a base config away.
     """
 
     def __init__(self, sets: dict[str, dict]) -> None:
-        self.sets = {name: _build(config) for name, config in sets.items()}
+        self.sets = {name: _build(config) for name, config in sets.items() if config}
         self._unify()
         self.metainfo: dict[str, Any] = dict(sets=self.sets)
 

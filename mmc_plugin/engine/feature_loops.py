@@ -8,13 +8,19 @@ from typing import Any
 
 import torch
 from mmengine.runner import TestLoop
+from mmengine.runner.amp import autocast
 from mmpretrain.registry import LOOPS
+from torch.utils.data import DataLoader, Subset
 
 from ..datasets.image_sets import ImageSets, ImageSource
+from ..datasets.random_views import RandomViews
 from ..errors import InputError
 from ..evaluation.feature_bank import FeatureBank, feature_bank
+from ..evaluation.functional.variance import RunningVariance
 from ..evaluation.metrics import BankMetric, Banks
+from ..evaluation.process_parts import own_part
 from ..models.features import FrozenFeatures
+from ..models.utils import corrupt
 from .hooks.model_access import unwrap
 
 
@@ -119,3 +125,87 @@ class FeatureBankLoop(FrozenLoop):
             self.scales,
             self.fp16,
         )
+
+
+@LOOPS.register_module()
+class VarianceLoop(FrozenLoop):
+    """Variance of features over random crops and masks of each image [arXiv 2308.11448, table 10].
+
+    No more than a batch of views is in the network at once, and of no view the features are kept.
+
+    Args:
+        runner (Runner): Of mmengine.
+        dataloader (DataLoader | dict): Of :class:`ImageSets` with the set ``test``; its batches are
+            of views.
+        evaluator (Evaluator | dict | list): With a :class:`FeatureVariance`.
+        views (int): Crops, and masks, of each image. Defaults to 128.
+        scale (tuple[float, float]): Area of a crop as a part of the image. Defaults to (0.2, 1).
+        coverage (float): Part of the image that a mask covers. Defaults to 0.5.
+        seed (int): Of crops, masks and noise. Defaults to 0.
+        fp16 (bool): Mixed precision in the network. Defaults to False.
+    """
+
+    def __init__(
+        self,
+        runner,
+        dataloader: Any,
+        evaluator: Any,
+        views: int = 128,
+        scale: tuple[float, float] = (0.2, 1.0),
+        coverage: float = 0.5,
+        seed: int = 0,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        if views < 2 or not 0 < coverage <= 1:
+            raise InputError(
+                f'test_cfg needs at least 2 views and a coverage in (0, 1], got {views} and '
+                f'{coverage}.'
+            )
+        self.views, self.scale, self.coverage, self.seed = views, tuple(scale), coverage, seed
+
+    def measure(self, model: FrozenFeatures, sets: dict[str, ImageSource]) -> dict[str, float]:
+        """The metrics of a model on sets of images."""
+        if set(sets) != {'test'} or model.fit not in ('crop', 'stretch'):
+            raise InputError(
+                "VarianceLoop needs one set, 'test', and model.fit='crop' or 'stretch', got "
+                f'{", ".join(sets)} and {model.fit!r}.'
+            )
+        about = dict(number=self.views, scale=self.scale, coverage=self.coverage)
+        self.evaluator.dataset_meta = dict(self.dataloader.dataset.metainfo, views=about)
+        images = sets['test'].images(**cut(model))
+        patch = model.patch_size
+        dataset = RandomViews(images, patch=patch, seed=self.seed, **about)
+        loader = DataLoader(
+            Subset(dataset, own_part(len(dataset))),
+            batch_size=None,
+            num_workers=self.dataloader.num_workers,
+        )
+        for number, sample in enumerate(loader):
+            self.evaluator.process([self._measure(model, dataset, sample)])
+            if (number + 1) % 20 == 0:
+                self.runner.logger.info(f'Variance of {number + 1} of {len(loader)} images.')
+        return self.evaluator.evaluate(len(dataset))
+
+    @torch.no_grad()
+    def _measure(self, model: FrozenFeatures, dataset: RandomViews, sample: dict) -> dict:
+        found = {key: sample[key] for key in ('sample_idx', 'img_path')}
+        if not sample['readable']:
+            return found
+        image, patch = RunningVariance(), RunningVariance()
+        size = self.dataloader.batch_size
+        for crops in sample['crops'].split(size):
+            with autocast(enabled=self.fp16):
+                cls, _ = model.tokens(model.normalise(crops), [model.layer])
+            image.update(cls[0])
+        whole = model.normalise(sample['whole'][None])
+        generator = torch.Generator(whole.device).manual_seed(dataset.seed(found['sample_idx']))
+        for masks in sample['masks'].split(size):
+            masks = masks.to(whole.device)
+            views = whole.expand(len(masks), -1, -1, -1)
+            noise = masks.new_zeros(1, len(masks))  # none is filled with another image
+            noisy = corrupt(views[None], masks[None], noise, generator=generator)[0]
+            with autocast(enabled=self.fp16):
+                _, tokens = model.tokens(noisy, [model.layer])
+            patch.update(tokens[0])
+        return dict(found, image=image.variance.mean().item(), patch=patch.variance.mean().item())

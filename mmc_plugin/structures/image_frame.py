@@ -21,8 +21,8 @@ def check_fit(fit: str) -> str:
     if fit not in FITS:
         raise InputError(
             f"fit must be 'stretch' (resized to the square), 'pad' (aspect kept, right or bottom "
-            f"padded), 'crop' (aspect kept, the middle cut out) or 'long' (aspect kept, nothing cut "
-            f'out or padded), got {fit!r}.'
+            f"padded), 'crop' (aspect kept, the middle cut out) or 'long' (aspect kept, nothing "
+            f'cut out or padded), got {fit!r}.'
         )
     return fit
 

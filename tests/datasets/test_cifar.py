@@ -14,7 +14,7 @@ def batches(classes, per_file=6):
     return {
         name: (
             rng.integers(0, 256, (per_file, 3, 32, 32), dtype=np.uint8),
-            [0, classes - 1, *rng.integers(0, classes, per_file - 2).tolist()],
+            [0, classes - 1] * 2 + rng.integers(0, classes, per_file - 4).tolist(),
         )
         for name in names
     }

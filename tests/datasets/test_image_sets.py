@@ -5,7 +5,12 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 import mmc_plugin  # noqa: F401  registers
-from mmc_plugin.datasets.image_sets import ClassFolders, ImageSets, ImageSource
+from mmc_plugin.datasets.image_sets import (
+    ClassFolders,
+    ImageSets,
+    ImageSource,
+    UnlabelledFolder,
+)
 from mmc_plugin.datasets.imagenet100 import imagenet100_wnids
 
 
@@ -133,3 +138,17 @@ def test_boxes_are_cut_first(tmp_path):
         images.fingerprint()
         != ImageSource([str(path)] * 2, [0, 0]).images(0, 100, 'long').fingerprint()
     )
+
+
+def test_a_folder_of_any_nesting(tmp_path):
+    for name in ('a.png', 'b/c/d.png', 'b/e.png'):
+        save(tmp_path / name)
+    source = UnlabelledFolder(str(tmp_path))
+    assert [path[len(str(tmp_path)) + 1 :] for path in source.paths] == [
+        'a.png',
+        'b/c/d.png',
+        'b/e.png',
+    ]
+    assert source.labels == [0, 0, 0] and len(UnlabelledFolder(str(tmp_path), 2)) == 2
+    with pytest.raises(FileNotFoundError, match="there is no folder .*gone' with images"):
+        UnlabelledFolder(str(tmp_path / 'gone'))

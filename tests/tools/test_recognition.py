@@ -15,6 +15,8 @@ from mmc_plugin.models.features import FrozenFeatures
 
 from ..datasets.test_cifar import write_binary, write_pickles
 from ..datasets.test_image_sets import flowers, pets
+from ..datasets.test_revisited import landmarks
+from ..datasets.test_split_file import split as mini
 
 ROOT = Path(__file__).parents[2]
 ARCH = dict(embed_dims=64, num_layers=2, num_heads=1, feedforward_channels=64)
@@ -59,6 +61,8 @@ def data(tmp_path_factory):
         CIFAR_ROOT=root / 'cifar',
         FLOWERS_ROOT=flowers(root / 'flowers'),
         PETS_ROOT=pets(root / 'pets'),
+        REVISITED_ROOT=landmarks(landmarks(root / 'revisited'), 'rparis6k'),
+        MINIIMAGENET_ROOT=mini(root / 'mini', ['n021.jpg']),
     )
 
 
@@ -166,4 +170,83 @@ def test_a_second_test_reads_the_kept_features(run, data):
 )
 def test_mistakes_get_a_sentence(run, options, words):
     codes, log, _ = run('knn/vit_folder.py', 'test_evaluator.0.k=1', *options)
+    assert codes == [2] and words in log and 'Traceback' not in log, log
+
+
+FEW_SHOT = sorted(path.name for path in (ROOT / 'configs' / 'few_shot').glob('*.py'))
+EPISODES = ['test_evaluator.0.ways=2', 'test_evaluator.0.queries=1', 'test_evaluator.0.episodes=9']
+
+
+@pytest.mark.parametrize('config', FEW_SHOT)
+def test_every_few_shot_config_runs(run, config):
+    codes, log, work = run(f'few_shot/{config}', *EPISODES)
+    assert codes == [0], log
+    numbers = report(work, 'few_shot')['numbers']
+    assert len(numbers['accuracy']['seeds']) == 3 and len(numbers['f1_curve']) == 9
+    absent = numbers['sets']['test']['absent']
+    assert len(absent) == (config == 'vit_miniimagenet.py')
+
+
+def test_few_shot_of_two_processes_is_that_of_one(run):
+    one, two = numbers_of_one_and_two(run, 'few_shot/vit_folder.py', 'few_shot', *EPISODES)
+    assert one == two
+
+
+def test_classes_with_too_few_images_get_a_sentence(run):
+    codes, log, _ = run('few_shot/vit_pets.py')
+    assert codes == [2] and 'only 0 of 2 classes have so many' in log, log
+
+
+RETRIEVAL = sorted(path.name for path in (ROOT / 'configs' / 'retrieval').glob('*.py'))
+
+
+@pytest.mark.parametrize('config', RETRIEVAL)
+def test_every_retrieval_config_runs(run, config):
+    codes, log, work = run(f'retrieval/{config}')
+    assert codes == [0], log
+    protocols = report(work, 'retrieval')['numbers']['protocols']
+    assert set(protocols) == ({'classes'} if 'folder' in config else {'medium', 'hard'})
+    assert all(0 < each['map'] <= 1 for each in protocols.values())
+
+
+def test_retrieval_of_three_scales_and_of_two_processes(run):
+    options = ['model.size=40', 'test_cfg.scales=(1,0.7071,0.5)']
+    one, two = numbers_of_one_and_two(run, 'retrieval/vit_roxford5k.py', 'retrieval', *options)
+    assert one == two
+    assert one['sets']['database']['images'] == 5 and one['protocols']['medium']['queries'] == 2
+
+
+def test_retrieval_within_one_set_and_with_an_unreadable_image(run, data):
+    (data['DATA_ROOT'] / 'train' / 'cat' / 'broken.jpg').write_bytes(b'broken')
+    try:
+        option = 'test_dataloader.dataset.sets.query=None'
+        codes, log, work = run('retrieval/vit_folder.py', option)
+    finally:
+        (data['DATA_ROOT'] / 'train' / 'cat' / 'broken.jpg').unlink()
+    assert codes == [0], log
+    numbers = report(work, 'retrieval')['numbers']
+    assert [Path(path).name for path in numbers['sets']['database']['unreadable']] == ['broken.jpg']
+    assert numbers['protocols']['classes']['queries'] == 12 and 'query' not in numbers['sets']
+    assert 'database: 1 images cannot be read' in log
+
+
+VIEWS = ['test_cfg.views=3', 'test_dataloader.batch_size=2']
+
+
+def test_variance_of_two_processes_is_that_of_one(run, data):
+    (data['DATA_ROOT'] / 'train' / 'cat' / 'broken.jpg').write_bytes(b'broken')
+    try:
+        one, two = numbers_of_one_and_two(run, 'variance/vit_folder.py', 'feature_variance', *VIEWS)
+    finally:
+        (data['DATA_ROOT'] / 'train' / 'cat' / 'broken.jpg').unlink()
+    assert one == two and one['images'] == 24 and len(one['unreadable']) == 1
+    assert one['image']['mean'] > 0 and one['patch']['mean'] > 0
+
+
+@pytest.mark.parametrize(
+    'option, words',
+    [('test_cfg.views=1', 'at least 2 views'), ('model.fit=long', "model.fit='crop' or 'stretch'")],
+)
+def test_variance_of_nothing_gets_a_sentence(run, option, words):
+    codes, log, _ = run('variance/vit_folder.py', option)
     assert codes == [2] and words in log and 'Traceback' not in log, log

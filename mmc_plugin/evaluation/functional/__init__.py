@@ -1,5 +1,12 @@
 from .cases import choose_cases
 from .clustering import kmeans, pca_rgb
+from .few_shot import (
+    draw_episodes,
+    episode_scores,
+    mean_and_interval,
+    nearest_accuracy,
+    threshold_f1,
+)
 from .knn import knn_accuracy, knn_predict, knn_vote
 from .neighbours import nearest_neighbours
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
@@ -10,10 +17,16 @@ from .prompt_masks import (
     prompt_similarity,
     threshold_counts,
 )
+from .retrieval import RankingScores, ranking_scores
 from .spread import effective_rank, feature_spread
+from .variance import RunningVariance
 
 __all__ = [
+    'RankingScores',
+    'RunningVariance',
     'choose_cases',
+    'draw_episodes',
+    'episode_scores',
     'effective_rank',
     'feature_spread',
     'histogram_overlap',
@@ -22,6 +35,8 @@ __all__ = [
     'knn_accuracy',
     'knn_predict',
     'knn_vote',
+    'mean_and_interval',
+    'nearest_accuracy',
     'nearest_neighbours',
     'otsu_threshold',
     'pair_histograms',
@@ -29,5 +44,7 @@ __all__ = [
     'pca_rgb',
     'pixel_codes',
     'prompt_similarity',
+    'ranking_scores',
     'threshold_counts',
+    'threshold_f1',
 ]
