@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Rows of queries and of bank whose similarities are held at once: 16 MiB of float32 on a CPU,
+# Rows of queries and of bank whose similarities are held at once: 32 MiB of float32 on a CPU,
 # which its last cache may hold; more on a GPU, where a block has to keep all cores busy.
-_QUERIES, _BANK = 1024, dict(cpu=4096, cuda=65536)
-_GROUP = 32
+_QUERIES, _BANK = 2048, dict(cpu=4096, cuda=65536)
+_GROUP = 8
 
 
 def nearest_neighbours(
@@ -40,21 +40,18 @@ def nearest_neighbours(
     number, rows = len(bank[0]), len(queries[0])
     step = _BANK.get(device.type, _BANK['cpu'])
     wanted = _unit(queries, slice(None), device)
-    best = wanted.new_empty(rows, 0)
-    index = torch.empty(rows, 0, dtype=torch.long, device=device)
+    best = wanted.new_full((rows, k), -torch.inf)
+    index = torch.zeros(rows, k, dtype=torch.long, device=device)
     buffer = wanted.new_empty(min(_QUERIES, rows) * min(step, number))
     for start in range(0, number, step):
         block = _unit(bank, slice(start, start + step), device).t()  # (D, n)
-        found = []
-        for query in wanted.split(_QUERIES):
+        for first in range(0, rows, _QUERIES):
+            part = slice(first, first + _QUERIES)
+            query = wanted[part]
             shape = len(query), block.shape[1]
             similarity = buffer[: shape[0] * shape[1]].view(shape)
             torch.mm(query, block, out=similarity)
-            found.append(_top(similarity, min(k, block.shape[1])))
-        values, places = (torch.cat(each) for each in zip(*found, strict=True))
-        best, index = torch.cat([best, values], 1), torch.cat([index, places + start], 1)
-        best, kept = best.topk(min(k, best.shape[1]), dim=1)
-        index = index.gather(1, kept)
+            best[part], index[part] = _merge(best[part], index[part], similarity, start)
     return best, index
 
 
@@ -64,20 +61,43 @@ def _unit(parts: Sequence[Tensor], rows: slice, device: torch.device) -> Tensor:
     return torch.nn.functional.normalize(block, dim=1)
 
 
-def _top(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """``similarity.topk(k)`` of (m, n), by way of the largest of each group of columns.
+def _merge(best: Tensor, index: Tensor, similarity: Tensor, start: int) -> tuple[Tensor, Tensor]:
+    """The largest (m, k) of those found so far and of a block (m, n) that begins at ``start``.
 
-    What is among the k largest lies in one of the k groups whose largest are the largest.
+    After the first block hardly any similarity is large enough. The largest of each group of
+    columns tells where to look, so that a block costs little more than reading it once.
+    """
+    k = best.shape[1]
+    if best[:, -1].isinf().any():  # fewer than k were seen
+        values, columns = similarity.topk(min(k, similarity.shape[1]), dim=1)
+    else:
+        values, columns = _above(similarity, best[:, -1])
+    best, kept = torch.cat([best, values], 1).topk(k, dim=1)
+    return best, torch.cat([index, columns + start], 1).gather(1, kept)
+
+
+def _above(similarity: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
+    """What is above the threshold (m, ) of its row in (m, n), and its columns, both (m, c).
+
+    Rows with fewer than c such columns are filled up with −∞.
     """
     groups = similarity.shape[1] // _GROUP
-    if groups < 4 * k:
-        return similarity.topk(k, dim=1)
-    grouped = groups * _GROUP
-    largest = similarity[:, :grouped].unflatten(1, (_GROUP, groups)).amax(1)  # (m, groups)
-    chosen = largest.topk(k, dim=1, sorted=False).indices
-    offsets = torch.arange(0, grouped, groups, device=chosen.device)
-    columns = (chosen[:, :, None] + offsets).flatten(1)  # (m, k · group)
-    rest = torch.arange(grouped, similarity.shape[1], device=chosen.device)
-    columns = torch.cat([columns, rest.expand(len(columns), -1)], 1)
-    values, place = similarity.gather(1, columns).topk(k, dim=1)
-    return values, columns.gather(1, place)
+    grouped = similarity[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))
+    row, group = (grouped.amax(1) > threshold[:, None]).nonzero(as_tuple=True)
+    member = torch.arange(_GROUP, device=row.device)
+    row, column = row.repeat_interleave(_GROUP), (group[:, None] + member * groups).flatten()
+    rest = similarity[:, groups * _GROUP :] > threshold[:, None]  # columns that make no group
+    more, last = rest.nonzero(as_tuple=True)
+    row, column = torch.cat([row, more]), torch.cat([column, last + groups * _GROUP])
+    value = similarity[row, column]
+    large = value > threshold[row]
+    row, order = row[large].sort(stable=True)
+    value, column = value[large][order], column[large][order]
+
+    counts = row.bincount(minlength=len(similarity))
+    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    shape = len(similarity), int(counts.max())
+    values = similarity.new_full(shape, -torch.inf)
+    columns = column.new_zeros(shape)
+    values[row, place], columns[row, place] = value, column
+    return values, columns

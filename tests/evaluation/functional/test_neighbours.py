@@ -14,7 +14,7 @@ def slow(bank, queries, k):
     return similarity.gather(1, index), index
 
 
-@pytest.mark.parametrize('rows, columns, group', [(1024, 4096, 32), (7, 100, 4), (3, 5, 2)])
+@pytest.mark.parametrize('rows, columns, group', [(2048, 4096, 8), (7, 100, 4), (3, 5, 2)])
 @pytest.mark.parametrize('k', [1, 5, 50])
 @pytest.mark.parametrize('parts', [1, 2])
 def test_equals_the_whole_matrix(rows, columns, group, k, parts, monkeypatch):
