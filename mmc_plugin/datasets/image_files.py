@@ -55,8 +55,9 @@ class ImageFiles(Dataset):
 
     def fingerprint(self) -> str:
         """SHA-256 of what the pixels follow from: the files (path, size, time) and the cut."""
-        cut = f'{self.resize} {self.crop} {self.fit} {self.paths} {self.boxes}'
-        digest = hashlib.sha256(cut.encode(errors='surrogateescape'))
+        digest = hashlib.sha256(f'{self.resize} {self.crop} {self.fit}'.encode())
+        for path, box in zip(self.paths, self.boxes, strict=True):
+            digest.update(f'\0{path}\0{box}'.encode(errors='surrogateescape'))
         for path in self.sources():
             status = os.stat(path) if os.path.exists(path) else None
             about = '' if status is None else f'{status.st_size} {status.st_mtime_ns}'

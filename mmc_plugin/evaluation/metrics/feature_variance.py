@@ -65,8 +65,8 @@ class FeatureVariance(ReportedMetric):
         return (
             'Feature variance (arXiv 2308.11448, table 10). image: variance of the class token '
             f'over {number} random crops of an image (scale {scale}). patch: variance of each '
-            f'patch token over {number} masks that replace {coverage:g} of the image by noise of the '
-            'normal distribution, mean over the patches. Variance is the mean squared distance '
+            f'patch token over {number} masks that replace {coverage:g} of the image by noise of '
+            'the normal distribution, mean over the patches. Variance is the mean squared distance '
             'from the mean, averaged over the dimensions of the token as the network gives it '
             '(after its last norm); mean over the images. ci95: 1.96 standard errors over the '
             'images.'

@@ -114,11 +114,11 @@ class FewShot(BankMetric):
             f'{self.ways}-way {self.shots}-shot episodes (arXiv 2308.11448, table 8), '
             f'{self.queries} queries of each class, {self.episodes} episodes for each of the seeds '
             f'{list(self.seeds)}; score of a query and a class: largest cosine of their '
-            f'{self.kind} features over the support images. accuracy: the class of the largest score is right. '
-            'f1: a query is said to be of each class whose score is above a threshold; F1 over all '
-            'pairs of query and class of an episode, mean over the episodes, at the threshold of '
-            '.1 … .9 where that is best. ci95: 1.96 standard errors over the episodes. Numbers are '
-            'fractions.'
+            f'{self.kind} features over the support images. accuracy: the class of the largest '
+            'score is right. f1: a query is said to be of each class whose score is above a '
+            'threshold; F1 over all pairs of query and class of an episode, mean over the '
+            'episodes, at the threshold of .1 … .9 where that is best. ci95: 1.96 standard errors '
+            'over the episodes. Numbers are fractions.'
         )
 
 
