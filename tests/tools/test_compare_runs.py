@@ -73,7 +73,7 @@ def test_rows_are_trained_once_and_a_row_that_fails_harms_no_other(folder, capsy
     code, text = compare(capsys, *command[1:])  # without the broken row
     assert code == 0 and 'k-NN CLS' in text
     assert (folder / 'out' / 'good' / 'train.log').read_bytes() == before
-    code, text = compare(capsys, *command[1:5], '--epochs', '3')
+    code, text = compare(capsys, *command[1:6], '--epochs', '3')
     assert code == 1 and 'holds another run' in text
 
 
