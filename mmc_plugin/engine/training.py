@@ -151,7 +151,8 @@ def set_resume(cfg: Config, resume: str) -> None:
 def check_schedule(cfg: Config) -> None:
     """Refuse a training that ends before its warm-up does; mmengine's own words do not help."""
     epochs = cfg.get('train_cfg', {}).get('max_epochs')
-    for scheduler in cfg.get('param_scheduler') or []:
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
         begin = scheduler.get('begin', 0)
         if epochs and scheduler.get('by_epoch', True) and begin >= epochs:
             raise InputError(
