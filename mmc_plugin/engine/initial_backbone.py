@@ -78,8 +78,14 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
     )
 
 
-def forget_initial_backbone(cfg: Config) -> None:
-    """Let a run that is resumed not read again what it began from, which may be gone."""
+def forget_initial_backbone(cfg: Config) -> str | None:
+    """Let a run that is resumed not read again what it began from, which may be gone.
+
+    Returns:
+        str | None: What it was.
+    """
     backbone = cfg.get('model', {}).get('backbone') or {}
-    if not backbone.get('frozen', True) and backbone.get('arch', 'auto') != 'auto':
-        backbone.checkpoint = None
+    if backbone.get('frozen', True) or backbone.get('arch', 'auto') == 'auto':
+        return None
+    source, backbone.checkpoint = backbone.get('checkpoint'), None
+    return source

@@ -86,6 +86,15 @@ def test_it_starts_from_another_checkpoint(trained, photo_folder, tmp_path, caps
         assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
 
 
+def test_what_it_began_from_is_kept_by_a_run_that_goes_on(trained, photo_folder, tmp_path):
+    """For the day when all its checkpoints are gone and it begins once more."""
+    options = {key: value for key, value in OPTIONS.items() if 'arch' not in key}
+    first, out = trained.replace('epoch_3', 'epoch_1'), tmp_path / 'b'
+    pretrain(photo_folder, out, 'vitt8', 1, init_from=first, options=options)
+    pretrain(photo_folder, out, 'vitt8', 2)
+    assert f"checkpoint='{first}'" in (out / 'vitt_folder.py').read_text()
+
+
 def test_so_does_the_command_line(trained, photo_folder, monkeypatch):
     monkeypatch.setattr(sys, 'argv', [
         'train.py', 'mmc/vitt_folder.py', '--init-from', trained, '--cfg-options',

@@ -130,7 +130,7 @@ def test_a_run_that_goes_on_does_not_read_it_again(tmp_path):
     (tmp_path / 'timm.pth').unlink()
     with pytest.raises(FileNotFoundError):
         build(cfg)
-    forget_initial_backbone(cfg)
+    assert forget_initial_backbone(cfg) == source
     build(cfg)
     plain = cli.load_config('mmc/vits_folder.py', None)
     before = plain.to_dict()
