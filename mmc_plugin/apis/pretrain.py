@@ -33,8 +33,8 @@ def pretrain(
     Args:
         data (str | PathLike): Folder of images: any nesting, any names, no labels.
         out (str | PathLike): Folder for checkpoints, logs and the config.
-        model (str | PathLike): A name of :data:`MODELS`, ``'vitt8'`` (a small one, for a CPU), ``'vits16'``
-            or ``'vitb16'``, or a config file. Defaults to ``'vits16'``.
+        model (str | PathLike): A name of :data:`MODELS`, ``'vitt8'`` (a small one, for a CPU),
+            ``'vits16'`` or ``'vitb16'``, or a config file. Defaults to ``'vits16'``.
         epochs (int, optional): Defaults to those of the config, 200 (``'vitt8'``: 100).
         init_from (str | PathLike, optional): A checkpoint of any format that
             :func:`load_backbone` reads, with whose backbone student and teacher start; its
