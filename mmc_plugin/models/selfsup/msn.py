@@ -69,10 +69,7 @@ class MSN(StudentTeacher):
         width = self.head.out_channels
         bound = width**-0.5  # 1/16 for the release's 256
         self.prototypes = nn.Parameter(torch.empty(num_prototypes, width).uniform_(-bound, bound))
-        # Summed over processes, where data parallelism averages; outside the clipping
-        # [MSN release].
-        self.prototypes.register_hook(lambda grad: grad * get_world_size())
-        self.prototypes.clipped = False
+        self.prototypes.clipped = False  # [MSN release]
         self.temperature = temperature
         self.sharpening = EpochRamp(sharpening, warmup_epochs, 'model.sharpening')
         self.sinkhorn_rounds, self.entropy_weight = sinkhorn_rounds, entropy_weight
@@ -112,7 +109,15 @@ class MSN(StudentTeacher):
         )
 
     def scores(self, rows: Tensor) -> Tensor:
-        """Cosines with the prototypes over τ, float32: (..., C) → (..., K)."""
+        """Cosines with the prototypes over τ, float32: (..., C) → (..., K).
+
+        The prototypes' gradient is summed over processes, where data parallelism averages [MSN
+        release]. No hook of the parameter does that: a sharded model's never gets a gradient.
+        """
+        prototypes = self.prototypes
+        more = get_world_size() - 1
+        if more:
+            prototypes = prototypes + more * (prototypes - prototypes.detach())
         with torch.autocast(rows.device.type, enabled=False):
             rows = F.normalize(rows.float(), dim=-1)
-            return F.linear(rows, F.normalize(self.prototypes, dim=-1)) / self.temperature
+            return F.linear(rows, F.normalize(prototypes, dim=-1)) / self.temperature

@@ -83,9 +83,10 @@ def test_blocks_of_chosen_patches_equal_all_logits_at_once(separate):
         centering = Centering(9)
         centering.center.copy_(torch.linspace(-1, 1, 9))
         if max_logits is None:  # the formula, with all logits
-            logits = heads[1].patch_logits(heads[1].embed(teacher)).detach()
+            logits = (heads[1].embed(teacher) @ heads[1].patch_prototypes().T).detach()
             targets = centering(logits, 0.05)
-            each = cross_entropy(heads[0].patch_logits(heads[0].embed(student)), targets, 0.1)
+            each = heads[0].embed(student) @ heads[0].patch_prototypes().T
+            each = cross_entropy(each, targets, 0.1)
             masked = chosen.float()
             per_image = (each * masked).sum(-1) / masked.sum(-1).clamp(min=1)
             loss = per_image.mean(1).sum() / 2
@@ -100,6 +101,18 @@ def test_blocks_of_chosen_patches_equal_all_logits_at_once(separate):
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             torch.testing.assert_close(two, one, atol=1e-6, rtol=1e-5)
+
+
+def test_prototypes_are_asked_for_once_however_many_blocks_there_are():
+    head, teacher = PrototypeHead(6, 9, 8, 5), PrototypeHead(6, 9, 8, 5)
+    calls = []
+    for each in (head, teacher):
+        each.last_layer.register_forward_hook(lambda module, args, out: calls.append(id(module)))
+    tokens = torch.randn(2, 3, 4, 6, requires_grad=True)
+    chosen = torch.ones(2, 3, 4, dtype=torch.bool)
+    centering = Centering(9)
+    patch_cross_entropy(tokens, tokens, chosen, head, teacher, centering, 0.1, 0.05, 9).backward()
+    assert sorted(calls) == sorted([id(head.last_layer), id(teacher.last_layer)])
 
 
 def test_no_chosen_patch_at_all_is_a_loss_of_0_with_gradients():
