@@ -96,7 +96,7 @@ def settle(model):
     return model.train()
 
 
-def whole_batch():
+def whole_batch(name='MMC'):
     """Inputs of ``loss`` for all images; process r has images r * LOCAL to (r + 1) * LOCAL - 1.
 
     A corrupted region is filled with the neighbour in the batch at hand, so the first image of
@@ -114,11 +114,12 @@ def whole_batch():
     first, last = slice(0, images, LOCAL), slice(LOCAL - 1, images, LOCAL)
     looked_at = mask[:, first].any(1)[:, None, None]  # (V,1,1,H,W)
     views[:, last] = torch.where(looked_at, views[:, LOCAL - 1 : LOCAL], views[:, last])
+    crops = torch.randn(2, images, 3, 16, 16, generator=generator)
     return dict(
         views=views,
         mask=mask,
         alien=torch.ones(2, images, dtype=torch.bool),
-        crops=torch.randn(2, images, 3, 16, 16, generator=generator),
+        **({} if name == 'SiT' else dict(crops=crops)),
         keep=torch.randperm(16, generator=generator)[:11].expand(2, images, -1),
     )
 
@@ -144,9 +145,9 @@ def work(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=WORLD)
     own = slice(rank * LOCAL, (rank + 1) * LOCAL)
-    inputs = {key: value[:, own] for key, value in whole_batch().items()}
     out = {}
     for name in ALL:
+        inputs = {key: value[:, own] for key, value in whole_batch(name).items()}
         wrapped = MMDistributedDataParallel(make(name))
         out[name] = learn(wrapped.module, wrapped(inputs, mode='loss'))
     torch.save(out, f'{folder}/{rank}.pt')
@@ -187,7 +188,7 @@ def expected():
     """What one process with the whole batch computes."""
     out = {}
     for name in ALL:
-        model, inputs = make(name), whole_batch()
+        model, inputs = make(name), whole_batch(name)
         losses = model.loss(inputs)
         case = CASES.get(name, dict(gather_keys=True))
         if not case['gather_keys']:

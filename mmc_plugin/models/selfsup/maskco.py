@@ -14,6 +14,7 @@ from ..utils.corruption import patch_mask
 from ..utils.feature_queue import FeatureQueue
 from ..utils.roi_align import roi_align
 from .base import StudentTeacher
+from .checks import check_hides_patches, check_inputs
 
 
 @MODELS.register_module()
@@ -39,6 +40,9 @@ class MaskCo(StudentTeacher):
         max_iou (float): Other regions of the image are negatives if they share less with the
             hidden one; 0 for none. Defaults to 0.3.
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
+
+    Raises:
+        ValueError: If a value is out of range, or the backbone cannot hide patches.
     """
 
     def __init__(
@@ -54,11 +58,12 @@ class MaskCo(StudentTeacher):
     ) -> None:
         heads = dict(head=head, mask_head=mask_head)
         super().__init__(backbone, heads=heads, follows=('backbone', 'head'), **kwargs)
-        if not getattr(self.backbone, 'hides_patches', False):
+        if temperature <= 0 or bins < 1 or not 0 <= max_iou <= 1:
             raise InputError(
-                f'MaskCo hides patches from the student, which {type(self.backbone).__name__} '
-                "cannot: set model.backbone.type='PretrainedViT' with frozen=False."
+                'MaskCo needs a positive temperature, bins of at least 1 and max_iou in [0, 1], '
+                f'got {temperature}, {bins} and {max_iou}.'
             )
+        check_hides_patches(self, self.backbone)
         self.mask_token = nn.Parameter(torch.zeros(1, self.backbone.embed_dims))
         self.queue = FeatureQueue(queue_length, self.head.out_channels)
         self.temperature, self.bins, self.max_iou = temperature, bins, max_iou
@@ -75,6 +80,7 @@ class MaskCo(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_region``.
         """
+        check_inputs(self, inputs, 'regions', crops=False)
         (dirty, clean), regions = inputs['views'], inputs['regions']
         regions = regions / regions.new_tensor([*clean.shape[-2:]]).flip(0).repeat(2)
         front = {}

@@ -15,6 +15,7 @@ from ...errors import InputError
 from ..losses.self_distillation import cross_entropy, mean_entropy_gap, sinkhorn, usage
 from ..utils.epoch_ramp import EpochRamp
 from .base import StudentTeacher
+from .checks import check_hides_patches, check_inputs
 
 
 @MODELS.register_module()
@@ -60,18 +61,13 @@ class MSN(StudentTeacher):
                 'MSN needs num_prototypes of at least 2 and a positive temperature, got '
                 f'{num_prototypes} and {temperature}.'
             )
-        if not getattr(self.backbone, 'hides_patches', False):
-            raise InputError(
-                'MSN drops patches of the student, which '
-                f"{type(self.backbone).__name__} cannot: set model.backbone.type='PretrainedViT' "
-                'with frozen=False.'
-            )
+        check_hides_patches(self, self.backbone)
         width = self.head.out_channels
         bound = width**-0.5  # 1/16 for the release's 256
         self.prototypes = nn.Parameter(torch.empty(num_prototypes, width).uniform_(-bound, bound))
         self.prototypes.clipped = False  # [MSN release]
         self.temperature = temperature
-        self.sharpening = EpochRamp(sharpening, warmup_epochs, 'model.sharpening')
+        self.sharpening = EpochRamp(sharpening, warmup_epochs, 'model.sharpening', below=1)
         self.sinkhorn_rounds, self.entropy_weight = sinkhorn_rounds, entropy_weight
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
@@ -87,6 +83,7 @@ class MSN(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_match``, ``loss_entropy``, and :func:`usage` of the targets.
         """
+        check_inputs(self, inputs, 'keep')
         target, anchor = inputs['views']
         anchors, _ = self.encode(self.backbone, anchor, keep=inputs['keep'][1, 0])  # (B,D)
         anchors = anchors[None]

@@ -14,6 +14,7 @@ WIDTH, SIZE = 24, 32
 ARCH = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)
 VIT = dict(type='PretrainedViT', arch=ARCH, img_size=SIZE, patch_size=8, out_type='raw',
            frozen=False)  # fmt: skip
+PLAIN = {key: each for key, each in VIT.items() if key != 'frozen'} | dict(type='VisionTransformer')
 HEAD = dict(type='ProjectionMLP', in_channels=WIDTH, hidden_channels=16, out_channels=8)
 MASK_HEAD = dict(type='MaskPredictionHead', in_channels=WIDTH, num_heads=2)
 
@@ -87,3 +88,25 @@ def test_iou_by_hand():
     one = torch.tensor([0.0, 0, 2, 2])
     others = torch.tensor([[0.0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6]])
     torch.testing.assert_close(box_iou(one, others), torch.tensor([1.0, 1 / 7, 0.0]))
+
+
+@pytest.mark.parametrize(
+    'options, sentence',
+    [
+        (dict(temperature=0.0), 'MaskCo needs a positive temperature'),
+        (dict(max_iou=1.5), r'max_iou in \[0, 1\], got 0.2, 4 and 1.5'),
+        (dict(backbone=PLAIN), r"MaskCo hides patches .* model.backbone.type='PretrainedViT'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build(**options)
+
+
+def test_batches_that_it_cannot_use_are_refused_in_a_sentence():
+    model, data = build(), inputs([[0.0, 0, 16, 16]])
+    with pytest.raises(ValueError, match='MaskCo takes no local crops'):
+        model.loss(dict(data, crops=[data['views']]))
+    del data['regions']
+    with pytest.raises(ValueError, match="MaskCo needs 'regions' of each image: put RegionViews"):
+        model.loss(data)
