@@ -58,6 +58,15 @@ def test_the_mean_entropy_is_0_where_all_are_used_alike_and_ln_k_where_one_is():
     assert mean_entropy_gap(one).item() == pytest.approx(math.log(3))
 
 
+def test_a_prototype_that_nothing_uses_at_all_spoils_neither_targets_nor_gradients():
+    rows = torch.tensor([[0.7, 0.3, 0.0], [0.4, 0.6, 0.0]])
+    torch.testing.assert_close(sinkhorn(rows)[:, :2].sum(1), torch.ones(2))
+    assert torch.equal(sinkhorn(rows)[:, 2], torch.zeros(2))
+    logits = torch.tensor([[200.0, 199.0, 0.0], [200.0, 199.0, 0.0]], requires_grad=True)
+    mean_entropy_gap(logits.softmax(-1)).backward()
+    assert logits.grad.isfinite().all() and logits.grad.abs().max() > 0.01
+
+
 def test_usage_counts_codes_and_measures_entropy():
     rows = torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 1.0, 0], [0, 0, 0.9, 0.1]])
     found = usage(rows)
