@@ -83,11 +83,10 @@ class MaskCo(StudentTeacher):
         check_inputs(self, inputs, 'regions', crops=False)
         (dirty, clean), regions = inputs['views'], inputs['regions']
         regions = regions / regions.new_tensor([*clean.shape[-2:]]).flip(0).repeat(2)
-        front = {}
-        if 'mask' in inputs:
-            masked = patch_mask(inputs['mask'][0], self.patch_size)
-            front = dict(masked=masked, mask_token=self.mask_token)
-        _, student = self.encode(self.backbone, dirty, **front)
+        # Without a mask too the mask token takes part: data parallelism waits for its gradient.
+        mask = inputs['mask'][0] if 'mask' in inputs else torch.zeros_like(dirty[:, 0]).bool()
+        masked = patch_mask(mask, self.patch_size)  # (B,N)
+        _, student = self.encode(self.backbone, dirty, masked, mask_token=self.mask_token)
         if self.mask_head is not None:
             student = self.mask_head(student)
         query = self.head(self.pool(student, regions[0, :, :1], dirty))[:, 0]  # (B,C)

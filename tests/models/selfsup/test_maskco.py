@@ -74,10 +74,12 @@ def test_other_regions_are_negatives_unless_they_overlap():
     assert model.loss(data)['loss_region'].item() == pytest.approx(total, rel=1e-5)
 
 
-def test_all_of_the_student_learns_and_the_teacher_follows_backbone_and_head():
+@pytest.mark.parametrize('masked', [True, False])
+def test_all_of_the_student_learns_and_the_teacher_follows_backbone_and_head(masked):
     model = build()
     data = inputs([[0.0, 0, 16, 16], [16, 16, 32, 32]])
-    data['mask'] = torch.ones(2, 4, SIZE, SIZE, dtype=torch.bool)
+    if masked:
+        data['mask'] = torch.ones(2, 4, SIZE, SIZE, dtype=torch.bool)
     model.loss(data)['loss_region'].backward()
     assert isinstance(model, PretrainingMethod)
     assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
