@@ -95,11 +95,8 @@ class MaskCo(StudentTeacher):
             keys = self.teacher.head(self.pool(teacher, regions[1], clean))  # (B,R,C)
             near = box_iou(regions[1, :, :1], regions[1]) >= self.max_iou  # (B,R); the first is
 
-        negatives = self.queue.rows.clone()  # of this step: the queue moves before its gradient
-        positive = (query * keys[:, 0]).sum(1, keepdim=True)
-        others = (query[:, None] * keys).sum(-1).masked_fill(near, -torch.inf)
-        logits = torch.cat([positive, query @ negatives.T, others], 1) / self.temperature
-        loss = F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+        queue = self.queue.rows.clone()  # of this step: the queue moves before its gradient
+        loss = region_contrast(query, keys, near, queue, self.temperature)
         self.queue.push(keys[:, 0])
         return dict(loss_region=loss)
 
@@ -108,6 +105,28 @@ class MaskCo(StudentTeacher):
         rows = images.shape[-2] // self.patch_size
         grid = tokens.unflatten(1, (rows, -1))
         return roi_align(grid, regions, self.bins).mean((2, 3))
+
+
+def region_contrast(
+    query: Tensor, keys: Tensor, near: Tensor, queue: Tensor, temperature: float
+) -> Tensor:
+    """InfoNCE of each image's query with its first key, in float32.
+
+    Args:
+        query (Tensor): Unit rows (B, C).
+        keys (Tensor): Unit rows (B, R, C) of the regions of the same images.
+        near (Tensor): (B, R) bool, keys that are no negatives, the first among them.
+        queue (Tensor): Unit rows (L, C), negatives of all.
+        temperature (float): τ.
+
+    Returns:
+        Tensor: Scalar, the mean over the images.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        positive = (query * keys[:, 0]).sum(1, keepdim=True)
+        others = (query[:, None] * keys).sum(-1).masked_fill(near, -torch.inf)
+        logits = torch.cat([positive, query @ queue.T, others], 1) / temperature
+        return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
 def box_iou(one: Tensor, other: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
 from mmc_plugin.models.selfsup import PretrainingMethod
-from mmc_plugin.models.selfsup.maskco import box_iou
+from mmc_plugin.models.selfsup.maskco import box_iou, region_contrast
 
 WIDTH, SIZE = 24, 32
 ARCH = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)
@@ -84,6 +84,15 @@ def test_all_of_the_student_learns_and_the_teacher_follows_backbone_and_head(mas
     assert isinstance(model, PretrainingMethod)
     assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
     assert set(dict(model.teacher.named_children())) == {'backbone', 'head'}
+
+
+def test_the_contrast_is_that_of_float32_under_autocast():
+    torch.manual_seed(0)
+    rows = [F.normalize(torch.randn(shape), dim=-1) for shape in ((4, 8), (4, 2, 8), (6, 8))]
+    near = torch.tensor([[True, False]] * 4)
+    expected = region_contrast(*rows[:2], near, rows[2], 0.2)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(region_contrast(*rows[:2], near, rows[2], 0.2), expected)
 
 
 def test_iou_by_hand():
