@@ -1,19 +1,29 @@
 from . import transforms
+from .cifar import CifarImages
 from .coco_prompts import CocoPrompts
 from .davis import DavisVideos, VideoClip
 from .fixed_length_sampler import FixedLengthSampler
+from .image_sets import ClassFolders, ImageSets, UnlabelledFolder
 from .image_tree import ImageTree
 from .palette_prompts import DavisFramePrompts, VocPrompts
+from .revisited import RevisitedLandmarks
 from .seeding import SampleKey, SeededSampler
+from .split_file import SplitFile
 
 __all__ = [
+    'CifarImages',
+    'ClassFolders',
     'CocoPrompts',
     'DavisFramePrompts',
     'DavisVideos',
     'FixedLengthSampler',
+    'ImageSets',
     'ImageTree',
+    'RevisitedLandmarks',
     'SampleKey',
     'SeededSampler',
+    'SplitFile',
+    'UnlabelledFolder',
     'VideoClip',
     'VocPrompts',
     'transforms',

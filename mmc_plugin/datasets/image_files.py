@@ -6,57 +6,121 @@ import hashlib
 import os
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from ..structures.image_frame import centre_crop
+from ..structures.image_frame import place_image
 from .image_tree import scan_tree
 from .transforms.loading import LoadImage, UnreadableImageError
 
 
 class ImageFiles(Dataset):
-    """Images resized and centre-cropped as in the DINO release's k-NN evaluation.
+    """Images as a network sees them, by default as in the DINO release's k-NN evaluation.
 
     Args:
         paths (Sequence[str]): Image files.
-        resize (int): Short side after bicubic resizing, in pixels.
-        crop (int): Side of the centred square that is kept, in pixels.
+        resize (int): Short side after bicubic resizing, in pixels; for ``'crop'``.
+        crop (int): Side of the square that a network sees, in pixels; for ``'long'`` the most
+            pixels of the longer side.
+        fit (str): See :class:`~mmc_plugin.structures.image_frame.ImageFrame`; defaults to 'crop'.
+        boxes (Sequence, optional): For each image the part of it that is looked at (left, top,
+            right, bottom), in pixels, or None for all of it.
     """
 
-    def __init__(self, paths: Sequence[str], resize: int = 256, crop: int = 224) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        resize: int = 256,
+        crop: int = 224,
+        fit: str = 'crop',
+        boxes: Sequence[tuple[float, float, float, float] | None] | None = None,
+    ) -> None:
         self.paths = list(paths)
         self.resize = resize
         self.crop = crop
+        self.fit = fit
+        self.boxes = [None] * len(self.paths) if boxes is None else list(boxes)
         self._load = LoadImage()
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    def sources(self) -> list[str]:
+        """The files that the pixels come from."""
+        return self.paths
+
     def fingerprint(self) -> str:
         """SHA-256 of what the pixels follow from: the files (path, size, time) and the cut."""
-        digest = hashlib.sha256(f'{self.resize} {self.crop}'.encode())
-        for path in self.paths:
+        digest = hashlib.sha256(f'{self.resize} {self.crop} {self.fit}'.encode())
+        for path, box in zip(self.paths, self.boxes, strict=True):
+            digest.update(f'\0{path}\0{box}'.encode(errors='surrogateescape'))
+        for path in self.sources():
             status = os.stat(path) if os.path.exists(path) else None
             about = '' if status is None else f'{status.st_size} {status.st_mtime_ns}'
             digest.update(f'\0{path}\0{about}'.encode(errors='surrogateescape'))
         return digest.hexdigest()
 
+    def photograph(self, index: int) -> Image.Image:
+        """One image before the cut.
+
+        Raises:
+            UnreadableImageError: If the file cannot be read.
+        """
+        pixels = self._load(dict(img_path=self.paths[index]))['img']
+        return Image.fromarray(pixels[..., ::-1].copy())
+
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         """One image.
 
         Returns:
-            tuple[Tensor, bool]: uint8 RGB of shape (3, crop, crop), and whether the file could
-            be read; if not, the image is black.
+            tuple[Tensor, bool]: uint8 RGB of shape (3, crop, crop), or for ``'long'`` (3, H, W),
+            and whether the file could be read; if not, the image is black.
         """
         try:
-            pixels = self._load(dict(img_path=self.paths[index]))['img']
+            image = self.photograph(index)
         except UnreadableImageError:
             return torch.zeros(3, self.crop, self.crop, dtype=torch.uint8), False
-        image = Image.fromarray(pixels[..., ::-1].copy())
-        return centre_crop(image, self.resize, self.crop), True
+        if self.boxes[index] is not None:
+            image = image.crop(self.boxes[index])
+        return place_image(image, self.resize, self.crop, self.fit), True
+
+
+class ImageArrays(ImageFiles):
+    """Images that lie decoded in memory.
+
+    Args:
+        pixels (np.ndarray): uint8 RGB (N, H, W, 3).
+        names (Sequence[str]): N names of them, for reports.
+        files (Sequence[str]): The files that they were read from.
+        resize (int): As in :class:`ImageFiles`.
+        crop (int): Likewise.
+        fit (str): Likewise.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        names: Sequence[str],
+        files: Sequence[str],
+        resize: int = 256,
+        crop: int = 224,
+        fit: str = 'crop',
+    ) -> None:
+        super().__init__(names, resize, crop, fit)
+        self.pixels = pixels
+        self._files = list(files)
+
+    def sources(self) -> list[str]:
+        """The files that the pixels come from."""
+        return self._files
+
+    def photograph(self, index: int) -> Image.Image:
+        """One image before the cut."""
+        return Image.fromarray(self.pixels[index])
 
 
 def scan_labelled(

@@ -1,3 +1,3 @@
-from . import hooks, loops, optimizers
+from . import feature_loops, hooks, loops, optimizers
 
-__all__ = ['hooks', 'loops', 'optimizers']
+__all__ = ['feature_loops', 'hooks', 'loops', 'optimizers']

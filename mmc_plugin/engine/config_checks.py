@@ -230,7 +230,7 @@ def _check_part(path: str, part: Mapping) -> None:
     if len(found) > 1 or not inspect.isclass(kind) or not kind.__module__.startswith('mmc_plugin'):
         return
     taken = arguments(kind)
-    taken.names |= BESIDE | OF_KIND.get(path, set())
+    taken.names |= BESIDE | OF_KIND.get(re.sub(r'\.\d+$', '', path), set())
     for name in part:
         if not taken.take(name):
             raise InputError(

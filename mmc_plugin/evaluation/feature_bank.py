@@ -5,29 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from mmengine.dist import all_gather, all_gather_object, barrier, get_dist_info
+import torch.nn.functional as F
+from mmengine.dist import all_gather_object, barrier, get_dist_info
+from mmengine.runner.amp import autocast
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
 from ..datasets.image_files import ImageFiles
-from ..durable import write_durably
+from ..durable import written_whole
 from ..errors import InputError
 from ..models.features import FrozenFeatures, weights_digest
 from ..version import __version__
+from .image_batches import ImageBatches, pixel_hashes
 
 # Images uint8 RGB (B, 3, S, S) → for each of L layers (B, D), and (B, …, D).
 Encoder = Callable[[Tensor], tuple[Sequence[Tensor], Sequence[Tensor]]]
 
 KINDS = ('cls', 'pat', 'hybrid')
-# Decoded images are kept in memory if a process' part of a data set is not larger.
-KEEP_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class FeatureBank:
         cls: Class tokens (L, N, D).
         pat: Means of the patch tokens (L, N, D).
         index: int64 (N, ), place of each image in the data set.
+        hashes: int64 (N, ), of the pixels that the network saw: equal for equal images.
         labels: int64 (N, ), if the data set has any.
         unreadable: Paths of what was left out.
     """
@@ -45,6 +47,7 @@ class FeatureBank:
     cls: Tensor
     pat: Tensor
     index: Tensor
+    hashes: Tensor
     labels: Tensor | None = None
     unreadable: Sequence[str] = field(default=())
 
@@ -55,63 +58,35 @@ class FeatureBank:
         """The same in the memory of the CPU."""
         labels = None if self.labels is None else self.labels.cpu()
         return FeatureBank(
-            self.cls.cpu(), self.pat.cpu(), self.index.cpu(), labels, self.unreadable
+            self.cls.cpu(),
+            self.pat.cpu(),
+            self.index.cpu(),
+            self.hashes.cpu(),
+            labels,
+            self.unreadable,
         )
 
-    def features(self, kind: str = 'cls', layer: int = -1) -> Tensor:
-        """Features of one kind (arXiv 2308.11448, table 6).
+    def parts(self, kind: str = 'cls', layer: int = -1) -> list[Tensor]:
+        """Features of one kind (arXiv 2308.11448, table 6), as parts along their width.
 
         Args:
             kind (str): ``'cls'``, ``'pat'``, or ``'hybrid'``: both, concatenated.
             layer (int): Place among the layers that were extracted. Defaults to the last.
 
         Returns:
-            Tensor: (N, D), or (N, 2D) for ``'hybrid'``.
+            list[Tensor]: (N, D), for ``'hybrid'`` two of them. No copy is made.
 
         Raises:
             ValueError: For another kind.
         """
         if kind not in KINDS:
             raise InputError(f'kind must be one of {", ".join(KINDS)}, got {kind!r}.')
-        if kind == 'hybrid':
-            return torch.cat([self.cls[layer], self.pat[layer]], dim=1)
-        return getattr(self, kind)[layer]
+        names = ('cls', 'pat') if kind == 'hybrid' else (kind,)
+        return [getattr(self, name)[layer] for name in names]
 
-
-class ImageBatches:
-    """This process' part of the images of a data set, in batches; kept decoded if it is small.
-
-    Args:
-        files (ImageFiles): Pairs of an image uint8 RGB (3, S, S) and whether it could be read.
-        batch_size (int): Images in a batch.
-        num_workers (int): Processes that decode.
-    """
-
-    def __init__(self, files: ImageFiles, batch_size: int = 128, num_workers: int = 2) -> None:
-        self.files = files
-        rank, world = get_dist_info()
-        # Equal parts, so that they can be gathered; the last images may appear twice and are cut.
-        ceiling = -(-len(files) // world) * world
-        part = [i % len(files) for i in range(rank, ceiling, world)]
-        self.loader = DataLoader(Subset(files, part), batch_size, num_workers=num_workers)
-        self.keep = len(part) * 3 * files.crop**2 <= KEEP_BYTES
-        self._kept: list[tuple[Tensor, Tensor]] = []
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pairs of images uint8 (B, 3, S, S) and whether they could be read, bool (B, )."""
-        if self._kept:
-            yield from self._kept
-            return
-        kept = []
-        for batch in self.loader:
-            if self.keep:
-                kept.append(batch)
-            yield batch
-        self._kept = kept
-
-    def gather(self, part: Tensor) -> Tensor:
-        """Rows (N, …) of all processes' parts (n, …) in the order of the data set."""
-        return torch.stack(all_gather(part), dim=1).flatten(0, 1)[: len(self.files)]
+    def features(self, kind: str = 'cls', layer: int = -1) -> Tensor:
+        """:meth:`parts` as one tensor (N, D), or (N, 2D) for ``'hybrid'``."""
+        return torch.cat(self.parts(kind, layer), dim=1)
 
 
 @torch.no_grad()
@@ -135,15 +110,19 @@ def extract(
     if not number or (labels is not None and len(labels) != number):
         given = '' if labels is None else f', and {len(labels)} labels'
         raise InputError(f'Features need images and one label for each, got {number}{given}.')
-    parts: dict[str, list[Tensor]] = {name: [] for name in encoders}
-    readable = []
+    parts: dict[str, Tensor] = {}
+    readable, hashes, start = [], [], 0
     for images, ok in batches:
         readable.append(ok.byte())  # gloo gathers no bool
+        hashes.append(pixel_hashes(images))
         for name, encode in encoders.items():
             cls, patches = (torch.stack([each.float() for each in layers]) for layers in
                             encode(images))  # fmt: skip
-            means = patches.flatten(2, -2).mean(2)  # (L, B, D)
-            parts[name].append(torch.stack([cls, means]).movedim(2, 0))  # (B, 2, L, D)
+            rows = torch.stack([cls, patches.flatten(2, -2).mean(2)])  # (2, L, B, D)
+            if name not in parts:  # made once, since a list of parts and its sum take it twice
+                parts[name] = rows.new_empty(*rows.shape[:2], batches.length, rows.shape[3])
+            parts[name][:, :, start : start + len(images)] = rows
+        start += len(images)
     readable = batches.gather(torch.cat(readable)).bool()
     unreadable = [batches.files.paths[i] for i in (~readable).nonzero().flatten().tolist()]
     if not readable.any():
@@ -151,12 +130,15 @@ def extract(
             f'None of the {len(readable)} images can be read; the first is {unreadable[0]!r}.'
         )
     index = readable.nonzero().flatten()
+    hashes = batches.gather(torch.cat(hashes))[index]
+    chosen = None if labels is None else labels[index.to(labels.device)]
     banks = {}
-    for name, part in parts.items():
-        rows = batches.gather(torch.cat(part))
-        cls, pat = rows[index.to(rows.device)].movedim(0, 2).contiguous()  # (L, N, D) each
-        chosen = None if labels is None else labels[index.to(labels.device)]
-        banks[name] = FeatureBank(cls, pat, index, chosen, unreadable)
+    for name in list(parts):
+        rows = batches.gather(parts.pop(name), dim=2)
+        if unreadable:
+            rows = rows[:, :, index.to(rows.device)]
+        cls, pat = rows.contiguous()  # (L, N, D) each
+        banks[name] = FeatureBank(cls, pat, index, hashes, chosen, unreadable)
     return banks
 
 
@@ -168,6 +150,8 @@ def feature_bank(
     cache_dir: str | os.PathLike | None = None,
     batch_size: int = 128,
     num_workers: int = 2,
+    scales: Sequence[float] = (1.0,),
+    fp16: bool = False,
 ) -> FeatureBank:
     """Features of a data set by a frozen model; all processes take part.
 
@@ -182,6 +166,8 @@ def feature_bank(
             is what would be extracted. Defaults to None: nothing is kept.
         batch_size (int): Images in a batch.
         num_workers (int): Processes that decode.
+        scales (Sequence[float]): Features are sums over images of so many times the size.
+        fp16 (bool): Mixed precision in the network. Defaults to False.
 
     Returns:
         FeatureBank: On the CPU, the same on each process.
@@ -191,6 +177,7 @@ def feature_bank(
         settings = [
             __version__, weights_digest(model.backbone), model.mean.tolist(), model.std.tolist(),
             files.fingerprint(), list(layers), None if labels is None else labels.tolist(),
+            list(scales), fp16,
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
         path = Path(cache_dir) / f'{digest}.safetensors'
@@ -198,7 +185,7 @@ def feature_bank(
         if all(all_gather_object(kept is not None)):  # one process may not see what another does
             return kept
     batches = ImageBatches(files, batch_size, num_workers)
-    encode = lambda images: model.tokens(model.normalise(images), layers)
+    encode = partial(_encode, model, layers=layers, scales=scales, fp16=fp16)
     bank = extract(dict(model=encode), batches, labels)['model'].cpu()
     if path is not None:
         if get_dist_info()[0] == 0:
@@ -207,13 +194,40 @@ def feature_bank(
     return bank
 
 
+def _encode(
+    model: FrozenFeatures,
+    images: Tensor,
+    layers: Sequence[int],
+    scales: Sequence[float],
+    fp16: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Class tokens (B, D) and mean patch tokens (B, 1, D) of each layer, summed over scales.
+
+    Pixels at the right and the bottom that make no whole patch are left out, as a convolution
+    without padding does [DINO release].
+    """
+    images = model.normalise(images)
+    sums = None
+    for scale in scales:
+        resized = images
+        if scale != 1:
+            resized = F.interpolate(images, scale_factor=scale, mode='bilinear')
+        rows, columns = (max(side // model.patch_size, 1) * model.patch_size for side in
+                         resized.shape[-2:])  # fmt: skip
+        with autocast(enabled=fp16):
+            cls, patches = model.tokens(resized[..., :rows, :columns], layers)
+        found = [*cls, *(each.flatten(1, 2).float().mean(1, keepdim=True) for each in patches)]
+        sums = found if sums is None else [a + b for a, b in zip(sums, found, strict=True)]
+    return sums[: len(layers)], sums[len(layers) :]
+
+
 def _write(path: Path, bank: FeatureBank) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = dict(cls=bank.cls, pat=bank.pat, index=bank.index)
+    tensors = dict(cls=bank.cls, pat=bank.pat, index=bank.index, hashes=bank.hashes)
     if bank.labels is not None:
         tensors['labels'] = bank.labels
     metadata = dict(unreadable=json.dumps(list(bank.unreadable)))
-    write_durably(path, save(tensors, metadata))
+    with written_whole(str(path)) as temporary:
+        save_file(tensors, temporary, metadata)
 
 
 def _read(path: Path) -> FeatureBank | None:

@@ -135,7 +135,8 @@ class FrozenFeatures(BaseModel):
         size (int): Side of the square. Defaults to 480 [arXiv 2308.11448, point prompts].
         fit (str): ``'stretch'`` the photograph to the square; or keep its aspect and ``'pad'`` it
             at the right or the bottom, or ``'crop'`` its middle as k-NN does (224 of 256 pixels of
-            the short side, see :class:`ImageFrame`). Defaults to 'stretch'.
+            the short side, see :class:`ImageFrame`). Sets of features also take ``'long'``: all of
+            the photograph, its longer side ``size``. Defaults to 'stretch'.
         layer (int): Layer that the tokens come from, counted from 0, or from the end by negative
             numbers. Defaults to -1.
         stride (int, optional): Distance of tokens in pixels of the square, a divisor of the patch

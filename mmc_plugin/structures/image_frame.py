@@ -13,7 +13,7 @@ from torchvision.transforms import functional as TF
 
 from ..errors import InputError
 
-FITS = ('stretch', 'pad', 'crop')
+FITS = ('stretch', 'pad', 'crop', 'long')
 
 
 def check_fit(fit: str) -> str:
@@ -21,7 +21,8 @@ def check_fit(fit: str) -> str:
     if fit not in FITS:
         raise InputError(
             f"fit must be 'stretch' (resized to the square), 'pad' (aspect kept, right or bottom "
-            f"padded) or 'crop' (aspect kept, the middle cut out), got {fit!r}."
+            f"padded), 'crop' (aspect kept, the middle cut out) or 'long' (aspect kept, nothing "
+            f'cut out or padded), got {fit!r}.'
         )
     return fit
 
@@ -39,6 +40,30 @@ def centre_crop(image: Image.Image, resize: int, crop: int) -> Tensor:
     """
     image = TF.resize(image, resize, TF.InterpolationMode.BICUBIC)
     return TF.pil_to_tensor(TF.center_crop(image, [crop, crop]))
+
+
+def place_image(image: Image.Image, resize: int, canvas: int, fit: str) -> Tensor:
+    """An image on the canvas that a network sees, of which the pixels are whole numbers.
+
+    Args:
+        image (Image): RGB, of Pillow.
+        resize (int): For ``'crop'``, see :func:`centre_crop`.
+        canvas (int): Side of the square; for ``'long'`` the most pixels of the longer side, and a
+            smaller image stays as it is [DINO release, retrieval].
+        fit (str): See :class:`ImageFrame`.
+
+    Returns:
+        Tensor: uint8 (3, canvas, canvas), for ``'long'`` (3, H, W).
+    """
+    if fit == 'crop':
+        return centre_crop(image, resize, canvas)
+    if fit == 'long':
+        scale = min(1.0, canvas / max(image.size))
+        size = [max(1, round(side * scale)) for side in image.size]
+        return TF.pil_to_tensor(image.resize(size, Image.Resampling.LANCZOS))
+    pixels = TF.pil_to_tensor(image)
+    placed = ImageFrame(*pixels.shape[1:], canvas, fit).place(pixels)
+    return placed.round().clamp(0, 255).byte()
 
 
 def canvas_size(size: int, patch: int) -> int:
@@ -63,7 +88,8 @@ class ImageFrame:
     With ``fit='stretch'`` it covers the canvas [arXiv 2308.11448, point prompts]. With ``'pad'``
     its longer side does and the canvas is padded at the right or the bottom. With ``'crop'`` the
     canvas shows the middle of the image, 224/256 of its short side [DINO release, k-NN]; points
-    and masks have no place there.
+    and masks have no place there. ``'long'`` is for sets of features only, see
+    :func:`place_image`: it has no square canvas.
 
     A point (x, y) is in pixels of the image from its top left corner, 0 <= x < width and
     0 <= y < height; it stands for the centre of the pixel that holds it.
@@ -81,6 +107,11 @@ class ImageFrame:
             raise InputError(
                 "fit='crop' shows the middle of an image only, so that points and masks cannot be "
                 "placed: take 'stretch' or 'pad'."
+            )
+        if self.fit == 'long':
+            raise InputError(
+                "fit='long' gives images of different shapes, which only sets of features take: "
+                "take 'stretch', 'pad' or 'crop'."
             )
         if self.fit == 'stretch':
             return self.canvas, self.canvas

@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.evaluation.feature_bank import FeatureBank, feature_bank
+from mmc_plugin.evaluation.image_batches import pixel_hashes
 from mmc_plugin.models.features import FrozenFeatures
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
@@ -90,7 +91,7 @@ def test_a_kept_bank_is_found_again_and_only_the_same_one(tmp_path, monkeypatch)
     first, number = count(monkeypatch, model, files, labels, cache_dir=cache)
     again, none = count(monkeypatch, model, files, labels, cache_dir=cache)
     assert (number, none) == (7, 0) and len(list(cache.iterdir())) == 1
-    for name in ('cls', 'pat', 'index', 'labels'):
+    for name in ('cls', 'pat', 'index', 'hashes', 'labels'):
         assert torch.equal(getattr(first, name), getattr(again, name))
 
     def is_another(model, files, labels=labels, **kwargs):
@@ -146,7 +147,7 @@ def test_two_processes_gather_what_one_extracts(tmp_path):
 
 
 def test_a_bank_on_another_device_comes_back_whole():
-    bank = FeatureBank(torch.ones(1, 2, 3), torch.zeros(1, 2, 3), torch.arange(2))
+    bank = FeatureBank(torch.ones(1, 2, 3), torch.zeros(1, 2, 3), torch.arange(2), torch.arange(2))
     assert bank.cpu().labels is None and torch.equal(bank.cpu().cls, bank.cls)
 
 
@@ -167,3 +168,28 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, labels):
         feature_bank(FrozenFeatures(VIT, 32), files, torch.arange(labels), num_workers=0)
     with pytest.raises(ValueError, match='got 0'):
         feature_bank(FrozenFeatures(VIT, 32), ImageFiles([], 36, 32), num_workers=0)
+
+
+def test_hashes_are_those_of_the_pixels(tmp_path):
+    files = photographs(tmp_path)
+    pixels = torch.stack([files[i][0] for i in range(7)])
+    bank = feature_bank(FrozenFeatures(VIT, 32), files, num_workers=0)
+    assert torch.equal(bank.hashes, pixel_hashes(pixels))
+
+
+def test_scales_are_summed_and_shapes_may_differ(tmp_path):
+    model = FrozenFeatures(VIT, 32)
+    paths = photographs(tmp_path).paths
+    files = ImageFiles(paths, crop=44, fit='long')
+    bank = feature_bank(model, files, batch_size=4, num_workers=0, scales=(1, 0.5))
+    assert {files[i][0].shape for i in range(7)} == {
+        (3, round((40 + i) * 0.88), 44) for i in range(7)
+    }
+    for i in range(7):
+        image = model.normalise(files[i][0][None])
+        half = torch.nn.functional.interpolate(image, scale_factor=0.5, mode='bilinear')
+        cls = 0
+        for each in (image, half):
+            rows, columns = (side // 8 * 8 for side in each.shape[2:])
+            cls = cls + model.tokens(each[:, :, :rows, :columns])[0][0][0]
+        torch.testing.assert_close(bank.cls[0, i], cls)

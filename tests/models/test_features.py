@@ -123,7 +123,7 @@ def test_what_cannot_be_done_is_said():
         FrozenFeatures(COLOUR)(photographs((8, 8)), mode='loss')
     with pytest.raises(ValueError, match='neither patch_size nor patch_embed'):
         patch_size_of(torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="'stretch' .* 'pad' .* or 'crop'"):
+    with pytest.raises(ValueError, match="'stretch' .* 'pad' .* 'crop' .* or 'long'"):
         FrozenFeatures(COLOUR, fit='cover')
     model = FrozenFeatures(VIT, 32)
     with pytest.raises(ValueError, match='0 to 2 or from -1 to -3 in this backbone, got 3'):

@@ -133,7 +133,7 @@ def test_sizes_are_rounded_to_the_patch(size, patch, expected):
 
 
 def test_wrong_keys_are_named():
-    with pytest.raises(ValueError, match="'stretch' .* 'pad' .* or 'crop'"):
+    with pytest.raises(ValueError, match="'stretch' .* 'pad' .* 'crop' .* or 'long'"):
         check_fit('cover')
     with pytest.raises(ValueError, match='size must be a positive'):
         canvas_size(0, 16)

@@ -4,9 +4,10 @@
   normalisation, corruption, student, teacher, heads, losses, backward, clipping, AdamW; then the
   teacher's update. Model and optimiser are those of ``configs/``.
 - ``floor``: forward and backward of a timm ViT of the same size (the student, with the same
-  drop-path rate of 0.1) and of the three heads on both of its views, forward of a second one and of
-  its two heads (the teacher). It starts from normalised images and its loss is the sum of the
-  heads' outputs. No corruption, no losses, no clipping, no optimiser, no moving average.
+  drop-path rate of 0.1) and of the three heads on both of its views, reconstruction on patches with
+  a corrupted pixel alone; forward of a second one and of its two heads (the teacher). It starts
+  from normalised images and its loss is the sum of the heads' outputs. No corruption, no losses,
+  no clipping, no optimiser, no moving average.
 
 Both run in turn, again and again, on the same batch and in the same precision; each turn gives one
 ratio, and the median is reported (``timing.py``). On a CPU one thread is used unless told
@@ -119,7 +120,7 @@ class Floor(nn.Module):
         self.teacher_patch_head = ProjectionMLP(width).requires_grad_(False)
         self.teacher_cls_head = ProjectionMLP(width).requires_grad_(False)
 
-    def forward(self, images):
+    def forward(self, images, touched):
         """Sum of the outputs of the student's heads on images (2B, 3, H, W)."""
         with torch.no_grad():
             tokens = self.teacher.forward_features(images)  # (2B, 1 + N, D)
@@ -127,7 +128,11 @@ class Floor(nn.Module):
             self.teacher_patch_head(tokens[:, 1:])
         tokens = self.student.forward_features(images)
         cls, patch = tokens[:, 0], tokens[:, 1:]
-        outputs = self.cls_head(cls), self.patch_head(patch), self.rec_head(patch)
+        outputs = (
+            self.cls_head(cls),
+            self.patch_head(patch),
+            self.rec_head(patch.flatten(0, 1)[touched]),
+        )
         return sum(output.float().sum() for output in outputs)
 
 
@@ -141,13 +146,13 @@ def whole_step(model, optimiser, batch):
     return run
 
 
-def floor_step(floor, images, dtype):
+def floor_step(floor, images, touched, dtype):
     """Forward and backward of the floor, as a function."""
 
     def run():
         floor.zero_grad(set_to_none=True)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == 'bf16'):
-            loss = floor(images)
+            loss = floor(images, touched)
         loss.backward()
 
     return run
@@ -167,13 +172,14 @@ def main():
     model.init_weights()
     model.to(args.device)
     floor = Floor(args.arch).to(args.device).train()
-    images = model.data_preprocessor(batch)['inputs']['views'].flatten(0, 1)  # (2B, 3, H, W)
+    inputs = model.data_preprocessor(batch)['inputs']
+    images = inputs['views'].flatten(0, 1)  # (2B, 3, H, W)
     if args.compile:
         model.train_step = torch.compile(model.train_step)  # what the runner's `compile` does
         floor.forward = torch.compile(floor.forward)
     runs = (
         whole_step(model, build_optimiser(model, args.dtype), batch),
-        floor_step(floor, images, args.dtype),
+        floor_step(floor, images, inputs['touched'], args.dtype),
     )
     step, least = in_turns(runs, args.repeats, args.warmup, args.device).T
     spread = ratio(step, least)

@@ -18,9 +18,10 @@ from mmpretrain.registry import HOOKS
 from torch import Tensor
 
 from mmc_plugin.datasets.image_files import ImageFiles, scan_labelled
-from mmc_plugin.evaluation.feature_bank import Encoder, FeatureBank, ImageBatches, extract
+from mmc_plugin.evaluation.feature_bank import Encoder, FeatureBank, extract
 from mmc_plugin.evaluation.functional.knn import knn_accuracy
 from mmc_plugin.evaluation.functional.spread import effective_rank, feature_spread
+from mmc_plugin.evaluation.image_batches import ImageBatches
 from mmc_plugin.models.selfsup import PretrainingMethod
 
 from ...errors import InputError

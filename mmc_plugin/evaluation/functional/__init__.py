@@ -1,8 +1,16 @@
 from .cases import choose_cases
 from .clustering import kmeans, pca_rgb
 from .davis_scores import boundary_accuracy, region_similarity, sequence_statistics
-from .knn import knn_accuracy, knn_predict
+from .few_shot import (
+    draw_episodes,
+    episode_scores,
+    mean_and_interval,
+    nearest_accuracy,
+    threshold_f1,
+)
+from .knn import knn_accuracy, knn_predict, knn_vote
 from .label_propagation import propagate_labels
+from .neighbours import nearest_neighbours
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .prompt_masks import (
     iou_from_counts,
@@ -11,11 +19,17 @@ from .prompt_masks import (
     prompt_similarity,
     threshold_counts,
 )
+from .retrieval import RankingScores, ranking_scores
 from .spread import effective_rank, feature_spread
+from .variance import RunningVariance
 
 __all__ = [
+    'RankingScores',
+    'RunningVariance',
     'boundary_accuracy',
     'choose_cases',
+    'draw_episodes',
+    'episode_scores',
     'effective_rank',
     'feature_spread',
     'histogram_overlap',
@@ -23,6 +37,10 @@ __all__ = [
     'kmeans',
     'knn_accuracy',
     'knn_predict',
+    'knn_vote',
+    'mean_and_interval',
+    'nearest_accuracy',
+    'nearest_neighbours',
     'otsu_threshold',
     'pair_histograms',
     'patch_labels',
@@ -30,7 +48,9 @@ __all__ = [
     'pixel_codes',
     'prompt_similarity',
     'propagate_labels',
+    'ranking_scores',
     'region_similarity',
     'sequence_statistics',
     'threshold_counts',
+    'threshold_f1',
 ]

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
+from .neighbours import nearest_neighbours
 
-# Similarities held at once, about 256 MB of float32.
-_BLOCK_ELEMENTS = 2**26
+# Votes held at once, about 64 MB of float32.
+_BLOCK_ELEMENTS = 2**24
 
 
 def _check_shapes(
@@ -66,23 +66,39 @@ def knn_predict(
         ValueError: If shapes do not fit or ``k`` exceeds the number of training features.
     """
     _check_shapes(train_feats, train_labels, test_feats, k)
-    train_labels = train_labels.to(train_feats.device).long()
-    num_classes = int(train_labels.max()) + 1
-    block_rows = max(1, _BLOCK_ELEMENTS // len(train_feats))
-    bank = F.normalize(train_feats, dim=1).t()  # (D, N)
+    similarity, index = nearest_neighbours([train_feats], [test_feats], max(k))
+    return knn_vote(similarity, train_labels.to(index.device)[index], k, temperature)
 
-    predictions: dict[int, list[Tensor]] = {each: [] for each in k}
-    for block in test_feats.to(train_feats.device).split(block_rows):
-        similarity, index = (F.normalize(block, dim=1) @ bank).topk(max(k), dim=1)  # (m, k)
-        # Relative to the nearest neighbour: the vote is the same and exp cannot overflow.
-        weight = ((similarity - similarity[:, :1]) / temperature).exp()
-        label = train_labels[index]
-        for each in k:
-            votes = weight.new_zeros(len(block), num_classes)
-            votes.scatter_add_(1, label[:, :each], weight[:, :each])
-            predictions[each].append(votes.argmax(dim=1))
-    empty = train_labels.new_zeros(0)
-    return {each: torch.cat(parts) if parts else empty for each, parts in predictions.items()}
+
+def knn_vote(
+    similarity: Tensor, labels: Tensor, k: Sequence[int], temperature: float = 0.07
+) -> dict[int, Tensor]:
+    """The class that the nearest neighbours vote for, each with weight exp(s / temperature).
+
+    Args:
+        similarity (Tensor): (M, K) cosines of the neighbours, falling.
+        labels (Tensor): (M, K) their integer classes, from 0 on.
+        k (Sequence[int]): Numbers of neighbours, at most K.
+        temperature (float): Temperature of the vote's weight. Defaults to 0.07.
+
+    Returns:
+        dict[int, Tensor]: For each ``k`` the predicted classes, int64 (M, ).
+    """
+    labels = labels.long()
+    num_classes = int(labels.max()) + 1 if labels.numel() else 1
+    # Relative to the nearest neighbour: the vote is the same and exp cannot overflow.
+    weight = ((similarity - similarity[:, :1]) / temperature).exp()
+    predictions = {}
+    for each in k:
+        found = []
+        for weights, classes in zip(
+            *(part[:, :each].split(max(1, _BLOCK_ELEMENTS // num_classes))
+              for part in (weight, labels)), strict=True
+        ):  # fmt: skip
+            votes = weights.new_zeros(len(weights), num_classes)
+            found.append(votes.scatter_add_(1, classes, weights).argmax(dim=1))
+        predictions[each] = torch.cat(found)
+    return predictions
 
 
 def knn_accuracy(

@@ -1,6 +1,22 @@
+from .bank_metric import BankMetric, Banks
+from .feature_variance import FeatureVariance
+from .few_shot import FewShot
+from .knn_accuracy import KNNAccuracy
 from .prompt_iou import PromptIoU
 from .reported import ReportedMetric
+from .retrieval import Retrieval
 from .similarity_overlap import SimilarityOverlap
 from .video_scores import VideoScores
 
-__all__ = ['PromptIoU', 'ReportedMetric', 'SimilarityOverlap', 'VideoScores']
+__all__ = [
+    'BankMetric',
+    'Banks',
+    'FeatureVariance',
+    'FewShot',
+    'KNNAccuracy',
+    'PromptIoU',
+    'ReportedMetric',
+    'Retrieval',
+    'SimilarityOverlap',
+    'VideoScores',
+]

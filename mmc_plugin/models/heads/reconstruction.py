@@ -58,21 +58,31 @@ class PixelReconstructionHead(BaseModule):
         """Put predicted pixels (B, N, 3*p*p) together to images (B, 3, height, width)."""
         return unpatchify(pixels, self.patch_size, height, width)
 
-    def loss(self, pixels: torch.Tensor, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self,
+        pixels: torch.Tensor,
+        images: torch.Tensor,
+        mask: torch.Tensor,
+        patches: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Mean error over the corrupted pixels: Σ m |x − x̃| / Σ m (paper, §3), or of squares.
 
         Args:
-            pixels (torch.Tensor): (B, N, 3*p*p) prediction.
+            pixels (torch.Tensor): (B, N, 3*p*p) prediction, or (R, 3*p*p) of some patches.
             images (torch.Tensor): (B, 3, H, W) clean images in normalised space.
             mask (torch.Tensor): (B, H, W) bool, True = corrupted.
+            patches (torch.Tensor, optional): (R, ) their places in (B * N, ), all with a corrupted
+                pixel among them (:func:`touched_patches`). Defaults to None: all patches.
 
         Returns:
             torch.Tensor: Scalar, mean over the corrupted pixels of all processes and channels.
         """
-        target = patchify(images, self.patch_size)  # (B, N, 3*p*p)
-        weight = patchify(mask[:, None].float(), self.patch_size)  # (B, N, p*p)
+        target = patchify(images, self.patch_size).flatten(0, 1)  # (B*N, 3*p*p)
+        weight = patchify(mask[:, None].float(), self.patch_size).flatten(0, 1)  # (B*N, p*p)
+        if patches is not None:
+            target, weight = target[patches], weight[patches]
         # fp32: a bf16 sum over millions of pixels would lose the small ones.
-        error = pixels.float() - target
+        error = pixels.float().view_as(target) - target
         error = error.square() if self.squared else error.abs()
-        error = error.unflatten(-1, (3, -1)).sum(-2)  # (B, N, p*p)
+        error = error.unflatten(-1, (3, -1)).sum(-2)  # (R, p*p)
         return global_mean((error * weight).sum(), 3 * weight.sum())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ..features import layer_tokens, patch_size_of
+from ..utils.corruption import touched_patches
 from ..utils.epoch_ramp import EpochRamp
 from ..utils.momentum_teacher import MomentumTeacher
 
@@ -69,6 +70,8 @@ class StudentTeacher(BaseSelfSupervisor):
             head = None if cfg is None else MODELS.build(cfg)
             setattr(self, name, head)
             _check_head(name, head, self.backbone, self.patch_size)
+        if self.reconstructs:
+            self.data_preprocessor.patch_size = self.patch_size
         unknown = [name for name in follows if not hasattr(self, name)]
         if unknown or 'backbone' not in follows:
             raise InputError(
@@ -158,6 +161,24 @@ class StudentTeacher(BaseSelfSupervisor):
             tuple[Tensor, Tensor]: Class tokens (B, D), patch tokens (B, N, D).
         """
         return self.encode(self.network(network), inputs)
+
+    def reconstruction_loss(self, patches: Tensor, inputs: dict) -> Tensor:
+        """The error of ``rec_head`` over the corrupted pixels.
+
+        The head runs on patches with a corrupted pixel alone; the others have no part in the loss.
+
+        Args:
+            patches (Tensor): Patch tokens (V, B, N, D) of the corrupted views.
+            inputs (dict): With the clean ``views`` and ``mask``, optionally ``touched``.
+
+        Returns:
+            Tensor: Scalar.
+        """
+        views, mask, touched = inputs['views'], inputs['mask'], inputs.get('touched')
+        if touched is None:
+            touched = touched_patches(mask, self.patch_size)
+        pixels = self.rec_head(patches.flatten(0, 2)[touched])  # (R,3pp)
+        return self.rec_head.loss(pixels, views.flatten(0, 1), mask.flatten(0, 1), touched)
 
     @property
     def reconstructs(self) -> bool:

@@ -64,7 +64,5 @@ class MCSSL(DINO):
             self.head, self.teacher.head, self.patch_centering, self.temperature,
             self.teacher_temperature(),
         )  # fmt: skip
-        loss_rec = self.rec_head.loss(
-            self.rec_head(student_patch).flatten(0, 1), views.flatten(0, 1), mask.flatten(0, 1)
-        )
+        loss_rec = self.reconstruction_loss(student_patch, inputs)
         return dict(loss_cls=loss_cls, loss_patch=loss_patch, loss_rec=loss_rec, **usage(targets))

@@ -62,8 +62,8 @@ class MMC(StudentTeacher):
 
         Args:
             inputs (dict): Output of :class:`ViewDataPreprocessor`: ``views`` (V, B, 3, H, W)
-                clean, ``mask`` (V, B, H, W), ``alien`` (V, B), optionally ``crops``, of each
-                resolution (K, B, 3, h, w).
+                clean, ``mask`` (V, B, H, W), ``alien`` (V, B), optionally ``touched`` and
+                ``crops``, of each resolution (K, B, 3, h, w).
             data_samples (list, optional): Unused, of the host's interface.
 
         Returns:
@@ -78,10 +78,7 @@ class MMC(StudentTeacher):
         losses = dict()
 
         if self.rec_head is not None:
-            pixels = self.rec_head(student_patch)  # (V,B,N,3pp)
-            losses['loss_rec'] = self.rec_head.loss(
-                pixels.flatten(0, 1), views.flatten(0, 1), mask.flatten(0, 1)
-            )
+            losses['loss_rec'] = self.reconstruction_loss(student_patch, inputs)
 
         if self.patch_head is not None or self.cls_head is not None:
             with torch.no_grad():

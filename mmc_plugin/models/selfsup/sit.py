@@ -66,9 +66,7 @@ class SiT(StudentTeacher):
             keys = [self.teacher.cls_head(view) for view in teacher_cls]  # (B,C) each
         queries = [self.cls_head(view) for view in student_cls]
 
-        loss_rec = self.rec_head.loss(
-            self.rec_head(student_patch).flatten(0, 1), views.flatten(0, 1), mask.flatten(0, 1)
-        )
+        loss_rec = self.reconstruction_loss(student_patch, inputs)
         contrast = self.cls_head.loss
         loss_cls = contrast(queries[1], keys[0]) + contrast(queries[0], keys[1])
         return dict(

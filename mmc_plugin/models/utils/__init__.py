@@ -1,4 +1,4 @@
-from .corruption import corrupt, patch_mask
+from .corruption import corrupt, patch_mask, touched_patches
 from .distributed import gather_with_grad, global_mean
 from .momentum_teacher import MomentumTeacher
 from .patches import patchify, unpatchify
@@ -11,6 +11,7 @@ __all__ = [
     'gather_with_grad',
     'global_mean',
     'patch_mask',
+    'touched_patches',
     'patchify',
     'unpatchify',
 ]

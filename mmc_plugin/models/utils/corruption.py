@@ -93,6 +93,21 @@ def patch_mask(mask: torch.Tensor, patch_size: int) -> torch.Tensor:
     return (2 * corrupted >= patch_size**2).flatten(-2)
 
 
+def touched_patches(mask: torch.Tensor, patch_size: int) -> torch.Tensor:
+    """Places of the patches with a corrupted pixel, which is all that a reconstruction reads.
+
+    Args:
+        mask: Pixel masks (..., H, W), bool, True = corrupted.
+        patch_size: Patch side p in pixels, a divisor of H and W.
+
+    Returns:
+        Rising places (R, ) int64 in the flattened (..., N). On a GPU the host waits for it:
+        :class:`ViewDataPreprocessor` asks before the mask goes there.
+    """
+    rows = mask.flatten(0, -3).unflatten(-2, (-1, patch_size)).any(-2)  # (B,h,W)
+    return rows.unflatten(-1, (-1, patch_size)).any(-1).flatten().nonzero().squeeze(1)
+
+
 def _check_shapes(
     views: torch.Tensor, mask: torch.Tensor, alien: torch.Tensor, noise: torch.Tensor | None
 ) -> None:

@@ -9,6 +9,8 @@ from mmpretrain.models.utils import SelfSupDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from .corruption import touched_patches
+
 
 @MODELS.register_module()
 class ViewDataPreprocessor(SelfSupDataPreprocessor):
@@ -16,6 +18,9 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
 
     Args: as :class:`mmpretrain.models.SelfSupDataPreprocessor` (mean and std in 0…255).
     """
+
+    # Of a model that reconstructs pixels, which says so itself.
+    patch_size: int | None = None
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a collated batch.
@@ -30,16 +35,21 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         Returns:
             dict: ``inputs`` with ``views`` float (V, B, 3, H, W); ``crops``, if there are any,
             a list with a float tensor (K, B, 3, h, w) for each resolution; all else with its views
-            first, (V, B, …). ``data_samples``.
+            first, (V, B, …). ``touched``, see :func:`touched_patches`, if there is a ``mask`` and
+            :attr:`patch_size` is set. ``data_samples``.
         """
-        inputs = dict(self.cast_data(data['inputs']))
+        inputs, touched = dict(data['inputs']), {}
+        if self.patch_size and 'mask' in inputs:  # here, where nothing waits for the device
+            places = touched_patches(inputs['mask'].transpose(0, 1), self.patch_size)
+            touched = self.cast_data(dict(touched=places))
+        inputs = dict(self.cast_data(inputs))
         out = dict(views=self._stack(inputs.pop('views')))
         if 'crops' in inputs:
             sizes: dict[torch.Size, list[Tensor]] = {}
             for crop in inputs.pop('crops'):
                 sizes.setdefault(crop.shape, []).append(crop)
             out['crops'] = [self._stack(crops) for crops in sizes.values()]
-        out |= {name: each.transpose(0, 1) for name, each in inputs.items()}
+        out |= {name: each.transpose(0, 1) for name, each in inputs.items()} | touched
         return dict(inputs=out, data_samples=data.get('data_samples'))
 
     def normalise(self, images: Tensor) -> Tensor:

@@ -257,7 +257,7 @@ def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog, monke
 
 def test_values_that_are_not_finite_are_said_and_left_out():
     feats, index = torch.eye(2)[None], torch.arange(2)
-    bank = FeatureBank(feats.masked_fill(feats == 1, float('nan')), feats, index)
+    bank = FeatureBank(feats.masked_fill(feats == 1, float('nan')), feats, index, index)
     scalars, weak = FeatureMonitorHook(networks=['teacher'])._measure(dict(val=dict(teacher=bank)))
     assert weak == ['teacher_cls has values that are not finite']
     assert set(scalars) == {'spread/teacher_pat', 'effective_rank/teacher_pat'}

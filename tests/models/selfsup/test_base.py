@@ -177,3 +177,27 @@ def test_what_cannot_be_reconstructed_is_said():
     assert not method().reconstructs
     with pytest.raises(ValueError, match='no reconstruction head'):
         method().reconstruct(images)
+
+
+def test_the_reconstruction_head_runs_on_touched_patches_with_the_loss_and_gradient_of_all():
+    model = with_head().double()
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(2, 3, 32, 32, generator=generator) < 0.01  # single pixels
+    views = torch.randn(2, 3, 3, 32, 32, generator=generator, dtype=torch.float64)
+    tokens = torch.randn(2, 3, 16, WIDTH, generator=generator, dtype=torch.float64)
+    rows, found = [], []
+    model.rec_head.register_forward_hook(lambda m, args, out: rows.append(args[0].shape[:-1]))
+    for some in (True, False):
+        patches = tokens.clone().requires_grad_()
+        model.zero_grad()
+        if some:
+            loss = model.reconstruction_loss(patches, dict(views=views, mask=mask))
+        else:
+            pixels = model.rec_head(patches).flatten(0, 1)
+            loss = model.rec_head.loss(pixels, views.flatten(0, 1), mask.flatten(0, 1))
+        loss.backward()
+        grads = [p.grad.clone() for p in model.rec_head.parameters()]
+        found.append([loss.detach(), patches.grad, *grads])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+    assert rows[0].numel() < 0.8 * rows[1].numel()

@@ -1,12 +1,14 @@
 """Corruption fill and patch masks against image-by-image and patch-by-patch oracles."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from mmc_plugin.models.utils.corruption import corrupt, patch_mask
+from mmc_plugin.models.utils.corruption import corrupt, patch_mask, touched_patches
 
 DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)]
 
@@ -174,3 +176,20 @@ def test_misfits_are_refused_in_a_sentence():
         patch_mask(mask, 7)
     with pytest.raises(ValueError, match='mask must be a bool tensor .*torch.float32'):
         patch_mask(mask.float(), 8)
+
+
+@pytest.mark.parametrize('align', [1, 4])
+def test_touched_patches_are_those_with_a_corrupted_pixel(align):
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(2, 3, 16 // align, 24 // align, generator=generator) < (
+        0.02 if align == 1 else 0.4
+    )
+    mask = mask.repeat_interleave(align, -1).repeat_interleave(align, -2)
+    places = itertools.product(range(2), range(3), range(4), range(6))
+    slow = [
+        n
+        for n, (v, b, i, j) in enumerate(places)
+        if mask[v, b, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].any()
+    ]
+    assert 0 < len(slow) < 144
+    assert touched_patches(mask, 4).tolist() == slow

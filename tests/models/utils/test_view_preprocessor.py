@@ -66,3 +66,14 @@ def test_crops_are_stacked_by_resolution():
     assert large.shape == (2, 4, 3, 6, 6) and small.shape == (1, 4, 3, 4, 4)
     for found, crop in zip([*large, *small], (crops[0], crops[2], crops[1]), strict=True):
         torch.testing.assert_close(found, (crop.flip(1) - MEAN) / STD)
+
+
+def test_touched_patches_are_told_where_the_model_reconstructs():
+    mask = torch.zeros(2, 2, 8, 8, dtype=torch.bool)  # (B,V,H,W)
+    mask[0, 1, 5, 2] = mask[1, 0, 0, 7] = True
+    data = dict(inputs=dict(views=[torch.zeros(2, 3, 8, 8, dtype=torch.uint8)] * 2, mask=mask))
+    preprocessor = ViewDataPreprocessor()
+    assert 'touched' not in preprocessor(data)['inputs']
+    preprocessor.patch_size = 4
+    # Views first: image 1 of view 0, its second patch; image 0 of view 1, its third.
+    assert preprocessor(data)['inputs']['touched'].tolist() == [4 + 1, 8 + 2]
