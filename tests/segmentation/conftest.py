@@ -38,7 +38,7 @@ train_dataloader = dict(
 val_dataloader = dict(num_workers=0, dataset=dict(dataset=dict(data_root=r'{data}')))
 test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=0.02))
-param_scheduler = [dict(type='PolyLR', power=1.0, by_epoch=False, end=20)]
+param_scheduler = [dict(type='PolyLR', power=1.0, by_epoch=False)]
 train_cfg = dict(max_iters=20, val_interval=20)
 default_hooks = dict(checkpoint=dict(interval=20), logger=dict(interval=1))
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])

@@ -301,3 +301,21 @@ def test_the_cached_config_learns_the_same(call, make_tiny, street, tmp_path):
         heads.append(saved['state_dict']['decode_head.conv_seg.weight'])
     assert len(list(features.glob('*.npy'))) == 9
     assert (heads[0] - heads[1]).abs().max() < 0.02 * heads[1].abs().max()
+
+
+def test_a_run_made_longer_goes_on_with_the_rate_of_its_new_length(trained, tiny, tmp_path, call):
+    work_dir = tmp_path / 'longer'
+    shutil.copytree(trained, work_dir)
+    (last,) = work_dir.glob('last_checkpoint')
+    last.write_text(str(work_dir / 'iter_20.pth'))
+    call('train.py', tiny, '--work-dir', work_dir, '--resume', '--cfg-options',
+         'train_cfg.max_iters=80', 'train_cfg.val_interval=80')  # fmt: skip
+    newest = max(work_dir.glob('*/vis_data/scalars.json'))
+    rates = {
+        row['iter']: row['lr'] for row in map(json.loads, newest.read_text().splitlines())
+        if 'lr' in row
+    }  # fmt: skip
+    top = Config.fromfile(tiny).optim_wrapper.optimizer.lr
+    for iteration in (21, 40, 80):  # linear to 0; the log's rate is that of the step or after it
+        expected = top * (1 - iteration / 80)
+        assert rates[iteration] == pytest.approx(expected, abs=top / 80 * 1.01)

@@ -57,6 +57,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=50),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50, end=1000),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=1000)

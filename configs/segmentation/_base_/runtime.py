@@ -13,7 +13,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
+    param_scheduler=dict(type='mmpretrain.ReplanSchedulerHook'),
     checkpoint=dict(
         type='mmpretrain.SafeCheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=2
     ),

@@ -10,7 +10,8 @@ optim_wrapper = dict(
 param_scheduler = [
     # Where the warm-up starts: mmseg's configs for ViTs; the paper is silent.
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=1500, end=40000),
+    # To the end of the run, whatever max_iters is.
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=1500),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=40000, val_interval=4000)
 auto_scale_lr = dict(enable=False, base_batch_size=16)  # --auto-scale-lr, for other numbers
