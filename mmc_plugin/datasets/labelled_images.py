@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,8 +22,8 @@ _TRIES = 100  # other images drawn in the place of one that cannot be read
 class LabelledImages(Dataset):
     """Images of a set as samples of a pipeline, whatever format the set has.
 
-    A training image that cannot be read is replaced by one drawn at random; in a test it ends the
-    test, since an accuracy on other images would be another number.
+    A training image that cannot be read is replaced by one drawn at random, and named in the log;
+    in a test it ends the test, since an accuracy on other images would be another number.
 
     Args:
         source (dict): Config of a set, see :class:`ImageSets`: one of this package
@@ -53,8 +54,10 @@ class LabelledImages(Dataset):
             [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         )
         classes = self.source.classes
-        self.metainfo = dict(classes=None if classes is None else tuple(classes))
-        self.left_out = len(self.source.absent)
+        self.metainfo = dict(
+            classes=None if classes is None else tuple(classes), absent=self.source.absent
+        )
+        self._told: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.source)
@@ -71,6 +74,7 @@ class LabelledImages(Dataset):
                 image = np.asarray(self.images.photograph(index))[..., ::-1].copy()
             except UnreadableImageError as failed:
                 error = error or failed
+                self._tell(failed)
                 index = np.random.randint(len(self))
                 continue
             return self.pipeline(
@@ -88,6 +92,11 @@ class LabelledImages(Dataset):
         raise RunError(
             f'{_TRIES} images drawn one after another cannot be read, the first: {error}'
         )
+
+    def _tell(self, error: UnreadableImageError) -> None:
+        if not self.test_mode and error.path not in self._told:
+            self._told.add(error.path)
+            print_log(f'Another image takes its place: {error}', 'current', logging.WARNING)
 
 
 def check_classes(number: int, sets: dict[str, LabelledImages]) -> None:

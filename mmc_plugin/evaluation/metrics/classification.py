@@ -21,7 +21,8 @@ class ClassificationAccuracy(Accuracy, ReportedMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Accuracies by the host's names, such as ``top1``."""
         metrics = {key: float(value) for key, value in super().compute_metrics(results).items()}
-        self.numbers = dict(metrics, images=len(results))
+        absent = list((self.dataset_meta or {}).get('absent', ()))
+        self.numbers = dict(metrics, images=len(results), absent=absent)
         return metrics
 
     def protocol(self) -> str:
