@@ -66,6 +66,8 @@ def test_a_run_in_two_parts_is_a_run_in_one(method, labelled, photo_folder, tmp_
         '                     features=dict(interval=1, k=[1], num_workers=0))\n'
         "custom_hooks = [dict(type='StopAtMark')]\n"
     )
+    if method == 'maskco':
+        config.write_text(config.read_text() + "model['queue_length'] = 8  # of ten images\n")
     tool('train.py', config, '--work-dir', tmp_path / 'whole')
     with monkeypatch.context() as stopped:
         stopped.setattr(StopAtMark, 'after', 1)

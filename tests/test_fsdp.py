@@ -54,6 +54,50 @@ default_hooks = dict(logger=dict(interval=1))
 log_processor = dict(window_size=1)
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 """
+# Other methods: parts of their heads are called by themselves, last layers learn nothing at first,
+# and some parameters are not the teacher's.
+FAMILY = """
+_base_ = {base}
+custom_imports = dict(imports=['mmc_plugin', 'mmc_plugin.engine.fsdp'])
+size, patch, width = 32, 8, 48
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=width, num_layers=2, num_heads=3, feedforward_channels=96),
+        img_size=size, patch_size=patch),
+    momentum=0.5, {model})
+view = [dict(type='ViewCrop', size=size, scale=(0.2, 1.0))]
+crop = [dict(type='ViewCrop', size=16, scale=(0.1, 0.3))]
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False,
+    dataset=dict(data_root=r'{images}', pipeline=[
+        dict(type='LoadImage'),
+        dict(type='MultiView', num_views=[2, 2], transforms=[view, crop]),
+        {mask},
+        dict(type='PackViews')]))
+optim_wrapper = dict(
+    type='ShardedAutoPrecisionOptimWrapper', constructor='ShardedOptimWrapperConstructor')
+auto_scale_lr = dict(base_batch_size=2)
+train_cfg = dict(max_epochs=2)
+param_scheduler = []
+default_hooks = dict(logger=dict(interval=1))
+log_processor = dict(window_size=1)
+visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
+"""
+METHODS = dict(
+    ibot=dict(
+        base=[f'{ROOT}/configs/ibot/vitl_fsdp.py'],
+        model='head=dict(in_channels=width, hidden_channels=64, out_channels=16,'
+        ' num_prototypes=32, separate_patches=True, train_length=True)',
+        mask="dict(type='BlockMask', patch_size=patch, ratios=[(0.0, 0.9)], shape='random')",
+    ),
+    msn=dict(
+        base=[f'{ROOT}/configs/msn/vits_in1k_800e.py', f'{ROOT}/configs/_base_/fsdp.py'],
+        model="num_prototypes=32, head=dict(in_channels=width, hidden_channels=64,"
+        " out_channels=16, norm_cfg=dict(type='LN'))",
+        mask="dict(type='PatchDrop', patch_size=patch)",
+    ),
+)  # fmt: skip
 # Adam would hide gradients that are scaled wrongly.
 SGD = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=0.3)
 CLIP = dict(max_norm=0.5)
@@ -71,17 +115,18 @@ def train(folder: Path, name: str, change) -> Runner:
     return runner
 
 
-def work(rank: int, folder: Path) -> None:
-    """What one process does."""
+def work(rank: int, folder: Path, methods: list[str]) -> None:
+    """What one process does: all runs of MMC, or those of other methods."""
     torch.set_num_threads(1)
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=WORLD)
 
     def sgd(cfg):
         cfg.optim_wrapper.optimizer = SGD
-        cfg.optim_wrapper.clip_grad = CLIP
+        cfg.optim_wrapper.clip_grad.update(CLIP)
         cfg.optim_wrapper.precision = 'fp32'
         for head in ('patch_head', 'cls_head'):  # batch norm over two images would be chaotic
-            cfg.model[head].norm_cfg = dict(type='LN')
+            if head in cfg.model:
+                cfg.model[head].norm_cfg = dict(type='LN')
 
     def whole(cfg):
         sgd(cfg)
@@ -105,6 +150,12 @@ def work(rank: int, folder: Path) -> None:
         assert cfg.optim_wrapper.precision == 'auto'
         precision.bf16_speedup = lambda: 0.1
 
+    for method in methods:
+        train(folder / method, 'whole', whole)
+        train(folder / method, 'sharded', sgd)
+    if methods:
+        dist.destroy_process_group()
+        return
     train(folder, 'whole', whole)
     model = train(folder, 'sharded', sgd).model
     parts = {
@@ -122,6 +173,17 @@ def runs(fork_server, photo_folder, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('fsdp')
     (folder / 'small.py').write_text(SMALL.format(root=ROOT, images=photo_folder, epochs=EPOCHS))
     fork_server.run_ranks(__file__, [], folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def family(fork_server, photo_folder, tmp_path_factory) -> Path:
+    """Folder with the runs of other methods."""
+    folder = tmp_path_factory.mktemp('fsdp_family')
+    for method, parts in METHODS.items():
+        (folder / method).mkdir()
+        (folder / method / 'small.py').write_text(FAMILY.format(images=photo_folder, **parts))
+    fork_server.run_ranks(__file__, [*METHODS], folder)
     return folder
 
 
@@ -213,6 +275,35 @@ def test_units_hold_every_parameter_and_are_the_same_in_the_teacher(name, layers
     assert all(wrap_types(module, True, 0, types) for module in model.modules())
 
 
+@pytest.mark.parametrize('method', METHODS)
+def test_a_sharded_method_of_the_family_is_a_whole_one(method, family):
+    whole, sharded = (scalars(family / method / name) for name in ('whole', 'sharded'))
+    assert len(whole) == len(sharded) == 2 * ITERS
+    for a, b in zip(whole, sharded, strict=True):
+        for key in [key for key in a if 'loss' in key or key in ('grad_norm', 'target_entropy')]:
+            assert a[key] == pytest.approx(b[key], rel=1e-4), (a['iter'], key)
+    one, two = (
+        saved(family / method / name / 'epoch_2.pth')['state_dict'] for name in ('whole', 'sharded')
+    )
+    assert set(one) == set(two)
+    for name, value in one.items():  # teacher, centres and prototypes too
+        torch.testing.assert_close(
+            two[name], value, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f'{n}: {m}'
+        )
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_units_hold_all_that_a_teacher_of_the_family_follows(method, family):
+    cfg = Config.fromfile(family / method / 'small.py')
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    types = cfg.strategy.model_wrapper.auto_wrap_policy.types
+    units = {n for n, m in model.named_modules() if wrap_types(m, False, 0, types)}
+    for name, _ in model.teacher.named_parameters():
+        for whose in (name, f'teacher.{name}'):
+            assert any(whose.startswith(f'{unit}.') for unit in units), whose
+
+
 def test_one_process_is_refused_in_a_sentence(tmp_path):
     strategy = ShardedStrategy(
         work_dir=str(tmp_path), env_kwargs=dict(launcher='none', randomness=dict(seed=0))
@@ -222,4 +313,4 @@ def test_one_process_is_refused_in_a_sentence(tmp_path):
 
 
 if __name__ == '__main__':
-    work(int(sys.argv[1]), Path(sys.argv[2]))
+    work(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -40,6 +40,12 @@ FAMILY = dict(
     IBOT=dict(head=PROTOTYPES),
     MCSSL=dict(head=dict(PROTOTYPES, separate_patches=True), rec_head=REC),
     MSN=dict(head=dict(type='ProjectionMLP', last_norm=False, **PROJECTION), num_prototypes=10),
+    MaskCo=dict(
+        head=dict(type='ProjectionMLP', **PROJECTION),
+        mask_head=dict(type='MaskPredictionHead', in_channels=WIDTH, num_heads=2),
+        queue_length=9,
+        bins=2,
+    ),
 )
 ALL = [*CASES, *FAMILY]
 
@@ -96,7 +102,7 @@ def settle(model):
     return model.train()
 
 
-def whole_batch():
+def whole_batch(name='MMC'):
     """Inputs of ``loss`` for all images; process r has images r * LOCAL to (r + 1) * LOCAL - 1.
 
     A corrupted region is filled with the neighbour in the batch at hand, so the first image of
@@ -114,11 +120,15 @@ def whole_batch():
     first, last = slice(0, images, LOCAL), slice(LOCAL - 1, images, LOCAL)
     looked_at = mask[:, first].any(1)[:, None, None]  # (V,1,1,H,W)
     views[:, last] = torch.where(looked_at, views[:, LOCAL - 1 : LOCAL], views[:, last])
+    crops = torch.randn(2, images, 3, 16, 16, generator=generator)
+    corners = SIZE // 2 * torch.rand(2, images, 3, 2, generator=generator)
+    regions = torch.cat([corners, corners + 12], -1)
     return dict(
         views=views,
         mask=mask,
         alien=torch.ones(2, images, dtype=torch.bool),
-        crops=torch.randn(2, images, 3, 16, 16, generator=generator),
+        **({} if name in ('SiT', 'MaskCo') else dict(crops=crops)),
+        regions=regions,
         keep=torch.randperm(16, generator=generator)[:11].expand(2, images, -1),
     )
 
@@ -136,6 +146,7 @@ def learn(model, losses):
         grads=grads,
         teacher={n: p.clone() for n, p in model.teacher.named_parameters()},
         centers={n: b.clone() for n, b in model.named_buffers() if n.endswith('center')},
+        queue={n: b.clone() for n, b in model.named_buffers() if n.startswith('queue')},
     )
 
 
@@ -144,9 +155,9 @@ def work(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=WORLD)
     own = slice(rank * LOCAL, (rank + 1) * LOCAL)
-    inputs = {key: value[:, own] for key, value in whole_batch().items()}
     out = {}
     for name in ALL:
+        inputs = {key: value[:, own] for key, value in whole_batch(name).items()}
         wrapped = MMDistributedDataParallel(make(name))
         out[name] = learn(wrapped.module, wrapped(inputs, mode='loss'))
     torch.save(out, f'{folder}/{rank}.pt')
@@ -187,7 +198,7 @@ def expected():
     """What one process with the whole batch computes."""
     out = {}
     for name in ALL:
-        model, inputs = make(name), whole_batch()
+        model, inputs = make(name), whole_batch(name)
         losses = model.loss(inputs)
         case = CASES.get(name, dict(gather_keys=True))
         if not case['gather_keys']:
@@ -254,6 +265,14 @@ def test_centres_are_those_of_the_whole_batch(name, results, expected):
         for key, value in centers.items():
             assert value.abs().max() > 1e-3
             torch.testing.assert_close(result[name]['centers'][key], value, rtol=1e-5, atol=1e-6)
+
+
+def test_the_queue_is_that_of_the_whole_batch(results, expected):
+    queue = expected['MaskCo']['queue']
+    assert queue['queue.place'].item() == WORLD * LOCAL
+    for result in results:
+        for key, value in queue.items():
+            torch.testing.assert_close(result['MaskCo']['queue'][key], value, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize('name', ALL)

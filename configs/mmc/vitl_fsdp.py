@@ -1,7 +1,7 @@
 # ViT-L/16, ImageNet-1K, model and optimiser sharded over the GPUs. The paper stops at ViT-B; all
 # that differs from vitb_400e.py is our choice.
 #   tools/dist_train.sh configs/mmc/vitl_fsdp.py 8
-_base_ = ['./vitb_400e.py']
+_base_ = ['./vitb_400e.py', '../_base_/fsdp.py']
 custom_imports = dict(imports=['mmc_plugin', 'mmc_plugin.engine.fsdp'])
 
 model = dict(
@@ -11,27 +11,6 @@ model = dict(
     cls_head=dict(in_channels=1024),
 )
 
-runner_type = 'FlexibleRunner'
-strategy = dict(
-    type='ShardedStrategy',
-    state_dict_cfg='full',  # checkpoints are those of the unsharded model
-    model_wrapper=dict(
-        type='MMFullyShardedDataParallel',
-        sharding_strategy='FULL_SHARD',
-        use_orig_params=True,
-        auto_wrap_policy=dict(
-            type='mmc_plugin.engine.fsdp.wrap_types',
-            # No parameter may be left over, or student and teacher are not cut alike.
-            types=[
-                'TransformerEncoderLayer',
-                'VisionTransformer',
-                'PixelReconstructionHead',
-                'PatchContrastHead',
-                'GlobalContrastHead',
-            ],
-        ),
-    ),
-)
 optim_wrapper = dict(
     type='ShardedAutoPrecisionOptimWrapper', constructor='ShardedOptimWrapperConstructor'
 )

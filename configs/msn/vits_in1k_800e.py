@@ -53,6 +53,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(prototypes=dict(decay_mult=0.0))),
 )
 auto_scale_lr = dict(enable=False)
+sync_bn = 'torch'  # release: the heads' statistics are those of all GPUs
 train_cfg = dict(max_epochs=800)
 # release: the cosines are stretched to 1.25 times the run, so rate and decay end before their ends
 param_scheduler = [

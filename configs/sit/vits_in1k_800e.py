@@ -46,6 +46,7 @@ train_dataloader = dict(
         ],
     ),
 )
+sync_bn = 'torch'  # release: the heads' statistics are those of all GPUs
 train_cfg = dict(max_epochs=801)
 # release: .04 to .1
 param_scheduler = [

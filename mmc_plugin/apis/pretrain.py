@@ -18,7 +18,7 @@ MODELS = dict(vitt8='mmc/vitt_folder.py', vits16='mmc/vits_folder.py', vitb16='m
 def pretrain(
     data: str | os.PathLike,
     out: str | os.PathLike,
-    model: str = 'vits16',
+    model: str | os.PathLike = 'vits16',
     epochs: int | None = None,
     init_from: str | os.PathLike | None = None,
     options: Mapping[str, Any] | None = None,
@@ -33,8 +33,8 @@ def pretrain(
     Args:
         data (str | PathLike): Folder of images: any nesting, any names, no labels.
         out (str | PathLike): Folder for checkpoints, logs and the config.
-        model (str): A name of :data:`MODELS`, ``'vitt8'`` (a small one, for a CPU), ``'vits16'``
-            or ``'vitb16'``, or a config file. Defaults to ``'vits16'``.
+        model (str | PathLike): A name of :data:`MODELS`, ``'vitt8'`` (a small one, for a CPU),
+            ``'vits16'`` or ``'vitb16'``, or a config file. Defaults to ``'vits16'``.
         epochs (int, optional): Defaults to those of the config, 200 (``'vitt8'``: 100).
         init_from (str | PathLike, optional): A checkpoint of any format that
             :func:`load_backbone` reads, with whose backbone student and teacher start; its
@@ -50,12 +50,14 @@ def pretrain(
         FileNotFoundError: If ``data``, the config or ``init_from`` does not exist.
         ValueError: If a setting, the images or ``init_from`` cannot be used.
     """
-    config = MODELS.get(model, model)
+    config = MODELS.get(model, os.fspath(model))
     if not config.endswith('.py'):
         raise InputError(
             f'model must be {", ".join(map(repr, MODELS))} or a config file, got {model!r}'
         )
-    out, settings = os.fspath(out), dict(options or {})
+    out, settings = os.path.expanduser(os.fspath(out)), dict(options or {})
+    if os.path.isfile(out):
+        raise InputError(f'out is {out}, which is a file: it must be a folder')
     settings['train_dataloader.dataset.data_root'] = os.path.abspath(
         os.path.expanduser(os.fspath(data))
     )
@@ -66,10 +68,12 @@ def pretrain(
         settings,
         out,
         resume='auto' if find_resumable_checkpoint(out) else None,
-        init_from=None if init_from is None else os.fspath(init_from),
+        init_from=None if init_from is None else os.path.expanduser(os.fspath(init_from)),
     )
-    done = inspect_checkpoint(cfg.load_from)['epoch'] if cfg.resume else 0
-    if done < cfg.train_cfg.max_epochs:
-        cli.complete_loader(cfg, 'train_dataloader')
+    unit = 'epoch' if cfg.train_cfg.get('max_epochs') else 'iter'
+    done = inspect_checkpoint(cfg.load_from)[unit] if cfg.resume else 0
+    if done < cfg.train_cfg[f'max_{unit}s']:
+        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            cli.complete_loader(cfg, name)
         train(cfg)
     return find_resumable_checkpoint(out)

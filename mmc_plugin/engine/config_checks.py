@@ -174,7 +174,9 @@ def _check_together(cfg: Config) -> None:
     rate = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('lr')
     schedulers = cfg.get('param_scheduler') or []
     for number, part in enumerate(schedulers if isinstance(schedulers, list) else []):
-        low = part.get('eta_min')
+        kind = part.get('type')
+        plans_rate = str(getattr(kind, '__name__', kind)).endswith('LR')
+        low = part.get('eta_min') if plans_rate else None  # else of weight decay or momentum
         if rate is not None and low is not None and low > rate:
             raise InputError(
                 f'param_scheduler.{number}.eta_min is {low}, above optim_wrapper.optimizer.lr, '
@@ -230,7 +232,7 @@ def _check_part(path: str, part: Mapping) -> None:
     if len(found) > 1 or not inspect.isclass(kind) or not kind.__module__.startswith('mmc_plugin'):
         return
     taken = arguments(kind)
-    taken.names |= BESIDE | OF_KIND.get(path, set())
+    taken.names |= BESIDE | OF_KIND.get(re.sub(r'\.\d+$', '', path), set())
     for name in part:
         if not taken.take(name):
             raise InputError(

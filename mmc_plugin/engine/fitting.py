@@ -29,7 +29,9 @@ def fit_to_data(cfg: Config) -> None:
     if not cfg.get('fit_to_data'):
         return
     epochs = cfg.train_cfg.get('max_epochs')
-    changes = _shorten_warm_up(cfg.param_scheduler, epochs) if epochs else []
+    schedulers = cfg.get('param_scheduler')
+    planned = epochs and isinstance(schedulers, list)  # one alone may stand without a list
+    changes = _shorten_warm_up(schedulers, epochs) if planned else []
     loader, processes = cfg.train_dataloader, _processes(cfg.launcher)
     batch, workers = loader.batch_size, loader.get('num_workers', 0)
     images = _count(loader.dataset.data_root, batch * max(workers, 1) * processes)

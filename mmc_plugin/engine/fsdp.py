@@ -1,7 +1,7 @@
 """Fully sharded training (FSDP) of large models, through mmengine's ``FlexibleRunner``.
 
 mmengine's strategy and optimiser wrappers leave four gaps for a model with a momentum teacher, and
-each part of this module closes one; ``configs/mmc/vitl_fsdp.py`` puts them together.
+each part of this module closes one; ``configs/_base_/fsdp.py`` puts them together.
 """
 
 from __future__ import annotations
@@ -126,6 +126,9 @@ class ShardedAutoPrecisionOptimWrapper(AutoPrecisionOptimWrapper):
     def _make_scaler(self, enabled: bool) -> torch.amp.GradScaler:
         return ShardedGradScaler(self.device, enabled=enabled)
 
+    def _has_grad(self, param: nn.Parameter) -> bool:
+        return True  # here or in another process: all must list the same parameters
+
 
 @OPTIM_WRAPPERS.register_module()
 class ShardedBFloat16OptimWrapper(ShardedAutoPrecisionOptimWrapper):
@@ -144,21 +147,25 @@ def clip_sharded_grad_norm(
     All processes must call it.
 
     Args:
-        parameters (Sequence[nn.Parameter]): Parts of this process, with gradients.
+        parameters (Sequence[nn.Parameter]): Parts of this process, the same parameters in the same
+            order in all; one of which a process holds nothing has no gradient there.
         max_norm (float): Bound of the 2-norm over all gradients of all processes.
         each (bool): The bound is that of each parameter instead.
 
     Returns:
         Tensor: The norm of all before, a scalar, the same in all processes.
     """
-    grads = [p.grad for p in parameters]
-    squared = torch.stack(torch._foreach_norm(grads)).float().square()
+    held = [p.grad for p in parameters if p.grad is not None]
+    mine = iter(torch._foreach_norm(held) if held else ())
+    nothing = torch.zeros((), device=parameters[0].device)
+    norms = [nothing if p.grad is None else next(mine).float() for p in parameters]
+    squared = torch.stack(norms).square()
     all_reduce(squared, 'sum')
-    norms = squared.sqrt()
     norm = squared.sum().sqrt()
     # As torch.nn.utils.clip_grad_norm_ does it, without waiting for the device.
-    if each:
-        torch._foreach_mul_(grads, list((max_norm / (norms + 1e-6)).clamp(max=1.0)))
-    else:
-        torch._foreach_mul_(grads, (max_norm / (norm + 1e-6)).clamp(max=1.0))
+    scales = (max_norm / ((squared.sqrt() if each else norm) + 1e-6)).clamp(max=1.0)
+    scales = scales.expand(len(parameters)).unbind()
+    if held:
+        scales = [s for s, p in zip(scales, parameters, strict=True) if p.grad is not None]
+        torch._foreach_mul_(held, scales)
     return norm

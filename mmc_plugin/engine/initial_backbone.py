@@ -42,7 +42,9 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
     checkpoint = read_checkpoint(source, allow_pickle)
     weights = read_backbone(checkpoint)
     settings = dict(weights.settings)
-    patch, size = settings['patch_size'], to_2tuple(backbone.img_size)
+    patch, before = settings['patch_size'], backbone.get('patch_size', 16)
+    img_size = backbone.get('img_size', 224)  # of mmpretrain, as the 16
+    size = to_2tuple(img_size)
     if not isinstance(patch, int) or any(side % patch for side in size):
         raise InputError(
             f'the checkpoint {source} has patches of {patch} pixels, which do not divide images of '
@@ -54,7 +56,7 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
         checkpoint=source,
         allow_pickle=allow_pickle,
         frozen=False,
-        img_size=backbone.img_size,
+        img_size=img_size,
         drop_path_rate=backbone.get('drop_path_rate', 0.0),
         out_type='raw',
     )
@@ -63,19 +65,27 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
         if name != 'backbone' and isinstance(head, dict):
             head.update({key: value for key, value in follow.items() if key in head})
     for step in cfg.train_dataloader.dataset.get('pipeline', []):
-        if 'align' in step:
-            step.align = patch
-    cfg.model.setdefault('data_preprocessor', ConfigDict()).update(
-        mean=list(weights.mean), std=list(weights.std)
+        for key in ('align', 'patch_size'):
+            if step.get(key) == before:  # SiT aligns to single pixels
+                step[key] = patch
+    preprocessor = cfg.model.setdefault(
+        'data_preprocessor', ConfigDict(cfg.get('data_preprocessor') or {})
     )
+    preprocessor.update(mean=list(weights.mean), std=list(weights.std))
     say(
         f'Student and teacher start with the backbone of {weights}; SHA-256 {checkpoint.sha256}.'
         + (f' {len(weights.dropped)} other weights in it are left out.' if weights.dropped else '')
     )
 
 
-def forget_initial_backbone(cfg: Config) -> None:
-    """Let a run that is resumed not read again what it began from, which may be gone."""
+def forget_initial_backbone(cfg: Config) -> str | None:
+    """Let a run that is resumed not read again what it began from, which may be gone.
+
+    Returns:
+        str | None: What it was.
+    """
     backbone = cfg.get('model', {}).get('backbone') or {}
-    if not backbone.get('frozen', True) and backbone.get('arch', 'auto') != 'auto':
-        backbone.checkpoint = None
+    if backbone.get('frozen', True) or backbone.get('arch', 'auto') == 'auto':
+        return None
+    source, backbone.checkpoint = backbone.get('checkpoint'), None
+    return source

@@ -60,12 +60,33 @@ class _Mixin:
 
     @master_only
     def dump_config(self) -> None:
-        """Write the config into the work dir, for ``--resume`` to read, whole or not at all."""
+        """Write the config into the work dir, for ``--resume`` to read, whole or not at all.
+
+        A run that goes on does so when it has its checkpoint: were its options refused, they would
+        stay in the file, and the next one would go on with them.
+        """
+        if self._resume and not self._has_loaded:
+            return
         path = os.path.join(self.work_dir, os.path.basename(self.cfg.filename or ''))
         if path.endswith('.py'):
             write_durably(path, self.cfg.pretty_text)
         else:
             super().dump_config()
+
+    def load_or_resume(self) -> None:
+        """The host's, with a sentence for an optimiser that its checkpoint does not fit."""
+        loaded = self._has_loaded
+        try:
+            super().load_or_resume()
+        except ValueError as error:
+            if isinstance(error, UserError) or not self._resume:
+                raise
+            raise InputError(
+                f'{self._load_from} does not fit the optimiser: {reason(error)}. Resume with the '
+                'config that wrote it, or start a new run with load_from instead'
+            ) from error
+        if self._resume and not loaded:
+            self.dump_config()
 
 
 def _drop_tensorboard(cfg: Config) -> None:

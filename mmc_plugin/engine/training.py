@@ -75,9 +75,7 @@ def training_config(
         set_resume(cfg, resume)
     elif cfg.get('resume') and not cfg.get('load_from'):
         set_resume(cfg, 'auto')
-    if cfg.get('resume'):
-        forget_initial_backbone(cfg)
-    elif init_from is not None:
+    if init_from is not None and not cfg.get('resume'):
         set_initial_backbone(cfg, init_from, allow_pickle)
     cli.check_checkpoints(cfg, allow_pickle)
     return cfg
@@ -96,7 +94,10 @@ def train(cfg: Config, allow_pickle: bool = False, allow_misfit: bool = False) -
         Runner: At the end of its training.
     """
     cli.prepare_launch(cfg)
+    begun_from = forget_initial_backbone(cfg) if cfg.get('resume') else None
     runner = build_runner(cfg)
+    if begun_from is not None:  # for the file that the next --resume reads
+        runner.cfg.model.backbone.checkpoint = begun_from
     check_weights(cfg, runner.model, allow_pickle, allow_misfit)
     check_train_dataloader(runner.train_dataloader)
     runner.train()
@@ -151,7 +152,8 @@ def set_resume(cfg: Config, resume: str) -> None:
 def check_schedule(cfg: Config) -> None:
     """Refuse a training that ends before its warm-up does; mmengine's own words do not help."""
     epochs = cfg.get('train_cfg', {}).get('max_epochs')
-    for scheduler in cfg.get('param_scheduler') or []:
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
         begin = scheduler.get('begin', 0)
         if epochs and scheduler.get('by_epoch', True) and begin >= epochs:
             raise InputError(

@@ -36,12 +36,17 @@ class OlderCheckpoints:
         self._name = re.compile(re.escape(template).replace(r'\{\}', r'(\d+)'))
         self._done: set[str] = set()
 
-    def lighten(self) -> None:
+    def lighten(self, newest: int) -> None:
         """Replace each by a copy without optimiser, schedule and log, whole or not at all.
 
         One that cannot be read or for which the disk has no place is left as it is, and said.
+
+        Args:
+            newest (int): The number of the run's newest. A run that starts anew in the folder of a
+                longer one, or goes back, finds higher ones there, which are no reason to lighten
+                what it has just written.
         """
-        for path in self._paths():
+        for path in self._paths(newest):
             if path in self._done:
                 continue
             self._done.add(path)
@@ -54,12 +59,12 @@ class OlderCheckpoints:
                     level=logging.WARNING,
                 )
 
-    def _paths(self) -> list[str]:
+    def _paths(self, newest: int) -> list[str]:
         """The older ones, the oldest first; links and sharded ones are left alone."""
         found = []
         for path in glob(osp.join(escape(self.folder), '*')):
             match = self._name.fullmatch(osp.basename(path))
-            if match and osp.isfile(path) and not osp.islink(path):
+            if match and osp.isfile(path) and not osp.islink(path) and int(match[1]) <= newest:
                 found.append((int(match[1]), path))
         return [path for _, path in sorted(found)[: -self.whole]]
 

@@ -76,7 +76,7 @@ def test_finished_it_returns_at_once_and_more_epochs_go_on(trained, photo_folder
 def test_it_starts_from_another_checkpoint(trained, photo_folder, tmp_path, capsys):
     """Without a step that could be seen: the learning rate is next to nothing."""
     options = {key: value for key, value in OPTIONS.items() if 'arch' not in key}
-    options |= {'optim_wrapper.optimizer.lr': 1e-30}
+    options |= {'optim_wrapper.optimizer.lr': 1e-30, 'param_scheduler.1.eta_min': 0.0}
     first = trained.replace('epoch_3', 'epoch_1')
     found = pretrain(photo_folder, tmp_path / 'b', 'vitt8', 1, init_from=first, options=options)
     assert f'with the backbone of MMC run (teacher) in {first}' in capsys.readouterr().out
@@ -84,6 +84,15 @@ def test_it_starts_from_another_checkpoint(trained, photo_folder, tmp_path, caps
         theirs = load_backbone(first).state_dict()
         ours = load_backbone(found, which).state_dict()
         assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
+
+
+def test_what_it_began_from_is_kept_by_a_run_that_goes_on(trained, photo_folder, tmp_path):
+    """For the day when all its checkpoints are gone and it begins once more."""
+    options = {key: value for key, value in OPTIONS.items() if 'arch' not in key}
+    first, out = trained.replace('epoch_3', 'epoch_1'), tmp_path / 'b'
+    pretrain(photo_folder, out, 'vitt8', 1, init_from=first, options=options)
+    pretrain(photo_folder, out, 'vitt8', 2)
+    assert f"checkpoint='{first}'" in (out / 'vitt_folder.py').read_text()
 
 
 def test_so_does_the_command_line(trained, photo_folder, monkeypatch):
@@ -96,7 +105,25 @@ def test_so_does_the_command_line(trained, photo_folder, monkeypatch):
     assert backbone.checkpoint == trained and backbone.arch.embed_dims == 16
 
 
+def test_a_config_file_may_go_by_iterations(photo_folder, tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        f'_base_ = [{str(ROOT / "configs" / "mmc" / "vitt_folder.py")!r}]\n'
+        'fit_to_data = False\n'
+        'train_cfg = dict(_delete_=True, by_epoch=False, max_iters=2, val_interval=2)\n'
+        'param_scheduler = None\n'
+        'default_hooks = dict(checkpoint=dict(by_epoch=False))\n'
+    )
+    options = OPTIONS | {'train_dataloader.batch_size': 2}
+    found = pretrain(photo_folder, tmp_path / 'out', path, options=options)
+    assert found.endswith('iter_2.pth')
+    assert pretrain(photo_folder, tmp_path / 'out', path) == found
+
+
 def test_what_it_refuses(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(InputError, match='file, which is a file: it must be a folder'):
+        pretrain(tmp_path, tmp_path / 'file', 'vitt8')
     with pytest.raises(InputError, match="model must be 'vitt8', 'vits16', 'vitb16' or a config"):
         pretrain(tmp_path, tmp_path / 'out', 'vits8')
     with pytest.raises(InputError, match='zero_shot/vit_coco.py describes no training'):

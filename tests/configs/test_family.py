@@ -98,6 +98,11 @@ def test_masks_are_those_of_the_releases():
         assert (gmml.noise_ratio, gmml.alien_ratio, gmml.align) == (0.5, 0.3, 1)
 
 
+def test_batch_norm_is_over_all_gpus_where_the_release_has_it_so():
+    for name in ('sit/vits_in1k_800e', 'sit/vits_in100_200e', 'msn/vits_in1k_800e'):
+        assert load(f'{name}.py').sync_bn == 'torch'
+
+
 def test_the_small_configs_share_data_schedule_and_batch():
     ours = load('mmc/vitt_caltech101.py')
     for name in 'sit dino ibot mcssl msn maskco mocov3 mae'.split():

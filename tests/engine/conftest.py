@@ -81,7 +81,7 @@ def train_line(tmp_path):
 
     def train_line(
         watch, epochs=None, length=12, name='run', train_cfg=None, schedulers=WARM_UP_AND_COSINE,
-        hooks=None, **options,
+        hooks=None, optimizer=None, **options,
     ):  # fmt: skip
         torch.manual_seed(0)
         train_cfg = dict(train_cfg or dict(by_epoch=True))
@@ -94,7 +94,7 @@ def train_line(tmp_path):
             train_dataloader=DataLoader(TensorDataset(torch.ones(length, 1))),
             train_cfg=cfg.train_cfg,
             param_scheduler=cfg.param_scheduler,
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=TOP)),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=TOP) | dict(optimizer or {})),
             default_hooks=dict(param_scheduler=dict(type='ReplanSchedulerHook'), **hooks or {}),
             custom_hooks=[watch],
             default_scope='mmpretrain',

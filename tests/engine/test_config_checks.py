@@ -407,6 +407,16 @@ def test_a_slip_in_a_config_file_is_found(tmp_path, monkeypatch):
         cli.load_config(str(path), None)
 
 
+@pytest.mark.parametrize('kind', ['CosineWeightDecay', 'CosineAnnealingMomentum'])
+def test_what_is_no_rate_may_end_above_the_rate(tmp_path, kind):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        f'_base_ = [{str(ROOT / "configs" / CONFIG)!r}]\n'
+        f'param_scheduler = [dict(type={kind!r}, eta_min=0.4, convert_to_iter_based=True)]\n'
+    )
+    cli.load_config(str(path), None)
+
+
 def test_helper_variables_of_configs_are_no_mistakes():
     check_config(Config(dict(size=3, crop=dict(a=1), view=[dict(no_type=1)])))
 

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.fitting import fit_to_data
+from mmc_plugin.engine.training import training_config
 
 
 def folder(path, images):
@@ -58,6 +59,15 @@ def test_a_single_epoch_has_none(tmp_path):
     cfg, _ = fit(folder(tmp_path / 'a', 900), 1)
     (only,) = cfg.param_scheduler
     assert only.type == 'CosineAnnealingLR' and only.begin == 0
+
+
+@pytest.mark.parametrize('schedule', [None, dict(type='CosineAnnealingLR', _delete_=True)])
+def test_there_may_be_no_schedule_or_one(schedule, tmp_path):
+    root = folder(tmp_path / 'a', 31)
+    options = {'train_dataloader.dataset.data_root': root, 'param_scheduler': schedule}
+    cfg = training_config('mmc/vits_folder.py', options)
+    assert isinstance(cfg.param_scheduler, type(None) if schedule is None else dict)
+    assert cfg.train_dataloader.batch_size == 31
 
 
 def test_processes_share_the_images(tmp_path, monkeypatch):

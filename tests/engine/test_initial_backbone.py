@@ -73,6 +73,28 @@ def test_heads_masks_and_images_follow_its_patches(tmp_path):
     assert [each.align for each in steps] == [14]
 
 
+@pytest.mark.parametrize('config, step, key, expected', [
+    ('ibot/vits_in1k_800e.py', 'BlockMask', 'patch_size', 14),
+    ('msn/vits_in1k_800e.py', 'PatchDrop', 'patch_size', 14),
+    ('sit/vits_in1k_800e.py', 'GMMLMask', 'align', 1),  # on any pixel, as before
+])  # fmt: skip
+def test_masks_of_the_family_follow_too(config, step, key, expected, tmp_path):
+    cfg = cli.load_config(config, None)
+    set_initial_backbone(cfg, small_timm(tmp_path / 'timm.pth', 56, 14))
+    steps = [each for each in cfg.train_dataloader.dataset.pipeline if each.type == step]
+    assert [each[key] for each in steps] == [expected]
+
+
+def test_what_the_host_takes_by_itself_need_not_be_in_the_config(tmp_path):
+    """The size of images, and the preprocessor beside the model."""
+    cfg = cli.load_config('mmc/vits_folder.py', HEADS)
+    del cfg.model.backbone['img_size']
+    cfg.data_preprocessor = cfg.model.pop('data_preprocessor')
+    set_initial_backbone(cfg, small_timm(tmp_path / 'timm.pth'))
+    assert cfg.model.backbone.img_size == 224
+    assert cfg.model.data_preprocessor.to_rgb and cfg.model.data_preprocessor.mean[0] > 1
+
+
 def test_images_are_normalised_as_it_was_trained_with(tmp_path):
     source = small_timm(tmp_path / 'timm.pth')
     weights = {f'backbone.{name}': x for name, x in load_backbone(source).state_dict().items()}
@@ -108,7 +130,7 @@ def test_a_run_that_goes_on_does_not_read_it_again(tmp_path):
     (tmp_path / 'timm.pth').unlink()
     with pytest.raises(FileNotFoundError):
         build(cfg)
-    forget_initial_backbone(cfg)
+    assert forget_initial_backbone(cfg) == source
     build(cfg)
     plain = cli.load_config('mmc/vits_folder.py', None)
     before = plain.to_dict()

@@ -43,7 +43,7 @@ def kept(path) -> set[str]:
 def test_all_but_the_newest(folder):
     before = torch.load(folder / 'epoch_9.pth')
     whole = {p.name: p.read_bytes() for p in folder.glob('*.pth') if p.is_file()}
-    OlderCheckpoints(str(folder), 'epoch_{}.pth', 2).lighten()
+    OlderCheckpoints(str(folder), 'epoch_{}.pth', 2).lighten(12)
     after = torch.load(folder / 'epoch_9.pth')
     assert set(after) == {'meta', 'state_dict'} and after['meta'] == before['meta']
     for name, value in before['state_dict'].items():
@@ -55,8 +55,18 @@ def test_all_but_the_newest(folder):
     assert not list(folder.glob('*.tmp'))
 
 
+def test_a_run_that_goes_back_keeps_what_it_has_just_written(folder):
+    """From epoch 9, in a folder where 11 and 12 lie of another time."""
+    (folder / 'epoch_6.pth').unlink()
+    whole = {p.name: p.read_bytes() for p in folder.glob('*.pth') if p.is_file()}
+    OlderCheckpoints(str(folder), 'epoch_{}.pth', 1).lighten(10)
+    assert kept(folder / 'epoch_9.pth') == {'meta', 'state_dict'}
+    for name in ('epoch_10.pth', 'epoch_11.pth', 'epoch_12.pth'):
+        assert (folder / name).read_bytes() == whole[name]
+
+
 def test_a_run_goes_on_from_a_whole_one(folder, monkeypatch):
-    OlderCheckpoints(str(folder), 'epoch_{}.pth', 2).lighten()
+    OlderCheckpoints(str(folder), 'epoch_{}.pth', 2).lighten(12)
     (folder / 'epoch_6.pth').unlink()
     (folder / 'epoch_12.pth').write_bytes(b'')
     assert find_resumable_checkpoint(str(folder)) == str(folder / 'epoch_11.pth')
@@ -92,14 +102,14 @@ def test_killed_at_any_instant(instant, folder):
             torch.save = half
         os.replace = rename
         try:
-            OlderCheckpoints(str(folder), 'epoch_{}.pth', 2).lighten()
+            OlderCheckpoints(str(folder), 'epoch_{}.pth', 2).lighten(12)
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     found = torch.load(path)
     assert ('optimizer' in found) == (instant != 'after rename')
     assert all(torch.equal(found['state_dict'][name], expected[name]) for name in expected)
-    OlderCheckpoints(str(folder), 'epoch_{}.pth', 2).lighten()  # of the run that goes on
+    OlderCheckpoints(str(folder), 'epoch_{}.pth', 2).lighten(12)  # of the run that goes on
     assert kept(path) == kept(folder / 'epoch_10.pth') == {'meta', 'state_dict'}
 
 
@@ -116,13 +126,13 @@ def test_what_fails_is_left_whole_and_said(folder, monkeypatch):
 
     monkeypatch.setattr(torch, 'save', full)
     older = OlderCheckpoints(str(folder), 'epoch_{}.pth', 2)
-    older.lighten()
+    older.lighten(12)
     assert [each.split()[0].rpartition('/')[2] for each in said] == ['epoch_9.pth', 'epoch_10.pth']
     assert 'cut short or damaged' in said[0] and 'No space left' in said[1]
     assert (folder / 'epoch_9.pth').read_bytes() == b'PK\x03\x04junk'
     assert (folder / 'epoch_10.pth').read_bytes() == whole
     assert not list(folder.glob('*.tmp'))
-    older.lighten()
+    older.lighten(12)
     assert len(said) == 2  # once
 
 
@@ -138,7 +148,7 @@ def test_the_loader_reads_what_is_left(tmp_path):
     for epoch in (1, 2):
         content = dict(meta=meta, state_dict=state, optimizer={})
         torch.save(content, tmp_path / f'epoch_{epoch}.pth')
-    OlderCheckpoints(str(tmp_path), 'epoch_{}.pth', 1).lighten()
+    OlderCheckpoints(str(tmp_path), 'epoch_{}.pth', 1).lighten(2)
     light, whole = (load_backbone(tmp_path / f'epoch_{epoch}.pth', 'student') for epoch in (1, 2))
     assert light.arch_settings['num_heads'] == 4
     image = torch.rand(1, 3, 16, 16)

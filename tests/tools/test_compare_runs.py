@@ -73,8 +73,12 @@ def test_rows_are_trained_once_and_a_row_that_fails_harms_no_other(folder, capsy
     code, text = compare(capsys, *command[1:])  # without the broken row
     assert code == 0 and 'k-NN CLS' in text
     assert (folder / 'out' / 'good' / 'train.log').read_bytes() == before
-    code, text = compare(capsys, *command[1:5], '--epochs', '3')
+    code, text = compare(capsys, *command[1:6], '--epochs', '3')
     assert code == 1 and 'holds another run' in text
+    (folder / 'out' / 'good' / 'trained.json').unlink()  # as if it had been stopped
+    code, text = compare(capsys, *command[1:6], '--epochs', '3')
+    assert code == 1 and 'holds another run' in text
+    assert (folder / 'out' / 'good' / 'train.log').read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,7 @@ def test_rows_are_trained_once_and_a_row_that_fails_harms_no_other(folder, capsy
     [
         (['no.py', '--data', '.', '--out', 'x', '--epochs', '1'], "there is no config 'no.py'"),
         ([TINY, '--data', '/nowhere', '--out', 'x', '--epochs', '1'], '/nowhere/train is not'),
+        ([TINY, '--data', '.', '--out', 'x', '--epochs', '0'], '--minutes must be more than 0'),
         ([TINY, TINY, '--data', '.', '--out', 'x', '--epochs', '1'], 'a config is given twice'),
     ],
 )

@@ -33,6 +33,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--paper', metavar='JSON', help="a paper's figures of each row, to set beside"
     )
     args = parser.parse_args(argv)
+    if (args.minutes if args.epochs is None else args.epochs) <= 0:
+        sys.exit('error: --epochs and --minutes must be more than 0')
     args.names = row_names(args.configs)
     for part in ('train', 'val'):
         if not (Path(args.data) / part).is_dir():
@@ -90,14 +92,16 @@ def main(argv: list[str] | None = None) -> None:
 
 def train(config: Path, folder: Path, data: Path, args: argparse.Namespace) -> str | None:
     """Train a config unless that is done; what went wrong, in a sentence."""
-    done = folder / 'trained.json'
+    plan, done = folder / 'plan.json', folder / 'trained.json'
     wanted = dict(config=str(config), data=str(data), epochs=args.epochs, minutes=args.minutes,
                   seed=args.seed)  # fmt: skip
-    if done.exists():
-        before = json.loads(done.read_text())
-        if before == wanted:
-            return None
+    # Of a run that was stopped too: it would go on with its own settings.
+    before = next((json.loads(each.read_text()) for each in (done, plan) if each.exists()), wanted)
+    if before != wanted:
         return f'{folder} holds another run ({before}): choose another --out'
+    if done.exists():
+        return None
+    write_durably(plan, json.dumps(wanted).encode())
     length = f'max_epochs={args.epochs}'
     if args.minutes:
         length = ("_delete_=True, type='TimeLimitedTrainLoop', max_epochs=10000, "

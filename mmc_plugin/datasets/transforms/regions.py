@@ -20,8 +20,8 @@ class RegionViews(MultiView):
     Nothing but the abstract and the words of one figure of MaskCo (arXiv 2108.07954) is known, so
     that all numbers here are ours. Each view begins with a :class:`ViewCrop`; another
     :class:`ViewFlip` may follow. Pairs of views are drawn until what they share has sides of at
-    least ``min_overlap`` of the smaller crop's sides, ten times at most, then the second view is
-    cut by the first one's box.
+    least ``min_overlap`` of the longest side of the two crops, ten times at most, then the second
+    view is cut by the first one's box.
 
     **Required keys:** ``img``.
 
@@ -64,12 +64,14 @@ class RegionViews(MultiView):
         """Draw views and regions."""
         for _ in range(_TRIES):
             views = [each(copy.copy(results)) for each in self.transforms]
+            if not all('crop_box' in view for view in views):
+                raise InputError('RegionViews.transforms: each view must begin with a ViewCrop.')
             box = overlap(*(view['crop_box'] for view in views))
             longest = max(max(view['crop_box'][2:]) for view in views)
             if min(box[2:]) >= self.min_overlap * longest:
                 break
         else:
-            views = [views[0], self.transforms[1](dict(results, crop_box=views[0]['crop_box']))]
+            views = [views[0], self.transforms[1](dict(results, given_box=views[0]['crop_box']))]
             box = views[0]['crop_box']
         smallest = self.side[0] * self.min_overlap * min(views[0]['img'].shape[:2])
         if smallest < self.patch_size:

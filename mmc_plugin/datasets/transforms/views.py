@@ -55,7 +55,9 @@ class ViewCrop(Transform):
     **Required keys:** ``img``: uint8 array (H, W, 3).
 
     **Modified keys:** ``img``: uint8 array (size, size, 3). ``img_shape``: (height, width).
-    ``crop_box``: (top, left, height, width) of the box in the image; one that is given is cut.
+    ``crop_box``: (top, left, height, width) of the box in the image.
+
+    **Optional keys:** ``given_box``: a box to cut instead of a random one; it is taken out.
 
     Args:
         size: Side, or (height, width), of the result in pixels.
@@ -86,7 +88,7 @@ class ViewCrop(Transform):
     def transform(self, results: dict) -> dict:
         """Replace ``results['img']`` by the resized box."""
         image = _checked_image(results)
-        box = results.get('crop_box') or self.sample_box(*image.shape[:2])
+        box = results.pop('given_box', None) or self.sample_box(*image.shape[:2])
         results['img'] = view_ops.crop_and_resize(image, box, self.size)
         results['img_shape'] = self.size
         results['crop_box'] = box

@@ -33,7 +33,7 @@ class FreezeHook(Hook):
         frozen = [
             each
             for name, each in unwrap(runner.model).named_parameters()
-            if self.word in name and each.requires_grad
+            if self.word in name.replace('_fsdp_wrapped_module.', '') and each.requires_grad
         ]
         if not frozen:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Stops a run that cannot learn: too few images for a batch, or a loss that is not finite."""
+"""Stops a run that cannot learn: too few images, or a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ...errors import InputError, RunError
+from ...models.utils.feature_queue import FeatureQueue
 from ..checkpoint import read_last_checkpoint
 
 
@@ -31,6 +33,21 @@ def check_train_dataloader(dataloader: DataLoader) -> None:
         f'{dataloader.batch_size}: add images, or set train_dataloader.batch_size to their '
         'number or less.'
     )
+
+
+def check_queues(model: nn.Module, images: int) -> None:
+    """Refuse a queue longer than the training set: images would be negatives of themselves.
+
+    Raises:
+        ValueError: With the numbers and what to change.
+    """
+    for module in model.modules():
+        if isinstance(module, FeatureQueue) and len(module.rows) > images:
+            raise InputError(
+                f'The queue holds {len(module.rows)} features, more than the training set has '
+                f'images ({images}), so that images would be negatives of themselves: set '
+                'model.queue_length to fewer.'
+            )
 
 
 @HOOKS.register_module()
@@ -64,8 +81,9 @@ class LossGuardHook(Hook):
         self._good: torch.Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a training set without a whole batch."""
+        """Refuse a training set without a whole batch, or with fewer images than a queue."""
         check_train_dataloader(runner.train_dataloader)
+        check_queues(runner.model, len(runner.train_dataloader.dataset))
 
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Count on the device; look every ``interval`` iterations."""

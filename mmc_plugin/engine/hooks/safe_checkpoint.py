@@ -170,7 +170,7 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process() and stale is not None:
             self._own.remove(self._numbered(stale))
         if is_main_process() and self.keep_whole > 0:
-            self._older.lighten()
+            self._older.lighten(step)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._local:

@@ -117,13 +117,16 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
             param
             for group in self.optimizer.param_groups
             for param in group['params']
-            if param.requires_grad and param.grad is not None and getattr(param, 'clipped', True)
+            if param.requires_grad and self._has_grad(param) and getattr(param, 'clipped', True)
         ]
         norm = self.clip_func(params, **self.clip_grad_kwargs) if params else None
         if self.defer_grad_norm:
             self._grad_norm = norm
         elif norm is not None:  # as the host does
             self.message_hub.update_scalar(f'train/{self.grad_name}', float(norm))
+
+    def _has_grad(self, param: nn.Parameter) -> bool:
+        return param.grad is not None
 
     def take_grad_norm(self) -> dict[str, torch.Tensor]:
         """The deferred norm before clipping, by its name in the log.

@@ -11,11 +11,17 @@ from torch import Tensor, nn
 from ...errors import InputError
 
 
+class EmbeddingMLP(nn.Sequential):
+    """The layers before the prototypes; a class of its own, which sharding can name."""
+
+
 class PrototypeLayer(nn.Module):
-    """Dot products with K prototypes: rows of length 1, or of a length that is learned.
+    """K prototypes: rows of length 1, or of a length that is learned.
 
     Its parameters hold the name ``last_layer`` where a head calls it so, and
-    :class:`FreezeHook` finds them by it.
+    :class:`FreezeHook` finds them by it. It gives the prototypes and not the dot products, so that
+    all blocks of rows share one call: where the layer is sharded, each call waits for all
+    processes, and these have different numbers of blocks.
 
     Args:
         in_channels (int): C.
@@ -29,14 +35,10 @@ class PrototypeLayer(nn.Module):
         nn.init.trunc_normal_(self.weight, std=0.02)
         self.length = nn.Parameter(torch.ones(num_prototypes, 1)) if train_length else None
 
-    def prototypes(self) -> Tensor:
-        """(K, C)."""
+    def forward(self) -> Tensor:
+        """The prototypes (K, C)."""
         unit = F.normalize(self.weight, dim=1)
         return unit if self.length is None else unit * self.length
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Rows (..., C) → logits (..., K)."""
-        return F.linear(rows, self.prototypes())
 
 
 @MODELS.register_module()
@@ -72,7 +74,7 @@ class PrototypeHead(BaseModule):
         if num_prototypes < 2:
             raise InputError(f'A head needs num_prototypes of at least 2, got {num_prototypes}.')
         self.num_prototypes = num_prototypes
-        self.layers = nn.Sequential(
+        self.layers = EmbeddingMLP(
             nn.Linear(in_channels, hidden_channels),
             nn.GELU(),
             nn.Linear(hidden_channels, hidden_channels),
@@ -90,12 +92,11 @@ class PrototypeHead(BaseModule):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (..., K) of class tokens (..., D)."""
-        return self.last_layer(self.embed(tokens))
+        return F.linear(self.embed(tokens), self.last_layer())
 
-    def patch_logits(self, rows: Tensor) -> Tensor:
-        """Logits (..., K) of embedded patch tokens (..., C).
+    def patch_prototypes(self) -> Tensor:
+        """Those (K, C) of patch tokens, whose dot products with their embedding are the logits.
 
-        They are linear: those of a mean are the mean of those.
+        The logits are linear: those of a mean are the mean of those.
         """
-        layer = self.last_layer if self.patch_last_layer is None else self.patch_last_layer
-        return layer(rows)
+        return (self.last_layer if self.patch_last_layer is None else self.patch_last_layer)()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -49,16 +50,18 @@ def patch_cross_entropy(
     weights = weights.expand(chosen.shape).flatten()[rows]
     with torch.no_grad():
         embedded = teacher_head.embed(teacher).flatten(0, -2)  # (V·B·N,C)
-        mean = teacher_head.patch_logits(embedded.mean(0))
+        teacher_prototypes = teacher_head.patch_prototypes()  # (K,C)
+        mean = F.linear(embedded.mean(0), teacher_prototypes)
         embedded = embedded[rows]
     predicted = head.embed(student.flatten(0, -2)[rows])
+    prototypes = head.patch_prototypes()
 
     center = centering.center.clone()  # a block made again must see that of the first time
 
     def block(predicted: Tensor, embedded: Tensor) -> Tensor:
-        logits = teacher_head.patch_logits(embedded)
+        logits = F.linear(embedded, teacher_prototypes)
         targets = centering(logits, teacher_temperature, center)
-        return cross_entropy(head.patch_logits(predicted), targets, temperature)
+        return cross_entropy(F.linear(predicted, prototypes), targets, temperature)
 
     size = max(max_logits // head.num_prototypes, 1)
     blocks = list(zip(predicted.split(size), embedded.split(size), strict=True))

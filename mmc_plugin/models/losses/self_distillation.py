@@ -57,10 +57,12 @@ def sinkhorn(probabilities: Tensor, rounds: int = 3) -> Tensor:
         Tensor: (B, K); each row sums to 1, each column, over all processes, to nearly B·W / K.
     """
     share = probabilities.float()
+    tiny = torch.finfo(share.dtype).tiny
     number, prototypes = len(share) * get_world_size(), share.shape[1]
     share = share / _summed(share.sum())
     for _ in range(rounds):
-        share = share / (_summed(share.sum(0)) * prototypes)
+        # A prototype that no image of the batch has any of stays unused: 0 / 0 is nothing here.
+        share = share / (_summed(share.sum(0)) * prototypes).clamp(min=tiny)
         share = share / (share.sum(1, keepdim=True) * number)
     return share * number
 
@@ -77,7 +79,8 @@ def mean_entropy_gap(probabilities: Tensor) -> Tensor:
     """
     mine = probabilities.flatten(0, -2).mean(0)
     mean = mine + (_summed(mine.detach()) / get_world_size() - mine.detach())
-    entropy = -torch.special.xlogy(mean, mean).sum()
+    # The logarithm of 0 would have no gradient.
+    entropy = -(mean * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()).sum()
     return math.log(len(mean)) - entropy
 
 

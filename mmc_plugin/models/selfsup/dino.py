@@ -9,7 +9,6 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ...errors import InputError
 from ..losses.centering import Centering
 from ..losses.self_distillation import crossed_views, usage
 from ..utils.epoch_ramp import EpochRamp
@@ -48,19 +47,9 @@ class DINO(StudentTeacher):
         super().__init__(backbone, heads=heads, follows=('backbone', 'head'), **kwargs)
         self.temperature = temperature
         self.centering = Centering(self.head.num_prototypes)
-        self.teacher_temperature = self._ramp(
-            'model.teacher_temperature', teacher_temperature, warmup_epochs
+        self.teacher_temperature = EpochRamp(
+            teacher_temperature, warmup_epochs, 'model.teacher_temperature', below=temperature
         )
-
-    def _ramp(self, name: str, temperature: float | Sequence[float], epochs: int) -> EpochRamp:
-        ramp = EpochRamp(temperature, epochs, name)
-        highest = max(ramp.first, ramp.last)
-        if highest >= self.temperature:
-            raise InputError(
-                f"{name} reaches {highest}, which is not below the student's model.temperature "
-                f'of {self.temperature}: targets must be sharper than what predicts them.'
-            )
-        return ramp
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """The loss of a batch.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ..features import patch_size_of
+from .checks import check_inputs
 
 
 class _HostMethod:
@@ -66,6 +67,7 @@ class ViewMoCoV3(_HostMethod, MoCoV3):
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """The host's loss of the two views; it moves the momentum encoder."""
+        check_inputs(self, inputs, crops=False)
         return super().loss(list(inputs['views']), data_samples)
 
 
@@ -82,4 +84,5 @@ class ViewMAE(_HostMethod, MAE):
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """The host's loss of the first view."""
+        check_inputs(self, inputs, crops=False)
         return super().loss(inputs['views'][0], data_samples)

@@ -9,11 +9,12 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ...errors import InputError
 from ..losses.centering import Centering
 from ..losses.patch_distillation import patch_cross_entropy
 from ..losses.self_distillation import usage
 from ..utils.corruption import patch_mask
+from ..utils.epoch_ramp import EpochRamp
+from .checks import check_hides_patches, check_inputs
 from .dino import DINO
 
 
@@ -42,16 +43,11 @@ class IBOT(DINO):
         **kwargs: Any,
     ) -> None:
         super().__init__(backbone, head, warmup_epochs=warmup_epochs, **kwargs)
-        if not getattr(self.backbone, 'hides_patches', False):
-            raise InputError(
-                f'{type(self).__name__} hides patches from the student, which '
-                f"{type(self.backbone).__name__} cannot: set model.backbone.type='PretrainedViT' "
-                'with frozen=False.'
-            )
+        check_hides_patches(self, self.backbone)
         self.mask_token = nn.Parameter(torch.zeros(1, self.backbone.embed_dims))
         self.patch_centering = Centering(self.head.num_prototypes)
-        self.patch_temperature = self._ramp(
-            'model.patch_temperature', patch_temperature, warmup_epochs
+        self.patch_temperature = EpochRamp(
+            patch_temperature, warmup_epochs, 'model.patch_temperature', below=self.temperature
         )
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
@@ -68,6 +64,7 @@ class IBOT(DINO):
             dict[str, Tensor]: ``loss_cls``, ``loss_patch``; and :func:`usage` of the teacher's
             distributions.
         """
+        check_inputs(self, inputs, 'mask')
         views = inputs['views']
         masked = patch_mask(inputs['mask'], self.patch_size)  # (V,B,N)
         student_cls, student_patch = self.encode(

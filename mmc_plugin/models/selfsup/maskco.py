@@ -14,6 +14,7 @@ from ..utils.corruption import patch_mask
 from ..utils.feature_queue import FeatureQueue
 from ..utils.roi_align import roi_align
 from .base import StudentTeacher
+from .checks import check_hides_patches, check_inputs
 
 
 @MODELS.register_module()
@@ -39,6 +40,9 @@ class MaskCo(StudentTeacher):
         max_iou (float): Other regions of the image are negatives if they share less with the
             hidden one; 0 for none. Defaults to 0.3.
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
+
+    Raises:
+        ValueError: If a value is out of range, or the backbone cannot hide patches.
     """
 
     def __init__(
@@ -54,11 +58,12 @@ class MaskCo(StudentTeacher):
     ) -> None:
         heads = dict(head=head, mask_head=mask_head)
         super().__init__(backbone, heads=heads, follows=('backbone', 'head'), **kwargs)
-        if not getattr(self.backbone, 'hides_patches', False):
+        if temperature <= 0 or bins < 1 or not 0 <= max_iou <= 1:
             raise InputError(
-                f'MaskCo hides patches from the student, which {type(self.backbone).__name__} '
-                "cannot: set model.backbone.type='PretrainedViT' with frozen=False."
+                'MaskCo needs a positive temperature, bins of at least 1 and max_iou in [0, 1], '
+                f'got {temperature}, {bins} and {max_iou}.'
             )
+        check_hides_patches(self, self.backbone)
         self.mask_token = nn.Parameter(torch.zeros(1, self.backbone.embed_dims))
         self.queue = FeatureQueue(queue_length, self.head.out_channels)
         self.temperature, self.bins, self.max_iou = temperature, bins, max_iou
@@ -75,13 +80,13 @@ class MaskCo(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_region``.
         """
+        check_inputs(self, inputs, 'regions', crops=False)
         (dirty, clean), regions = inputs['views'], inputs['regions']
         regions = regions / regions.new_tensor([*clean.shape[-2:]]).flip(0).repeat(2)
-        front = {}
-        if 'mask' in inputs:
-            masked = patch_mask(inputs['mask'][0], self.patch_size)
-            front = dict(masked=masked, mask_token=self.mask_token)
-        _, student = self.encode(self.backbone, dirty, **front)
+        # Without a mask too the mask token takes part: data parallelism waits for its gradient.
+        mask = inputs['mask'][0] if 'mask' in inputs else torch.zeros_like(dirty[:, 0]).bool()
+        masked = patch_mask(mask, self.patch_size)  # (B,N)
+        _, student = self.encode(self.backbone, dirty, masked, mask_token=self.mask_token)
         if self.mask_head is not None:
             student = self.mask_head(student)
         query = self.head(self.pool(student, regions[0, :, :1], dirty))[:, 0]  # (B,C)
@@ -90,11 +95,8 @@ class MaskCo(StudentTeacher):
             keys = self.teacher.head(self.pool(teacher, regions[1], clean))  # (B,R,C)
             near = box_iou(regions[1, :, :1], regions[1]) >= self.max_iou  # (B,R); the first is
 
-        negatives = self.queue.rows.clone()  # of this step: the queue moves before its gradient
-        positive = (query * keys[:, 0]).sum(1, keepdim=True)
-        others = (query[:, None] * keys).sum(-1).masked_fill(near, -torch.inf)
-        logits = torch.cat([positive, query @ negatives.T, others], 1) / self.temperature
-        loss = F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+        queue = self.queue.rows.clone()  # of this step: the queue moves before its gradient
+        loss = region_contrast(query, keys, near, queue, self.temperature)
         self.queue.push(keys[:, 0])
         return dict(loss_region=loss)
 
@@ -103,6 +105,28 @@ class MaskCo(StudentTeacher):
         rows = images.shape[-2] // self.patch_size
         grid = tokens.unflatten(1, (rows, -1))
         return roi_align(grid, regions, self.bins).mean((2, 3))
+
+
+def region_contrast(
+    query: Tensor, keys: Tensor, near: Tensor, queue: Tensor, temperature: float
+) -> Tensor:
+    """InfoNCE of each image's query with its first key, in float32.
+
+    Args:
+        query (Tensor): Unit rows (B, C).
+        keys (Tensor): Unit rows (B, R, C) of the regions of the same images.
+        near (Tensor): (B, R) bool, keys that are no negatives, the first among them.
+        queue (Tensor): Unit rows (L, C), negatives of all.
+        temperature (float): τ.
+
+    Returns:
+        Tensor: Scalar, the mean over the images.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        positive = (query * keys[:, 0]).sum(1, keepdim=True)
+        others = (query[:, None] * keys).sum(-1).masked_fill(near, -torch.inf)
+        logits = torch.cat([positive, query @ queue.T, others], 1) / temperature
+        return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
 def box_iou(one: Tensor, other: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ..utils.corruption import corrupt, patch_mask
 from .base import StudentTeacher
+from .checks import check_inputs
 
 LOSSES = ('rec', 'patch', 'cls')
 
@@ -69,6 +70,7 @@ class MMC(StudentTeacher):
             dict[str, Tensor]: ``loss_rec``, ``loss_patch``, ``loss_cls`` as far as their
             weights are not 0; scalars, means over the views, times their weights.
         """
+        check_inputs(self, inputs, 'mask', 'alien')
         views, mask = inputs['views'], inputs['mask']
         corrupted = corrupt(views, mask, inputs['alien'])
 

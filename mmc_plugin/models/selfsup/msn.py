@@ -15,6 +15,7 @@ from ...errors import InputError
 from ..losses.self_distillation import cross_entropy, mean_entropy_gap, sinkhorn, usage
 from ..utils.epoch_ramp import EpochRamp
 from .base import StudentTeacher
+from .checks import check_hides_patches, check_inputs
 
 
 @MODELS.register_module()
@@ -60,21 +61,13 @@ class MSN(StudentTeacher):
                 'MSN needs num_prototypes of at least 2 and a positive temperature, got '
                 f'{num_prototypes} and {temperature}.'
             )
-        if not getattr(self.backbone, 'hides_patches', False):
-            raise InputError(
-                'MSN drops patches of the student, which '
-                f"{type(self.backbone).__name__} cannot: set model.backbone.type='PretrainedViT' "
-                'with frozen=False.'
-            )
+        check_hides_patches(self, self.backbone)
         width = self.head.out_channels
         bound = width**-0.5  # 1/16 for the release's 256
         self.prototypes = nn.Parameter(torch.empty(num_prototypes, width).uniform_(-bound, bound))
-        # Summed over processes, where data parallelism averages; outside the clipping
-        # [MSN release].
-        self.prototypes.register_hook(lambda grad: grad * get_world_size())
-        self.prototypes.clipped = False
+        self.prototypes.clipped = False  # [MSN release]
         self.temperature = temperature
-        self.sharpening = EpochRamp(sharpening, warmup_epochs, 'model.sharpening')
+        self.sharpening = EpochRamp(sharpening, warmup_epochs, 'model.sharpening', below=1)
         self.sinkhorn_rounds, self.entropy_weight = sinkhorn_rounds, entropy_weight
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
@@ -90,6 +83,7 @@ class MSN(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_match``, ``loss_entropy``, and :func:`usage` of the targets.
         """
+        check_inputs(self, inputs, 'keep')
         target, anchor = inputs['views']
         anchors, _ = self.encode(self.backbone, anchor, keep=inputs['keep'][1, 0])  # (B,D)
         anchors = anchors[None]
@@ -112,7 +106,15 @@ class MSN(StudentTeacher):
         )
 
     def scores(self, rows: Tensor) -> Tensor:
-        """Cosines with the prototypes over τ, float32: (..., C) → (..., K)."""
+        """Cosines with the prototypes over τ, float32: (..., C) → (..., K).
+
+        The prototypes' gradient is summed over processes, where data parallelism averages [MSN
+        release]. No hook of the parameter does that: a sharded model's never gets a gradient.
+        """
+        prototypes = self.prototypes
+        more = get_world_size() - 1
+        if more:
+            prototypes = prototypes + more * (prototypes - prototypes.detach())
         with torch.autocast(rows.device.type, enabled=False):
             rows = F.normalize(rows.float(), dim=-1)
-            return F.linear(rows, F.normalize(self.prototypes, dim=-1)) / self.temperature
+            return F.linear(rows, F.normalize(prototypes, dim=-1)) / self.temperature

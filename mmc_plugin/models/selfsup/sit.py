@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..utils.corruption import corrupt
 from .base import StudentTeacher
+from .checks import check_inputs
 
 
 @MODELS.register_module()
@@ -56,6 +57,7 @@ class SiT(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_rec`` and ``loss_cls``, with their weights.
         """
+        check_inputs(self, inputs, 'mask', 'alien', crops=False)
         views, mask = inputs['views'], inputs['mask']
         corrupted = corrupt(views, mask, inputs['alien'], fill=self.fill)
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -17,12 +18,15 @@ class EpochRamp(nn.Module):
         value (float | Sequence[float]): One positive number, or the first and the last.
         epochs (int): Length of the ramp.
         name (str): Key that an error names.
+        below (float): What it stays below, that of the student. Defaults to no bound.
 
     Raises:
         ValueError: For other values.
     """
 
-    def __init__(self, value: float | Sequence[float], epochs: int, name: str) -> None:
+    def __init__(
+        self, value: float | Sequence[float], epochs: int, name: str, below: float = math.inf
+    ) -> None:
         super().__init__()
         ends = [value] if isinstance(value, int | float) else list(value)
         if len(ends) not in (1, 2) or min(ends) <= 0 or epochs < 0:
@@ -31,6 +35,11 @@ class EpochRamp(nn.Module):
                 f'of at least 0; got {value} and {epochs}.'
             )
         self.first, self.last = float(ends[0]), float(ends[-1])
+        if max(ends) >= below:
+            raise InputError(
+                f'{name} reaches {max(ends)}, which is not below {below}, that of the student: '
+                'targets must be sharper than what predicts them.'
+            )
         self.epochs = epochs
         # A tensor: compiled code need not be made again for each value.
         self.register_buffer('value', torch.tensor(self.at(0)), persistent=False)

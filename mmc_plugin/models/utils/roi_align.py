@@ -31,9 +31,10 @@ def roi_align(features: Tensor, boxes: Tensor, bins: int, points: int = 2) -> Te
         [x[:, :, None, :].expand(-1, -1, number, -1), y[:, :, :, None].expand(-1, -1, -1, number)],
         dim=-1,
     )
+    dtype = torch.promote_types(features.dtype, boxes.dtype)  # no coordinates in bf16
     sampled = F.grid_sample(
-        features.permute(0, 3, 1, 2),
-        grid.flatten(1, 2).to(features.dtype) * 2 - 1,
+        features.permute(0, 3, 1, 2).to(dtype),
+        grid.flatten(1, 2).to(dtype) * 2 - 1,
         padding_mode='border',
         align_corners=False,
     )  # (B,D,R·n·points,n·points)

@@ -69,3 +69,9 @@ def test_views_that_share_nothing_are_replaced():
 def test_what_cannot_be_is_refused_in_a_sentence(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         RegionViews([[CROP], [CROP]], **options).transform(dict(img=coordinates()))
+
+
+def test_views_without_a_crop_are_refused_in_a_sentence():
+    flip = dict(type='mmpretrain.ViewFlip')
+    with pytest.raises(ValueError, match='RegionViews.transforms: each view must begin with a Vie'):
+        RegionViews([[CROP], [flip]]).transform(dict(img=coordinates()))

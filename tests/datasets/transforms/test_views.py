@@ -332,6 +332,15 @@ def test_flip():
     assert flipped.flags.c_contiguous
 
 
+def test_a_crop_of_a_crop_draws_a_box_of_its_own():
+    image = np.zeros((300, 400, 3), np.uint8)
+    results = ViewCrop(64, scale=(0.2, 0.3)).transform(dict(img=image))
+    top, left, height, width = ViewCrop(32).transform(results)['crop_box']
+    assert top + height <= 64 and left + width <= 64
+    given = ViewCrop(32).transform(dict(img=image, given_box=(5, 6, 70, 80)))
+    assert given['crop_box'] == (5, 6, 70, 80) and 'given_box' not in given
+
+
 def test_crop_records_the_size():
     results = ViewCrop((20, 30))(dict(img=np.zeros((50, 50, 3), np.uint8)))
     assert results['img'].shape == (20, 30, 3)

@@ -41,3 +41,16 @@ def test_a_word_that_no_name_holds_is_refused():
     runner = SimpleNamespace(model=model, optim_wrapper=SimpleNamespace(optimizer=optimizer))
     with pytest.raises(ValueError, match="no trained parameter has 'last_layer' in its name"):
         FreezeHook('last_layer').before_train(runner)
+
+
+def test_names_are_those_of_the_unsharded_model():
+    head = nn.ModuleDict(dict(last_layer=nn.Linear(2, 2)))
+    model = nn.ModuleDict(dict(head=nn.ModuleDict(dict(_fsdp_wrapped_module=head))))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    runner = SimpleNamespace(
+        model=model, epoch=0, optim_wrapper=SimpleNamespace(optimizer=optimizer)
+    )
+    FreezeHook('head.last_layer').before_train(runner)
+    head['last_layer'](torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert head['last_layer'].weight.grad is None

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 
 from mmc_plugin.engine.hooks import loss_guard
 from mmc_plugin.engine.hooks.loss_guard import LossGuardHook, check_train_dataloader
+from mmc_plugin.models.utils.feature_queue import FeatureQueue
 
 NAN, INF = float('nan'), float('inf')
 
@@ -156,6 +157,18 @@ def test_fewer_images_than_a_batch():
     runner = SimpleNamespace(train_dataloader=DataLoader(range(3), batch_size=8, drop_last=True))
     with pytest.raises(ValueError, match='fewer than one batch'):
         LossGuardHook().before_train(runner)
+
+
+def test_a_queue_longer_than_the_training_set():
+    model = torch.nn.ModuleDict(dict(queue=FeatureQueue(9, 2)))
+    loader = DataLoader(range(8), batch_size=4)
+    with pytest.raises(ValueError) as error:
+        LossGuardHook().before_train(SimpleNamespace(train_dataloader=loader, model=model))
+    message = str(error.value)
+    assert 'holds 9 features, more than the training set has images (8)' in message
+    assert 'set model.queue_length to fewer' in message
+    loader = DataLoader(range(9), batch_size=4)
+    LossGuardHook().before_train(SimpleNamespace(train_dataloader=loader, model=model))
 
 
 def test_is_cheap(tmp_path):

@@ -27,8 +27,11 @@ class Toy(BaseModel):
         self.student = nn.Linear(4, 1)
         self.teacher = MomentumTeacher(dict(student=self.student))
 
-    momentum, end_momentum = 0.5, 0.9
+    momentum, end_momentum, momentum_schedule = 0.5, 0.9, 'cosine'
     momentum_at = StudentTeacher.momentum_at
+
+    def begin_epoch(self, epoch):
+        pass
 
     def update_teacher(self, momentum):
         self.teacher.update(dict(student=self.student), momentum)

@@ -4,6 +4,7 @@ import math
 import os
 
 import pytest
+import torch
 
 from ..conftest import LOW, TOP, Watch
 
@@ -52,6 +53,24 @@ def test_resumed_with_the_same_length(train_line, tmp_path):
     (tmp_path / 'run' / 'last_checkpoint').write_text(str(tmp_path / 'run' / 'epoch_3.pth'))
     then, log = run(train_line, 4, resume=True)
     assert then.rates == straight.rates[3 * LENGTH :] and not log
+
+
+@pytest.mark.parametrize('schedule', [{}, dict(schedulers=[])], ids=['cosine', 'constant'])
+def test_resumed_with_another_learning_rate(train_line, tmp_path, schedule):
+    """The host would go on with that of the checkpoint, whatever the config says."""
+    other = dict(lr=TOP / 4, momentum=0.5)
+    straight, _ = run(train_line, 4, 'straight', optimizer=other, **schedule)
+    run(train_line, 4, **schedule)
+    third = str(tmp_path / 'run' / 'epoch_3.pth')
+    then, log = run(train_line, 4, resume=True, load_from=third, optimizer=other, **schedule)
+    assert then.rates == straight.rates[3 * LENGTH :] and not log
+    (line,) = [line for line in then.log if 'settings of the config' in line]
+    assert f'lr {TOP} → {TOP / 4}; momentum 0 → 0.5' in line
+    saved = torch.load(tmp_path / 'run' / 'epoch_4.pth', weights_only=False)['optimizer']
+    assert saved['param_groups'][0]['momentum'] == 0.5
+    weights = str(tmp_path / 'run' / 'epoch_4.pth')
+    same, log = run(train_line, 5, resume=True, load_from=weights, optimizer=other, **schedule)
+    assert len(log) == 1 and not [line for line in same.log if 'settings of the config' in line]
 
 
 def test_weights_alone_are_no_run(train_line, tmp_path):

@@ -1,7 +1,5 @@
 """Prototype heads: lengths, shared and separate layers, linearity."""
 
-import copy
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +15,7 @@ def test_logits_are_cosines_with_prototypes_of_length_1_also_after_training():
         optimizer.zero_grad()
         head(torch.randn(4, 6)).square().sum().backward()
         optimizer.step()
-    torch.testing.assert_close(head.last_layer.prototypes().norm(dim=1), torch.ones(7))
+    torch.testing.assert_close(head.last_layer().norm(dim=1), torch.ones(7))
     tokens = torch.randn(4, 6)
     rows = head.layers(tokens)
     expected = F.cosine_similarity(rows[:, None], head.last_layer.weight[None], dim=-1)
@@ -26,26 +24,19 @@ def test_logits_are_cosines_with_prototypes_of_length_1_also_after_training():
 
 def test_lengths_begin_with_1_and_can_be_learned():
     head = PrototypeHead(6, 7, 8, 5, train_length=True)
-    torch.testing.assert_close(head.last_layer.prototypes().norm(dim=1), torch.ones(7))
+    torch.testing.assert_close(head.last_layer().norm(dim=1), torch.ones(7))
     head(torch.randn(2, 6)).sum().backward()
     assert head.last_layer.length.grad.abs().sum() > 0
 
 
 def test_patches_share_the_prototypes_or_have_their_own():
-    rows = F.normalize(torch.randn(3, 5), dim=1)
     shared = PrototypeHead(6, 7, 8, 5)
-    assert torch.equal(shared.patch_logits(rows), shared.last_layer(rows))
+    assert torch.equal(shared.patch_prototypes(), shared.last_layer())
     apart = PrototypeHead(6, 7, 8, 5, separate_patches=True)
-    assert not torch.allclose(apart.patch_logits(rows), apart.last_layer(rows))
+    assert torch.equal(apart.patch_prototypes(), apart.patch_last_layer())
+    assert not torch.allclose(apart.patch_prototypes(), apart.last_layer())
     named = [name for name, _ in apart.named_parameters() if 'last_layer' in name]
     assert len(named) == 2  # FreezeHook finds both
-
-
-def test_logits_of_a_mean_are_the_mean_of_the_logits():
-    head = copy.deepcopy(PrototypeHead(6, 7, 8, 5)).double()
-    rows = torch.randn(10, 5, dtype=torch.float64)
-    expected = head.patch_logits(rows).mean(0)
-    torch.testing.assert_close(head.patch_logits(rows.mean(0)), expected, atol=1e-12, rtol=0)
 
 
 def test_one_prototype_is_refused():

@@ -58,6 +58,15 @@ def test_the_mean_entropy_is_0_where_all_are_used_alike_and_ln_k_where_one_is():
     assert mean_entropy_gap(one).item() == pytest.approx(math.log(3))
 
 
+def test_a_prototype_that_nothing_uses_at_all_spoils_neither_targets_nor_gradients():
+    rows = torch.tensor([[0.7, 0.3, 0.0], [0.4, 0.6, 0.0]])
+    torch.testing.assert_close(sinkhorn(rows)[:, :2].sum(1), torch.ones(2))
+    assert torch.equal(sinkhorn(rows)[:, 2], torch.zeros(2))
+    logits = torch.tensor([[200.0, 199.0, 0.0], [200.0, 199.0, 0.0]], requires_grad=True)
+    mean_entropy_gap(logits.softmax(-1)).backward()
+    assert logits.grad.isfinite().all() and logits.grad.abs().max() > 0.01
+
+
 def test_usage_counts_codes_and_measures_entropy():
     rows = torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 1.0, 0], [0, 0, 0.9, 0.1]])
     found = usage(rows)
@@ -83,9 +92,10 @@ def test_blocks_of_chosen_patches_equal_all_logits_at_once(separate):
         centering = Centering(9)
         centering.center.copy_(torch.linspace(-1, 1, 9))
         if max_logits is None:  # the formula, with all logits
-            logits = heads[1].patch_logits(heads[1].embed(teacher)).detach()
+            logits = (heads[1].embed(teacher) @ heads[1].patch_prototypes().T).detach()
             targets = centering(logits, 0.05)
-            each = cross_entropy(heads[0].patch_logits(heads[0].embed(student)), targets, 0.1)
+            each = heads[0].embed(student) @ heads[0].patch_prototypes().T
+            each = cross_entropy(each, targets, 0.1)
             masked = chosen.float()
             per_image = (each * masked).sum(-1) / masked.sum(-1).clamp(min=1)
             loss = per_image.mean(1).sum() / 2
@@ -100,6 +110,18 @@ def test_blocks_of_chosen_patches_equal_all_logits_at_once(separate):
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             torch.testing.assert_close(two, one, atol=1e-6, rtol=1e-5)
+
+
+def test_prototypes_are_asked_for_once_however_many_blocks_there_are():
+    head, teacher = PrototypeHead(6, 9, 8, 5), PrototypeHead(6, 9, 8, 5)
+    calls = []
+    for each in (head, teacher):
+        each.last_layer.register_forward_hook(lambda module, args, out: calls.append(id(module)))
+    tokens = torch.randn(2, 3, 4, 6, requires_grad=True)
+    chosen = torch.ones(2, 3, 4, dtype=torch.bool)
+    centering = Centering(9)
+    patch_cross_entropy(tokens, tokens, chosen, head, teacher, centering, 0.1, 0.05, 9).backward()
+    assert sorted(calls) == sorted([id(head.last_layer), id(teacher.last_layer)])
 
 
 def test_no_chosen_patch_at_all_is_a_loss_of_0_with_gradients():

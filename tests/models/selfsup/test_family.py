@@ -258,6 +258,29 @@ def test_a_backbone_that_cannot_hide_patches_is_refused(name):
         build(name, backbone=plain | dict(type='VisionTransformer'))
 
 
+def test_temperatures_and_sharpening_do_not_cross_the_students():
+    with pytest.raises(ValueError, match='model.sharpening reaches 1.5, which is not below 1,'):
+        build('MSN', sharpening=(0.5, 1.5))
+
+
+@pytest.mark.parametrize(
+    'name, key, maker',
+    [('SiT', 'mask', 'GMMLMask or BlockMask'), ('SiT', 'alien', 'GMMLMask'),
+     ('IBOT', 'mask', 'GMMLMask or BlockMask'), ('MCSSL', 'alien', 'GMMLMask'),
+     ('MSN', 'keep', 'PatchDrop')],
+)  # fmt: skip
+def test_a_pipeline_without_the_methods_transform_is_refused(name, key, maker):
+    inputs = batch()
+    del inputs[key]
+    with pytest.raises(ValueError, match=f"{name} needs '{key}' of each image: put {maker} before"):
+        build(name).loss(inputs)
+
+
+def test_local_crops_are_refused_where_the_method_takes_none():
+    with pytest.raises(ValueError, match='SiT takes no local crops, but the pipeline makes some'):
+        build('SiT').loss(batch(crops=2))
+
+
 def overfit(model, inputs, key, steps=300, lr=3e-3, still=lambda: None) -> dict:
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
     for _ in range(steps):

@@ -54,6 +54,13 @@ def test_the_loss_is_the_hosts(cfg):
 
 
 @pytest.mark.parametrize('cfg', [MOCO, MAE], ids=['MoCoV3', 'MAE'])
+def test_local_crops_are_refused(cfg):
+    views = torch.randn(2, 4, 3, 32, 32)
+    with pytest.raises(ValueError, match=f'View{cfg["type"]} takes no local crops'):
+        build(dict(cfg, type=f'View{cfg["type"]}')).loss(dict(views=views, crops=[views]))
+
+
+@pytest.mark.parametrize('cfg', [MOCO, MAE], ids=['MoCoV3', 'MAE'])
 def test_features_are_all_tokens_after_the_last_norm(cfg):
     model = build(dict(cfg, type=f'View{cfg["type"]}')).eval()
     vit = MODELS.build(

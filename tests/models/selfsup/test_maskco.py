@@ -8,12 +8,13 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
 from mmc_plugin.models.selfsup import PretrainingMethod
-from mmc_plugin.models.selfsup.maskco import box_iou
+from mmc_plugin.models.selfsup.maskco import box_iou, region_contrast
 
 WIDTH, SIZE = 24, 32
 ARCH = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)
 VIT = dict(type='PretrainedViT', arch=ARCH, img_size=SIZE, patch_size=8, out_type='raw',
            frozen=False)  # fmt: skip
+PLAIN = {key: each for key, each in VIT.items() if key != 'frozen'} | dict(type='VisionTransformer')
 HEAD = dict(type='ProjectionMLP', in_channels=WIDTH, hidden_channels=16, out_channels=8)
 MASK_HEAD = dict(type='MaskPredictionHead', in_channels=WIDTH, num_heads=2)
 
@@ -73,17 +74,50 @@ def test_other_regions_are_negatives_unless_they_overlap():
     assert model.loss(data)['loss_region'].item() == pytest.approx(total, rel=1e-5)
 
 
-def test_all_of_the_student_learns_and_the_teacher_follows_backbone_and_head():
+@pytest.mark.parametrize('masked', [True, False])
+def test_all_of_the_student_learns_and_the_teacher_follows_backbone_and_head(masked):
     model = build()
     data = inputs([[0.0, 0, 16, 16], [16, 16, 32, 32]])
-    data['mask'] = torch.ones(2, 4, SIZE, SIZE, dtype=torch.bool)
+    if masked:
+        data['mask'] = torch.ones(2, 4, SIZE, SIZE, dtype=torch.bool)
     model.loss(data)['loss_region'].backward()
     assert isinstance(model, PretrainingMethod)
     assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
     assert set(dict(model.teacher.named_children())) == {'backbone', 'head'}
 
 
+def test_the_contrast_is_that_of_float32_under_autocast():
+    torch.manual_seed(0)
+    rows = [F.normalize(torch.randn(shape), dim=-1) for shape in ((4, 8), (4, 2, 8), (6, 8))]
+    near = torch.tensor([[True, False]] * 4)
+    expected = region_contrast(*rows[:2], near, rows[2], 0.2)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(region_contrast(*rows[:2], near, rows[2], 0.2), expected)
+
+
 def test_iou_by_hand():
     one = torch.tensor([0.0, 0, 2, 2])
     others = torch.tensor([[0.0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6]])
     torch.testing.assert_close(box_iou(one, others), torch.tensor([1.0, 1 / 7, 0.0]))
+
+
+@pytest.mark.parametrize(
+    'options, sentence',
+    [
+        (dict(temperature=0.0), 'MaskCo needs a positive temperature'),
+        (dict(max_iou=1.5), r'max_iou in \[0, 1\], got 0.2, 4 and 1.5'),
+        (dict(backbone=PLAIN), r"MaskCo hides patches .* model.backbone.type='PretrainedViT'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build(**options)
+
+
+def test_batches_that_it_cannot_use_are_refused_in_a_sentence():
+    model, data = build(), inputs([[0.0, 0, 16, 16]])
+    with pytest.raises(ValueError, match='MaskCo takes no local crops'):
+        model.loss(dict(data, crops=[data['views']]))
+    del data['regions']
+    with pytest.raises(ValueError, match="MaskCo needs 'regions' of each image: put RegionViews"):
+        model.loss(data)

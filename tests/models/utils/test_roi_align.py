@@ -46,3 +46,12 @@ def test_the_whole_map_in_as_many_samples_as_cells_is_its_mean():
     whole = torch.tensor([0.0, 0, 1, 1]).expand(2, 1, 4)
     mean = roi_align(features, whole, 4, 1).mean((2, 3))[:, 0]
     torch.testing.assert_close(mean, features.mean((1, 2)))
+
+
+def test_boxes_keep_their_precision_where_features_have_less():
+    torch.manual_seed(0)
+    features = torch.randn(1, 14, 14, 3).bfloat16()
+    boxes = torch.tensor([[[0.501, 0.253, 0.748, 0.903]]])
+    torch.testing.assert_close(
+        roi_align(features, boxes, 3), roi_align(features.float(), boxes, 3), check_dtype=False
+    )

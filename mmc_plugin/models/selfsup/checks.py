@@ -1,0 +1,53 @@
+"""What a method asks of its backbone and its batches, refused in a sentence where it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from ...errors import InputError
+
+# Transforms that make what is there for each view.
+MAKERS = dict(mask='GMMLMask or BlockMask', alien='GMMLMask', keep='PatchDrop',
+              regions='RegionViews')  # fmt: skip
+
+
+def check_inputs(method: nn.Module, inputs: Mapping, *needed: str, crops: bool = True) -> None:
+    """Refuse a batch that lacks what a loss reads, or has local crops that it would not read.
+
+    Args:
+        method (nn.Module): Whose loss it is.
+        inputs (Mapping): Output of :class:`ViewDataPreprocessor`.
+        *needed (str): Keys beside ``views``.
+        crops (bool): Whether the method takes local crops. Defaults to True.
+
+    Raises:
+        ValueError: That names the transform to add, or what to leave out.
+    """
+    name = type(method).__name__
+    for key in needed:
+        if key not in inputs:
+            raise InputError(
+                f"{name} needs '{key}' of each image: put {MAKERS[key]} before PackViews in "
+                'train_dataloader.dataset.pipeline.'
+            )
+    if not crops and 'crops' in inputs:
+        raise InputError(
+            f'{name} takes no local crops, but the pipeline makes some: leave them out of '
+            "MultiView's num_views and transforms in train_dataloader.dataset.pipeline."
+        )
+
+
+def check_hides_patches(method: nn.Module, backbone: nn.Module) -> None:
+    """Refuse a backbone that cannot be run on a part of the patches.
+
+    Raises:
+        ValueError: That names the one that can.
+    """
+    if not getattr(backbone, 'hides_patches', False):
+        raise InputError(
+            f'{type(method).__name__} hides patches from the student, which '
+            f"{type(backbone).__name__} cannot: set model.backbone.type='PretrainedViT' with "
+            'frozen=False.'
+        )
