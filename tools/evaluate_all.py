@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     """Evaluate; the report is written anew after each evaluation. 1 if one has failed."""
     args = parse_args(argv)
     MMLogger.get_current_instance().setLevel('WARNING')  # of the runs, which have logs of their own
+    os.environ.pop('MMC_CHECKPOINT', None)  # each run gets its own; configs must not differ by it
     chosen = choose(args.protocols)
     absent = {each: why for each in chosen if (why := missing(each)) is not None}
     if args.list:
