@@ -5,6 +5,7 @@ from .davis import DavisVideos, VideoClip
 from .fixed_length_sampler import FixedLengthSampler
 from .image_sets import ClassFolders, ImageSets, UnlabelledFolder
 from .image_tree import ImageTree
+from .labelled_images import LabelledImages
 from .palette_prompts import DavisFramePrompts, VocPrompts
 from .revisited import RevisitedLandmarks
 from .seeding import SampleKey, SeededSampler
@@ -19,6 +20,7 @@ __all__ = [
     'FixedLengthSampler',
     'ImageSets',
     'ImageTree',
+    'LabelledImages',
     'RevisitedLandmarks',
     'SampleKey',
     'SeededSampler',

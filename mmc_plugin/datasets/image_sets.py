@@ -195,7 +195,7 @@ class ImageSets(Dataset):
     """
 
     def __init__(self, sets: dict[str, dict]) -> None:
-        self.sets = {name: _build(config) for name, config in sets.items() if config}
+        self.sets = {name: build_source(config) for name, config in sets.items() if config}
         self._unify()
         self.metainfo: dict[str, Any] = dict(sets=self.sets)
 
@@ -214,7 +214,8 @@ class ImageSets(Dataset):
             source.classes = names
 
 
-def _build(config: dict) -> ImageSource:
+def build_source(config: dict) -> ImageSource:
+    """A set of this package or of mmpretrain from its config."""
     kind = DATASETS.get(config['type'])
     if isinstance(kind, type) and issubclass(kind, ImageSource):
         return DATASETS.build(dict(config))

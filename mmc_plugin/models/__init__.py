@@ -8,10 +8,12 @@ from .heads import (
     PixelReconstructionHead,
     ProjectionMLP,
     PrototypeHead,
+    TokenClsHead,
 )
 from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, MaskCo, SiT, ViewMAE, ViewMoCoV3
 from .utils import ViewDataPreprocessor
 from .video_propagation import VideoPropagation
+from .vit_classifier import ViTClassifier
 
 __all__ = [
     'DINO',
@@ -30,6 +32,8 @@ __all__ = [
     'ProjectionMLP',
     'PrototypeHead',
     'SiT',
+    'TokenClsHead',
+    'ViTClassifier',
     'VideoPropagation',
     'ViewDataPreprocessor',
     'ViewMAE',

@@ -15,6 +15,7 @@ import numpy as np
 from ..durable import write_durably
 from ..errors import InputError
 from .curves import training_curves
+from .number_table import cell, markdown_lines
 from .page import grid, paragraph, picture, write_page
 from .run_log import read_scalars
 
@@ -108,9 +109,9 @@ def write_comparison(rows: Sequence[Row], out: Path, length: str) -> None:
     for row in rows:
         line = [row.name]
         for name in names:
-            line.append(_cell(row.scores.get(name)))
+            line.append(cell(row.scores.get(name)))
             if f'{name}, paper' in header:
-                line.append(_cell(row.paper.get(name)))
+                line.append(cell(row.paper.get(name)))
         body.append(line)
     taus = {name: tau for name in names if (tau := order(rows, name)) is not None}
     said = [f"Kendall's τ with the paper's order, {name}: {tau:.2f}" for name, tau in taus.items()]
@@ -119,8 +120,7 @@ def write_comparison(rows: Sequence[Row], out: Path, length: str) -> None:
     table = dict(length=length, rows=[asdict(row) | dict(folder=str(row.folder)) for row in rows],
                  kendall_tau=taus)  # fmt: skip
     write_durably(out / 'table.json', json.dumps(table, indent=1).encode())
-    lines = ['| ' + ' | '.join(each) + ' |' for each in (header, ['---'] * len(header), *body)]
-    lines += ['', *said, *problems]
+    lines = [*markdown_lines(header, body), '', *said, *problems]
     write_durably(out / 'table.md', ('\n'.join(lines) + '\n').encode())
 
     runs = {}
@@ -135,9 +135,3 @@ def write_comparison(rows: Sequence[Row], out: Path, length: str) -> None:
         sections.append(('Curves', picture('curves.png', 'Losses and k-NN of the runs by step')))
     intro = paragraph(f'Each run: {length}, on the same images. Accuracies in per cent.')
     write_page(str(out / 'index.html'), 'Pretrainings compared', intro, sections)
-
-
-def _cell(value: float | None) -> str:
-    if value is None:
-        return '–'
-    return f'{value:.0f}' if float(value).is_integer() else f'{value:.2f}'

@@ -9,12 +9,8 @@ goes on where the first one was stopped: rows that are done are not done again.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
-
-TOOLS = Path(__file__).resolve().parents[1]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -68,6 +64,7 @@ if __name__ == '__main__':
     parse_args()  # help and mistakes are answered before seconds of imports
 
 from mmc_plugin.durable import write_durably
+from mmc_plugin.engine.tool_runs import run_tool
 from mmc_plugin.visualization.comparison_page import Row, read_row, write_comparison
 
 
@@ -118,8 +115,8 @@ def train(config: Path, folder: Path, data: Path, args: argparse.Namespace) -> s
         f'train_dir={str(data / "train")!r}, val_dir={str(data / "val")!r}))\n'
     )
     write_durably(folder / 'config.py', text.encode())
-    problem = run(folder / 'train.log', TOOLS / 'train.py', folder / 'config.py', '--work-dir',
-                  folder / 'run', '--resume')  # fmt: skip
+    problem = run_tool(folder / 'train.log', 'train.py', folder / 'config.py', '--work-dir',
+                       folder / 'run', '--resume')  # fmt: skip
     if problem is None:
         write_durably(done, json.dumps(wanted).encode())
     return problem
@@ -131,21 +128,7 @@ def score(test: Path, folder: Path) -> str | None:
     if any(work.glob('*/*.json')):
         return None
     checkpoint = (folder / 'run' / 'last_checkpoint').read_text().strip()
-    return run(folder / f'{test.stem}.log', TOOLS / 'test.py', test, checkpoint, '--work-dir', work)
-
-
-def run(log: Path, *command: object) -> str | None:
-    """Run a tool; its last line if it fails."""
-    with open(log, 'ab') as file:
-        environment = dict(os.environ, PYTHONPATH=str(TOOLS.parent))
-        arguments = [sys.executable, *map(str, command)]
-        code = subprocess.run(arguments, stdout=file, stderr=file, env=environment).returncode
-    if code == 0:
-        return None
-    if code == 130:
-        sys.exit(130)
-    lines = log.read_text(errors='replace').strip().splitlines()
-    return f'failed ({lines[-1] if lines else code}; see {log})'
+    return run_tool(folder / f'{test.stem}.log', 'test.py', test, checkpoint, '--work-dir', work)
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ from .packing import PackViews
 from .patch_drop import PatchDrop
 from .prompts import DrawPrompts, PackPrompts
 from .regions import RegionViews
+from .three_augment import ThreeAugment
 from .views import (
     ViewColorJitter,
     ViewCrop,
@@ -23,6 +24,7 @@ __all__ = [
     'PackViews',
     'PatchDrop',
     'RegionViews',
+    'ThreeAugment',
     'UnreadableImageError',
     'ViewColorJitter',
     'ViewCrop',

@@ -1,3 +1,4 @@
+from .class_check import ClassCheckHook
 from .deferred_runtime_info import DeferredRuntimeInfoHook
 from .evaluation_report import EvaluationReportHook
 from .feature_monitor import FeatureMonitorHook
@@ -15,6 +16,7 @@ from .throughput import ThroughputHook
 from .video_results import VideoResultsHook
 
 __all__ = [
+    'ClassCheckHook',
     'DeferredRuntimeInfoHook',
     'EvaluationReportHook',
     'FeatureMonitorHook',

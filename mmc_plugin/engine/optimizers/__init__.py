@@ -1,4 +1,5 @@
 from .auto_precision import AutoPrecisionOptimWrapper, BFloat16OptimWrapper
+from .layer_decay import LayerDecayOptimWrapperConstructor
 from .merged_groups import MergedGroupsOptimWrapperConstructor
 from .weight_decay import CosineWeightDecay
 
@@ -6,5 +7,6 @@ __all__ = [
     'AutoPrecisionOptimWrapper',
     'BFloat16OptimWrapper',
     'CosineWeightDecay',
+    'LayerDecayOptimWrapperConstructor',
     'MergedGroupsOptimWrapperConstructor',
 ]

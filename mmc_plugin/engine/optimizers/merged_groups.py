@@ -37,10 +37,11 @@ class MergedGroupsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             return
         super().add_params(params, module, prefix, **kwargs)
         if prefix == '':
-            params[:] = _merge(params)
+            params[:] = merge_groups(params)
 
 
-def _merge(groups: list[dict]) -> list[dict]:
+def merge_groups(groups: list[dict]) -> list[dict]:
+    """Groups of equal settings as one, without frozen parameters."""
     merged: dict[tuple, dict] = {}
     for group in groups:
         settings = {key: value for key, value in group.items() if key != 'params'}

@@ -1,4 +1,5 @@
 from .bank_metric import BankMetric, Banks
+from .classification import ClassificationAccuracy
 from .feature_variance import FeatureVariance
 from .few_shot import FewShot
 from .knn_accuracy import KNNAccuracy
@@ -11,6 +12,7 @@ from .video_scores import VideoScores
 __all__ = [
     'BankMetric',
     'Banks',
+    'ClassificationAccuracy',
     'FeatureVariance',
     'FewShot',
     'KNNAccuracy',

@@ -212,6 +212,17 @@ class PretrainedViT(VisionTransformer):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self._encode(x, masked, mask_token, keep)
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise decay, and the number of depths.
+
+        The host gives what it does not know the depth of the head; the registers and the norm
+        before the layers belong to the input, of depth 0.
+        """
+        name = param_name.removeprefix(prefix)
+        if param_name.startswith(prefix) and name.startswith(('registers', 'pre_norm')):
+            return 0, self.num_layers + 2
+        return super().get_layer_depth(param_name, prefix)
+
     def _encode(
         self, x: Tensor, masked: Tensor | None, mask_token: Tensor | None, keep: Tensor | None
     ) -> tuple[Tensor, ...]:

@@ -4,6 +4,7 @@ from .patch_contrast import PatchContrastHead
 from .projection import ProjectionMLP
 from .prototypes import PrototypeHead
 from .reconstruction import PixelReconstructionHead
+from .token_classifier import TokenClsHead
 
 __all__ = [
     'GlobalContrastHead',
@@ -12,4 +13,5 @@ __all__ = [
     'PixelReconstructionHead',
     'ProjectionMLP',
     'PrototypeHead',
+    'TokenClsHead',
 ]
