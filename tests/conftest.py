@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 from mmc_plugin.datasets.photographs import find_photographs
 from mmc_plugin.structures.palette import encode_palette
@@ -27,6 +28,12 @@ def one_thread():
     """Small tensors gain nothing from threads, and test machines are shared."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def default_scope():
+    """Each file begins in the plugin's scope, whatever runs the one before has left."""
+    init_default_scope('mmpretrain')
 
 
 @pytest.fixture(scope='session')

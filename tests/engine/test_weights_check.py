@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from mmc_plugin.engine import weights_check
 from mmc_plugin.engine.weights_check import check_weights
 from mmc_plugin.errors import InputError
 from mmc_plugin.models import PretrainedViT
@@ -22,16 +23,17 @@ class Model(nn.Module):
 
 
 @pytest.fixture
-def check(tmp_path, capsys):
-    """Compares a state with a model, and gives what is printed of it."""
+def check(tmp_path, monkeypatch):
+    """Compares a state with a model, and gives what is said of it."""
+    said = []
+    monkeypatch.setattr(weights_check, 'print_log', lambda text, *args, **kwargs: said.append(text))
 
     def run(state, model, resume=False, **options) -> str:
         path = str(tmp_path / 'a.pth')
         torch.save(dict(state_dict=state, meta={}), path)
-        capsys.readouterr()
+        said.clear()
         check_weights(Config(dict(load_from=path, resume=resume)), model, **options)
-        printed = capsys.readouterr()
-        return printed.out + printed.err
+        return '\n'.join(said)
 
     return run
 
