@@ -9,7 +9,8 @@ from mmc_plugin.engine import tool_runs
 def tool(tmp_path, monkeypatch):
     (tmp_path / 'tools').mkdir()
     (tmp_path / 'tools' / 'say.py').write_text(
-        'import os, sys\nimport mmc_plugin\nprint(os.environ["WORD"], *sys.argv[1:])\n'
+        'import importlib.util, os, sys\nassert importlib.util.find_spec("mmc_plugin")\n'
+        'print(os.environ["WORD"], *sys.argv[1:])\n'
         'print("the last line", file=sys.stderr)\nsys.exit(int(sys.argv[1]))\n'
     )
     monkeypatch.setattr(tool_runs, 'ROOT', tmp_path)
