@@ -1,19 +1,7 @@
 # Table 7: finetuning on CIFAR-100.
 #   CIFAR_ROOT=/path/to/cifar MMC_CHECKPOINT=… python tools/train.py configs/finetune/vit_cifar100.py
-_base_ = ['../_base_/finetune.py']
+_base_ = ['./vit_cifar10.py']
 model = dict(head=dict(num_classes=100))
-train_dataloader = dict(
-    dataset=dict(
-        source=dict(
-            type='CifarImages', data_root='{{$CIFAR_ROOT:data/cifar}}', split='train', classes=100
-        )
-    )
-)
-val_dataloader = dict(
-    dataset=dict(
-        source=dict(
-            type='CifarImages', data_root='{{$CIFAR_ROOT:data/cifar}}', split='test', classes=100
-        )
-    )
-)
+train_dataloader = dict(dataset=dict(source=dict(classes=100)))
+val_dataloader = dict(dataset=dict(source=dict(classes=100)))
 test_dataloader = val_dataloader
