@@ -14,7 +14,7 @@ from .self_distillation import cross_entropy
 def patch_cross_entropy(
     student: Tensor,
     teacher: Tensor,
-    chosen: Tensor,
+    chosen: Tensor | None,
     head: nn.Module,
     teacher_head: nn.Module,
     centering: Centering,
@@ -34,7 +34,8 @@ def patch_cross_entropy(
     Args:
         student (Tensor): Patch tokens (V, B, N, D).
         teacher (Tensor): Likewise, of the same patches.
-        chosen (Tensor): (V, B, N) bool; an image without a chosen patch counts as 0.
+        chosen (Tensor, optional): (V, B, N) bool; an image without a chosen patch counts as 0. None
+            for all patches, which nothing has to look for.
         head (nn.Module): The student's :class:`PrototypeHead`.
         teacher_head (nn.Module): The teacher's.
         centering (Centering): Of the teacher's patch logits; its centre is moved.
@@ -45,9 +46,12 @@ def patch_cross_entropy(
     Returns:
         Tensor: Scalar.
     """
-    rows = chosen.flatten().nonzero().squeeze(1)
-    weights = 1 / chosen.sum(-1, keepdim=True).clamp(min=1)  # (V,B,1)
-    weights = weights.expand(chosen.shape).flatten()[rows]
+    images, patches = student.shape[:-2].numel(), student.shape[-2]
+    rows, weights = slice(None), 1 / patches
+    if chosen is not None:
+        rows = chosen.flatten().nonzero().squeeze(1)
+        weights = 1 / chosen.sum(-1, keepdim=True).clamp(min=1)  # (V,B,1)
+        weights = weights.expand(chosen.shape).flatten()[rows]
     with torch.no_grad():
         embedded = teacher_head.embed(teacher).flatten(0, -2)  # (V·B·N,C)
         teacher_prototypes = teacher_head.patch_prototypes()  # (K,C)
@@ -70,4 +74,4 @@ def patch_cross_entropy(
     else:
         losses = block(*blocks[0])
     centering.update(mean)
-    return (losses * weights).sum() / chosen[..., 0].numel()
+    return (losses * weights).sum() / images

@@ -60,7 +60,7 @@ class MCSSL(DINO):
 
         loss_cls, targets = self.distil(student_cls, teacher_cls, inputs)
         loss_patch = patch_cross_entropy(
-            student_patch, teacher_patch, torch.ones_like(student_patch[..., 0], dtype=torch.bool),
+            student_patch, teacher_patch, None,
             self.head, self.teacher.head, self.patch_centering, self.temperature,
             self.teacher_temperature(),
         )  # fmt: skip

@@ -142,3 +142,14 @@ def test_the_centre_is_a_moving_average_that_the_targets_subtract():
     torch.testing.assert_close(centering.center, expected)
     logits = torch.tensor([[0.3, 0.2, 0.1]])
     torch.testing.assert_close(centering(logits, 0.5), F.softmax((logits - expected) / 0.5, -1))
+
+
+def test_all_patches_need_no_mask():
+    torch.manual_seed(0)
+    head, other = PrototypeHead(6, 9, 8, 5), PrototypeHead(6, 9, 8, 5)
+    student, teacher = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 4, 6)
+    found = [
+        patch_cross_entropy(student, teacher, each, head, other, Centering(9), 0.1, 0.05, 18)
+        for each in (None, torch.ones(2, 3, 4, dtype=torch.bool))
+    ]
+    torch.testing.assert_close(*found)
