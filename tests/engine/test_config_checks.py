@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction
 
 from mmc_plugin.engine import cli, config_checks
 from mmc_plugin.engine.config_checks import arguments, check_config
+from mmc_plugin.engine.config_files import read_config
 from mmc_plugin.engine.options import parse_options
 from mmc_plugin.engine.resumed_config import _find
 from mmc_plugin.errors import InputError
@@ -302,7 +303,10 @@ def options(text: str) -> dict:
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_our_own_configs_pass(name):
-    cli.load_config(name, None)
+    found, expected = cli.load_config(name, None), read_config(cli.find_config(name))
+    for key, value in expected.items():  # all of it arrives as it is written
+        if key not in ('work_dir', 'launcher'):
+            assert found[key] == value, key
 
 
 @pytest.mark.parametrize('option, words', [*UNREAD.items(), *WRONG_TYPES.items()])
@@ -414,7 +418,8 @@ def test_what_is_no_rate_may_end_above_the_rate(tmp_path, kind):
         f'_base_ = [{str(ROOT / "configs" / CONFIG)!r}]\n'
         f'param_scheduler = [dict(type={kind!r}, eta_min=0.4, convert_to_iter_based=True)]\n'
     )
-    cli.load_config(str(path), None)
+    (scheduler,) = cli.load_config(str(path), None).param_scheduler
+    assert (scheduler.type, scheduler.eta_min) == (kind, 0.4)
 
 
 def test_helper_variables_of_configs_are_no_mistakes():
@@ -426,7 +431,9 @@ def test_configs_of_the_hosts_pass(host):
     folder = Path(importlib.util.find_spec(host).origin).parent / '.mim' / 'configs'
     paths = [path for path in sorted(folder.rglob('*.py')) if '_base_' not in path.parts]
     for path in paths[:: len(paths) // 12]:
-        cli.load_config(str(path), {'train_dataloader.batch_size': 1, 'model.backbone.any': 2})
+        options = {'train_dataloader.batch_size': 1, 'model.backbone.any': 2}
+        cfg = cli.load_config(str(path), options)
+        assert cfg.train_dataloader.batch_size == 1 and cfg.model.backbone['any'] == 2
 
 
 def test_arguments_of_parents_count():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 
 from ...errors import InputError
@@ -22,7 +22,7 @@ class FreezeHook(Hook):
         epochs (int): Epochs without a step. Defaults to 1 [DINO release].
 
     Raises:
-        ValueError: If no parameter of the student has such a name.
+        ValueError: If no parameter of the student has such a name, or the run has no epochs.
     """
 
     def __init__(self, word: str, epochs: int = 1) -> None:
@@ -30,6 +30,11 @@ class FreezeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the parameters; stand before the optimiser's step."""
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise InputError(
+                'FreezeHook counts epochs, of which a run by iterations has none: train by epochs '
+                '(train_cfg.max_epochs), or leave the hook out.'
+            )
         frozen = [
             each
             for name, each in unwrap(runner.model).named_parameters()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 
+from ...errors import InputError
+from ...models.utils.epoch_ramp import EpochRamp
 from .model_access import unwrap
 
 
@@ -24,7 +26,13 @@ class MomentumTeacherHook(Hook):
         self._stepped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the optimiser."""
+        """Listen to the optimiser; refuse a schedule by epochs in a run that has none."""
+        ramps = [m for m in runner.model.modules() if isinstance(m, EpochRamp) and m.epochs > 1]
+        if ramps and not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise InputError(
+                'model.warmup_epochs counts epochs, of which a run by iterations has none: train '
+                'by epochs (train_cfg.max_epochs), or set it to 0.'
+            )
         runner.optim_wrapper.optimizer.register_step_post_hook(self._after_step)
 
     def _after_step(self, optimizer, args, kwargs) -> None:

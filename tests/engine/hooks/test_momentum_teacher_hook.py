@@ -2,12 +2,13 @@
 
 import math
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS, OPTIM_WRAPPERS
 from torch import nn
 
@@ -15,6 +16,7 @@ from mmc_plugin.engine.hooks import MomentumTeacherHook
 from mmc_plugin.engine.optimizers import AutoPrecisionOptimWrapper
 from mmc_plugin.models.selfsup import StudentTeacher
 from mmc_plugin.models.utils import MomentumTeacher
+from mmc_plugin.models.utils.epoch_ramp import EpochRamp
 
 ITERS = 8
 
@@ -204,3 +206,11 @@ def test_a_run_made_shorter_keeps_as_little_of_the_initial_weights():
     assert whole == pytest.approx(math.exp(-0.01 * 900 / 2), rel=0.03)
     assert share_of_the_initial_weights(120, 7.5) == pytest.approx(whole, rel=0.05)
     assert share_of_the_initial_weights(120, 1) > 0.5
+
+
+def test_a_ramp_by_epochs_is_refused_in_a_run_by_iterations():
+    model = nn.Module()
+    model.ramp = EpochRamp((0.04, 0.07), 30, 'model.teacher_temperature')
+    runner = SimpleNamespace(model=model, train_loop=Mock(spec=IterBasedTrainLoop))
+    with pytest.raises(ValueError, match='model.warmup_epochs counts epochs, of which a run by'):
+        MomentumTeacherHook().before_train(runner)
