@@ -2,20 +2,27 @@
 
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
+from .patch_views import patch_clusters, patch_colours
 from .pretrain import pretrain
 from .prompt_segmenter import PromptSegmenter, Segment
+from .reconstruction import Reconstruction, load_student, reconstruct
 from .reference import find_reference, reference_maps
 from .video import read_video, track_objects
 
 __all__ = [
     'PromptSegmenter',
+    'Reconstruction',
     'Segment',
     'extract_features',
     'find_reference',
     'frozen_features',
     'load_backbone',
+    'load_student',
+    'patch_clusters',
+    'patch_colours',
     'pretrain',
     'read_video',
+    'reconstruct',
     'reference_maps',
     'track_objects',
 ]

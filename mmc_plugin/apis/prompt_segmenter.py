@@ -128,6 +128,29 @@ class PromptSegmenter:
         ]
         return found if several else found[0]
 
+    def tokens(
+        self,
+        image: Photograph,
+        size: int | None = None,
+        layer: int | None = None,
+        stride: int | None = None,
+    ) -> Tensor:
+        """Tokens of a photograph, those that clicks on it are compared by; kept as theirs are.
+
+        Args:
+            image: A photograph as :func:`to_pixels` takes it.
+            size (int, optional): As in :meth:`segment`, and so are the others.
+            layer (int, optional): Likewise.
+            stride (int, optional): Likewise.
+
+        Returns:
+            Tensor: (h, w, D) over the square. Do not write into it.
+
+        Raises:
+            UnreadableImageError: If the image cannot be read.
+        """
+        return self._encode([image], size, layer, stride)[0].tokens
+
     def extract_features(
         self,
         images: Photograph | Sequence[Photograph],

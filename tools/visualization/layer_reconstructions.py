@@ -57,8 +57,8 @@ import numpy as np
 import torch
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
-from torch import nn
 
+from mmc_plugin.apis.reconstruction import load_student_weights
 from mmc_plugin.checkpoints import read_checkpoint
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.image_tree import scan_tree
@@ -66,41 +66,6 @@ from mmc_plugin.engine import cli
 from mmc_plugin.errors import InputError, RunError
 from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
 from mmc_plugin.visualization.layers import amplification, layer_panel
-
-
-def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str) -> None:
-    """Load the student's encoder and reconstruction head, all that the pictures need.
-
-    Raises:
-        ValueError: If they do not fit the model.
-    """
-    needed = {
-        key: value
-        for key, value in model.state_dict().items()
-        if key.startswith(('backbone.', 'rec_head.'))
-    }
-    absent = [key for key in needed if key not in weights]
-    other = [
-        f'{key} is {tuple(getattr(weights[key], "shape", ()))}, not {tuple(value.shape)}'
-        for key, value in needed.items()
-        if key in weights and getattr(weights[key], 'shape', None) != value.shape
-    ]
-    # Deeper layers than the config's: all its weights would fit, and the pictures mean nothing.
-    extra = [
-        key for key in weights if key.startswith(('backbone.', 'rec_head.')) and key not in needed
-    ]
-    complaints = [
-        f'{len(found)} weights {what} ({", ".join(found[:3])}{", …" if len(found) > 3 else ""})'
-        for what, found in (
-            ('are missing', absent), ('have another shape', other), ('are too many', extra))
-        if found
-    ]  # fmt: skip
-    if complaints:
-        raise InputError(
-            f'the checkpoint {path} does not fit the config: {"; ".join(complaints)}; '
-            'name the config that it was trained with'
-        )
-    model.load_state_dict({key: weights[key] for key in needed}, strict=False)
 
 
 def find_images(given: Sequence[str], data_root: str, number: int) -> list[str]:
@@ -142,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
         content = read_checkpoint(args.checkpoint).content
         weights = content.get('state_dict', content)
         model = MODELS.build(cfg.model)
-        load_weights(model, weights, args.checkpoint)
+        load_student_weights(model, weights, args.checkpoint)
         model.to(args.device).eval()
 
         data_root = cfg.get('train_dataloader', {}).get('dataset', {}).get('data_root', '')

@@ -1,0 +1,169 @@
+"""What the student of a checkpoint paints where an image was corrupted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from ..checkpoints import read_checkpoint
+from ..checkpoints.run_config import read_run_config
+from ..errors import InputError
+from ..evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
+from ..models.selfsup import PretrainingMethod
+from .features import Photograph, to_pixels
+
+_PARTS = ('backbone.', 'rec_head.')
+
+
+@dataclass
+class Reconstruction:
+    """A corrupted image and what the student made of it; uint8 RGB (S, S, 3) each.
+
+    Attributes:
+        clean: The middle of the image.
+        corrupted: As the student saw it.
+        reconstructed: What it painted, everywhere.
+        mask: bool (S, S), True = corrupted.
+    """
+
+    clean: np.ndarray
+    corrupted: np.ndarray
+    reconstructed: np.ndarray
+    mask: np.ndarray
+
+
+def load_student_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str) -> None:
+    """Load the student's encoder and reconstruction head, all that pictures of them need.
+
+    Args:
+        model (nn.Module): A method of pretraining.
+        weights (Mapping[str, Tensor]): Of the whole method.
+        path (str): Where they come from, for the message.
+
+    Raises:
+        ValueError: If they do not fit the model.
+    """
+    needed = {key: value for key, value in model.state_dict().items() if key.startswith(_PARTS)}
+    absent = [key for key in needed if key not in weights]
+    other = [
+        f'{key} is {tuple(getattr(weights[key], "shape", ()))}, not {tuple(value.shape)}'
+        for key, value in needed.items()
+        if key in weights and getattr(weights[key], 'shape', None) != value.shape
+    ]
+    # Deeper layers than the config's: all its weights would fit, and the pictures mean nothing.
+    extra = [key for key in weights if key.startswith(_PARTS) and key not in needed]
+    complaints = [
+        f'{len(found)} weights {what} ({", ".join(found[:3])}{", …" if len(found) > 3 else ""})'
+        for what, found in (
+            ('are missing', absent), ('have another shape', other), ('are too many', extra))
+        if found
+    ]  # fmt: skip
+    if complaints:
+        raise InputError(
+            f'the checkpoint {path} does not fit the config: {"; ".join(complaints)}; '
+            'name the config that it was trained with'
+        )
+    model.load_state_dict({key: weights[key] for key in needed}, strict=False)
+
+
+def load_student(
+    checkpoint: str | os.PathLike, device: str | torch.device = 'cpu'
+) -> PretrainingMethod:
+    """The method of pretraining that a run's checkpoint holds, with its reconstruction head.
+
+    Args:
+        checkpoint (str | PathLike): A file of a run, which says how it was trained.
+        device (str | torch.device): Where it shall be.
+
+    Returns:
+        PretrainingMethod: In evaluation mode; its student is loaded, other parts may not be.
+
+    Raises:
+        ValueError: If it holds no student that reconstructs.
+    """
+    path = os.fspath(checkpoint)
+    content = read_checkpoint(path).content
+    meta = content.get('meta')
+    config = read_run_config(meta.get('cfg') if isinstance(meta, Mapping) else None).get('model')
+    weights = content.get('state_dict')
+    if not isinstance(config, dict) or not isinstance(weights, Mapping):
+        raise InputError(f'{path} holds no student: it is not the checkpoint of a run.')
+    if not any(key.startswith('rec_head.') for key in weights):
+        raise InputError(f'The student in {path} was trained without a reconstruction head.')
+    _check_types(config, path)
+    try:
+        with DefaultScope.overwrite_default_scope('mmpretrain'), torch.random.fork_rng(devices=[]):
+            model = MODELS.build(config)
+    except (KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise InputError(f'The student in {path} cannot be built: {error}') from error
+    if not getattr(model, 'reconstructs', False):
+        raise InputError(f'The student in {path} was trained without a reconstruction head.')
+    load_student_weights(model, weights, path)
+    model.to(device).eval()
+    return model
+
+
+def _check_types(config: Any, path: str) -> None:
+    """Only what is registered is built: a dotted name could be any function of any package."""
+    if isinstance(config, dict):
+        kind = config.get('type', '')
+        if not isinstance(kind, str) or '.' in kind:
+            raise InputError(f'The config in {path} names {kind!r}, which is not registered.')
+        for each in config.values():
+            _check_types(each, path)
+    elif isinstance(config, list | tuple):
+        for each in config:
+            _check_types(each, path)
+
+
+def reconstruct(
+    model: PretrainingMethod,
+    image: Photograph,
+    coverage: float = 0.75,
+    seed: int = 0,
+    other: Photograph | None = None,
+) -> Reconstruction:
+    """Corrupt the middle square of an image and let the student paint it.
+
+    Args:
+        model (PretrainingMethod): Of :func:`load_student`.
+        image: A photograph as :func:`to_pixels` takes it.
+        coverage (float): The most of it that is corrupted. Defaults to 0.75 [arXiv 2308.11448, §3].
+        seed (int): Of the mask and the noise.
+        other: What to fill the mask with; by default noise.
+
+    Returns:
+        Reconstruction: At the size that the student was trained at.
+
+    Raises:
+        ValueError: If the coverage is not in (0, 1].
+        UnreadableImageError: If an image cannot be read.
+    """
+    if not 0 < coverage <= 1:
+        raise InputError(f'coverage must be above 0 and at most 1, got {coverage}.')
+    size = min(model.backbone.img_size)
+    given = [image] if other is None else [other, image]
+    images = torch.stack([_middle(to_pixels(each), size) for each in given])
+    mask, noise = draw_corruption([coverage] * len(given), size, model.patch_size, seed)
+    # An alien region is filled with the image before.
+    alien = torch.full((len(given),), other is not None)
+    clean, corrupted, made = corrupt_and_reconstruct(model, images, mask, alien, noise)
+    return Reconstruction(clean[-1], corrupted[-1], made[0, -1], mask[-1].numpy())
+
+
+def _middle(image: Tensor, size: int) -> Tensor:
+    """The middle square of an image (3, H, W), resized to (3, size, size)."""
+    side = min(image.shape[1:])
+    top, left = ((each - side) // 2 for each in image.shape[1:])
+    square = image[None, :, top : top + side, left : left + side].float()
+    small = F.interpolate(square, (size, size), mode='bilinear', antialias=True)[0]
+    return small.round().clamp(0, 255).byte()

@@ -1,0 +1,1 @@
+"""A page to click on: ``python -m mmc_plugin.demo``."""

@@ -1,0 +1,348 @@
+"""The first tab: click on an image."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from ..apis import patch_clusters, patch_colours
+from ..errors import InputError
+from ..visualization.patch_pictures import cluster_picture
+from . import markup, parts
+from .networks import Network, Settings
+from .pictures import cut_out, enlarged, heat, jpeg_uri, png_bytes
+from .session import Picture, new_picture
+from .uploads import IMAGE_BYTES, decoded, read_image
+
+VIEWS = ('similarity', 'object', 'PCA colours', 'k-means')
+_SAVE = """(file) => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = 'data:' + file.kind + ';base64,' + file.data;
+  link.download = file.name;
+  link.click();
+}"""
+
+
+class Clicks:
+    """What the controls of the tab call.
+
+    Args:
+        networks (Mapping[str, Network]): By name.
+    """
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        self.networks = networks
+        self.samples = parts.sample_names()
+
+    # An event comes first: Gradio puts it where the signature names it.
+    def first(self, picture: Picture | None, *controls: Any):
+        """Choose the first sample."""
+        yield from self._sample(next(iter(self.samples)), controls)
+
+    def sample(self, event: gr.EventData, picture: Picture | None, *controls: Any):
+        """Choose a sample."""
+        yield from self._sample(event.name, controls)
+
+    def _sample(self, name: Any, controls: tuple):
+        if name not in self.samples:
+            raise InputError('There is no such sample.')
+        image, given = read_image(self.samples[name].read_bytes())
+        yield from self._shown(new_picture(name, image, given), controls)
+
+    def upload(self, event: gr.EventData, picture: Picture | None, *controls: Any):
+        """Take a visitor's image."""
+        files = event.data
+        if not isinstance(files, list) or not files:
+            raise InputError('What was sent is no file.')
+        image, given = read_image(decoded(files[0], IMAGE_BYTES))
+        name = PurePath(str(event.name)[-80:]).name or 'image'
+        yield from self._shown(new_picture(name, image, given), controls)
+
+    def _shown(self, picture: Picture, controls: tuple):
+        """Show a new picture at once, then encode it."""
+        points, source = picture.points, jpeg_uri(picture.image)
+        names = self._chosen(controls[0])
+        plain = markup.view(source, f'The image {picture.name}', picture.name, points)
+        for place, name in enumerate(names):
+            words = f'Encoding with {name} …'
+            progress = markup.progress(place, len(names), words)
+            yield (
+                picture,
+                markup.stage([markup.row(picture.name, '', [plain])], words),
+                '',
+                progress,
+                gr.skip(),
+            )
+            self.networks[name].encode(picture.image, _settings(controls))
+        yield self.draw(picture, *controls)
+
+    def point(self, event: gr.EventData, picture: Picture | None, *controls: Any):
+        """Add a point; the radio button and the Shift key both say where."""
+        picture = _there(picture)
+        beside = bool(event.beside) or controls[8] == 'beside it'
+        picture.points.add(event.x, event.y, beside)
+        return self.draw(picture, *controls)
+
+    def undo(self, picture: Picture | None, *controls: Any):
+        """Take the last point back."""
+        picture = _there(picture)
+        picture.points.undo()
+        if 1 not in picture.points.labels:
+            picture.points.clear()
+        return self.draw(picture, *controls)
+
+    def reset(self, picture: Picture | None, *controls: Any):
+        """Take all points back."""
+        picture = _there(picture)
+        picture.points.clear()
+        return self.draw(picture, *controls)
+
+    def draw(self, picture: Picture | None, *controls: Any):
+        """The stage, the line of Python, the news and the threshold."""
+        picture = _there(picture)
+        names, views, automatic, threshold = controls[:4]
+        settings, names = _settings(controls), self._chosen(names)
+        clicked = bool(picture.points.places)
+        rows, news, found = [], [], None
+        for name in names:
+            network = self.networks[name]
+            tokens, encode = network.encode(picture.image, settings)
+            side = f'{tokens.shape[1]} × {tokens.shape[0]} tokens'
+            words = [side]
+            if encode > 0.02:
+                words.append(f'encoded in {encode:.2f} s')
+            shown = []
+            if clicked:
+                segment, seconds = network.click(
+                    picture.image, picture.points.places, picture.points.labels,
+                    'otsu' if automatic else float(threshold), settings,
+                )  # fmt: skip
+                found = found or segment
+                words.append(f'click {1000 * seconds:.0f} ms')
+                shown += self._segment_views(picture, name, segment, views)
+            else:
+                words.append('waiting for a click')
+                shown.append(
+                    markup.view(
+                        jpeg_uri(picture.image), f'The image {picture.name}', picture.name,
+                        picture.points,
+                    )
+                )  # fmt: skip
+            shown += self._token_views(picture, name, tokens, views, int(controls[7]))
+            rows.append(markup.row(name, ' · '.join(words), shown))
+            news.append(f'{name}: {", ".join(words)}')
+        hint = (
+            ''
+            if clicked
+            else 'Click on an object. Shift and click, or the right button, marks what is not part of it.'
+        )
+        code = self._code(picture, names[0], settings, automatic, threshold) if clicked else ''
+        level = gr.skip() if found is None or not automatic else round(float(found.threshold), 3)
+        return picture, markup.stage(rows, hint), code, markup.message('. '.join(news)), level
+
+    def _segment_views(self, picture, name, segment, views) -> list[str]:
+        part, low, high = segment.mask.mean(), segment.similarity.min(), segment.similarity.max()
+        drawn = dict(
+            similarity=lambda: heat(picture.image, segment.similarity, segment.mask),
+            object=lambda: cut_out(picture.image, segment.mask),
+        )
+        captions = dict(
+            similarity=('Similarity', f'cosine {low:.2f} to {high:.2f}'),
+            object=('Object', f'cosine above {segment.threshold:.2f}: {part:.0%} of the image'),
+        )
+        alts = dict(
+            similarity=f'How similar the patches of {picture.name} are to the clicked one, by {name}',
+            object=f'What is selected in {picture.name} by {name}, {part:.0%} of the image',
+        )
+        return [
+            markup.view(
+                jpeg_uri(draw()), alts[key], captions[key][0], picture.points, captions[key][1]
+            )
+            for key, draw in drawn.items()
+            if key in views
+        ]
+
+    def _token_views(self, picture, name, tokens, views, clusters: int) -> list[str]:
+        shown = []
+        if 'PCA colours' in views:
+            picture_ = enlarged(patch_colours(tokens), picture.image)
+            alt = f'Principal components of the patches of {picture.name} as colours, by {name}'
+            shown.append(
+                markup.view(
+                    jpeg_uri(picture_),
+                    alt,
+                    'PCA colours',
+                    picture.points,
+                    'three directions of most variance',
+                )
+            )
+        if 'k-means' in views:
+            labels = patch_clusters(tokens, clusters)
+            alt = f'{clusters} groups of patches of {picture.name} by k-means, by {name}'
+            shown.append(
+                markup.view(
+                    jpeg_uri(cluster_picture(picture.image, labels)),
+                    alt,
+                    'k-means',
+                    picture.points,
+                    f'k = {clusters}',
+                )
+            )
+        return shown
+
+    def save(self, picture: Picture | None, kind: str, *controls: Any) -> dict:
+        """The mask or the similarity of the first network as a file for the browser."""
+        picture = _there(picture)
+        if not picture.points.places:
+            raise InputError('There is nothing to save: click on an object first.')
+        names, _, automatic, threshold = controls[:4]
+        found, _ = self.networks[self._chosen(names)[0]].click(
+            picture.image, picture.points.places, picture.points.labels,
+            'otsu' if automatic else float(threshold), _settings(controls),
+        )  # fmt: skip
+        stem = PurePath(picture.name).stem
+        if kind == 'mask':
+            mask = 255 * found.mask.astype(np.uint8)
+            mask = cv2.resize(mask, picture.given, interpolation=cv2.INTER_NEAREST)
+            name, kind, content = f'{stem}_mask.png', 'image/png', png_bytes(mask)
+        else:
+            file = io.BytesIO()
+            np.save(file, found.similarity)
+            name, kind, content = (
+                f'{stem}_similarity.npy',
+                'application/octet-stream',
+                file.getvalue(),
+            )
+        return dict(name=name, kind=kind, data=base64.b64encode(content).decode())
+
+    def _code(self, picture, name, settings, automatic, threshold) -> str:
+        """The click as Python, on the file as it was given."""
+        network, points = self.networks[name], picture.points
+        across, down = (
+            a / b for a, b in zip(picture.given, (points.width, points.height), strict=True)
+        )
+        places = [(round(x * across, 1), round(y * down, 1)) for x, y in points.places]
+        options = ''.join(
+            f', {key}={value}'
+            for key, value in network.options(settings).items()
+            if value not in (None, dict(layer=-1).get(key))
+        )
+        level = "'otsu'" if automatic else f'{float(threshold):g}'
+        path = self.samples.get(picture.name, picture.name)
+        return (
+            'from mmc_plugin.apis import PromptSegmenter\n\n'
+            f'PromptSegmenter({network.path!r}).segment({str(path)!r}, {places}, {points.labels}, '
+            f'threshold={level}{options}).mask'
+        )
+
+    def _chosen(self, names: Any) -> list[str]:
+        chosen = [name for name in self.networks if isinstance(names, list) and name in names]
+        return chosen or [next(iter(self.networks))]
+
+
+def _there(picture: Picture | None) -> Picture:
+    if picture is None:
+        raise InputError('The session has ended: choose an image again.')
+    return picture
+
+
+def _settings(controls: tuple) -> Settings:
+    layer, size, finer = controls[4:7]
+    if not (224 <= size <= 720 and finer in (1, 2, 4)):
+        raise InputError('There is no such size or grid.')
+    return Settings(int(size), int(layer), int(finer))
+
+
+def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
+    """Build the tab; returns the chosen picture."""
+    clicks = Clicks(networks)
+    names = list(networks)
+    depth = max(network.depth for network in networks.values())
+    picture = gr.State(None, time_to_live=3600)
+    choose = parts.picker(
+        parts.sample_pictures(), 'Drop an image here, or choose one (JPEG, PNG, WebP, BMP; at most 20 MB)',
+        'image/jpeg,image/png,image/webp,image/bmp', False, IMAGE_BYTES,
+    )  # fmt: skip
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            stage = parts.stage()
+            news = gr.HTML(markup.message(''))
+            code = gr.Code(
+                label='The click in Python',
+                language='python',
+                interactive=False,
+                lines=3,
+                wrap_lines=True,
+            )
+        with gr.Column(scale=1, min_width=280):
+            side = gr.Radio(
+                ['on the object', 'beside it'],
+                value='on the object',
+                label='A click is',
+                elem_id='side',
+            )
+            with gr.Row():
+                undo = gr.Button('Undo', size='sm', elem_id='undo')
+                reset = gr.Button('Reset', size='sm', elem_id='reset')
+            automatic = gr.Checkbox(True, label='Automatic threshold (Otsu)', elem_id='automatic')
+            threshold = gr.Slider(
+                -0.2, 1, 0.3, step=0.005, label='Threshold of the cosine', elem_id='threshold'
+            )
+            views = gr.CheckboxGroup(
+                list(VIEWS), value=list(VIEWS[:2]), label='Show', elem_id='views'
+            )
+            chosen = gr.CheckboxGroup(
+                names,
+                value=names[:1],
+                label='Networks, side by side',
+                elem_id='networks',
+                visible=len(names) > 1,
+            )
+            with gr.Accordion('Features', open=False):
+                layer = gr.Slider(1, depth, 1, step=1, label='Layer, from the end', elem_id='layer')
+                size = gr.Slider(
+                    224, 720, 480, step=16, label='Input size in pixels', elem_id='size'
+                )
+                finer = gr.Radio(
+                    [('one token a patch', 1), ('finer: 4 × the work', 2), ('finest: 16 × the work', 4)],
+                    value=1, label='Grid', elem_id='grid',
+                )  # fmt: skip
+                clusters = gr.Slider(2, 10, 4, step=1, label='k of k-means', elem_id='clusters')
+            with gr.Row():
+                mask = gr.Button('Mask (PNG)', size='sm', elem_id='save-mask')
+                similarity = gr.Button('Similarity (NPY)', size='sm', elem_id='save-similarity')
+            file = gr.JSON(visible=False)
+    controls = [chosen, views, automatic, threshold, layer, size, finer, clusters, side]
+    inputs, outputs = [picture, *controls], [picture, stage, code, news, threshold]
+    settings = dict(inputs=inputs, outputs=outputs, **parts.AT_ONCE)
+
+    stage.point(parts.said(clicks.point), trigger_mode='multiple', **settings)
+    choose.sample(parts.said(clicks.sample), trigger_mode='always_last', **settings)
+    choose.upload(parts.said(clicks.upload), **settings)
+    stage.undo(parts.said(clicks.undo), trigger_mode='multiple', **settings)
+    undo.click(parts.said(clicks.undo), trigger_mode='multiple', **settings)
+    reset.click(parts.said(clicks.reset), **settings)
+    draw = parts.said(clicks.draw)
+    for control in (chosen, views, automatic, finer):
+        control.input(draw, trigger_mode='always_last', **settings)
+    for control in (layer, size, clusters):
+        control.release(draw, trigger_mode='always_last', **settings)
+    # Whoever moves the slider wants that threshold.
+    threshold.input(lambda: False, None, automatic, show_progress='hidden', queue=False)
+    threshold.input(
+        parts.said(lambda picture, a, b, _, *rest: clicks.draw(picture, a, b, False, *rest)),
+        trigger_mode='always_last', **settings,
+    )  # fmt: skip
+    for button, kind in ((mask, 'mask'), (similarity, 'similarity')):
+        save = parts.said(lambda picture, *rest, kind=kind: clicks.save(picture, kind, *rest))
+        button.click(save, inputs, file, **parts.AT_ONCE).then(None, file, None, js=_SAVE)
+    page.load(parts.said(clicks.first), **settings)
+    return picture

@@ -1,0 +1,49 @@
+"""The page, and the server behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import gradio as gr
+from fastapi import FastAPI
+
+from . import markup, parts
+from .click_tab import click_tab
+from .guard import Guard
+from .networks import Network
+from .reconstruction_tab import reconstruction_tab
+from .video_tab import video_tab
+
+TITLE = 'One click, one object'
+MOST_SESSIONS = 64  # whose pictures are kept; the least recently used one goes first
+MOST_WAITING = 128
+FONTS = ['system-ui', 'DejaVu Sans', 'sans-serif']  # of the machine: nothing is fetched
+
+
+def build_page(networks: Mapping[str, Network]) -> gr.Blocks:
+    """The page for some networks."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.HTML(
+            markup.header(TITLE, [(each.name, each.path, each.words) for each in networks.values()])
+        )
+        with gr.Tab('Click'):
+            picture = click_tab(networks, page)
+        with gr.Tab('Follow in a video'):
+            video_tab(networks)
+        with gr.Tab('Reconstruct') as tab:
+            reconstruction_tab(networks, picture, tab)
+    page.state_session_capacity = MOST_SESSIONS
+    page.queue(max_size=MOST_WAITING, api_open=False)
+    return page
+
+
+def build_app(networks: Mapping[str, Network]) -> Guard:
+    """The ASGI application of the page."""
+    theme = gr.themes.Soft(
+        primary_hue='emerald', font=FONTS, font_mono=['ui-monospace', 'monospace']
+    )
+    app = gr.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None), build_page(networks), '/',
+        theme=theme, css=parts.CSS, footer_links=[], show_error=False, ssr_mode=False,
+    )  # fmt: skip
+    return Guard(app)

@@ -1,0 +1,188 @@
+"""The second tab: follow what was clicked through a video."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from ..apis.features import to_pixels
+from ..errors import InputError
+from ..visualization.video import draw_objects, write_video
+from . import markup, parts
+from .networks import Network, Settings
+from .pictures import cut_out, data_uri, jpeg_uri
+from .session import Clip, new_clip
+from .uploads import MOST_FRAMES, VIDEO_BYTES, decoded, read_clip, read_image
+
+FRAMES_A_SECOND = 12
+PAN = 'a pan over the cat'
+
+
+class Videos:
+    """What the controls of the tab call.
+
+    Args:
+        networks (Mapping[str, Network]): By name.
+    """
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        self.networks = networks
+
+    def upload(self, event: gr.EventData, name: str, automatic: bool, threshold: float):
+        """Take a visitor's video, or the images of one."""
+        files = event.data
+        if not isinstance(files, list) or not files:
+            raise InputError('What was sent is no file.')
+        if len(files) > 4 * MOST_FRAMES:
+            raise InputError(f'These are {len(files)} files: choose at most {4 * MOST_FRAMES}.')
+        contents = [decoded(each, VIDEO_BYTES) for each in files[: MOST_FRAMES + 1]]
+        frames, _, more = read_clip(contents)
+        clip = self._clip(PurePath(str(event.name)[-80:]).name or 'video', frames)
+        note = f' There are more; the page takes the first {MOST_FRAMES}.' if more else ''
+        return self._shown(clip, name, automatic, threshold, f'{len(frames)} frames.{note}')
+
+    def pan(self, event: gr.EventData, name: str, automatic: bool, threshold: float):
+        """A video for those who have none: a window that moves over a sample."""
+        path = next(iter(parts.sample_names().values()))
+        image, _ = read_image(path.read_bytes())
+        height, width = image.shape[:2]
+        frames = []
+        for part in np.linspace(0, 1, 24):
+            left = round(part * 0.25 * width)
+            top = round((0.5 - 0.5 * np.cos(2 * np.pi * part)) * 0.15 * height)
+            frame = image[top : top + round(0.85 * height), left : left + round(0.75 * width)]
+            frames.append(cv2.imencode('.jpg', frame[..., ::-1])[1].tobytes())
+        return self._shown(
+            self._clip(PAN, frames), name, automatic, threshold, f'{len(frames)} frames.'
+        )
+
+    def point(
+        self, event: gr.EventData, clip: Clip | None, name: str, automatic: bool, threshold: float
+    ):
+        """Add a point on the first frame."""
+        clip = _there(clip)
+        clip.points.add(event.x, event.y, bool(event.beside))
+        return self._shown(clip, name, automatic, threshold)
+
+    def undo(self, clip: Clip | None, name: str, automatic: bool, threshold: float):
+        """Take the last point back."""
+        clip = _there(clip)
+        clip.points.undo()
+        if 1 not in clip.points.labels:
+            clip.points.clear()
+        return self._shown(clip, name, automatic, threshold)
+
+    def draw(self, clip: Clip | None, name: str, automatic: bool, threshold: float):
+        """The first frame with what is selected in it."""
+        return self._shown(_there(clip), name, automatic, threshold)
+
+    def _clip(self, name: str, frames: list[bytes]) -> Clip:
+        return new_clip(name, frames, to_pixels(frames[0]).permute(1, 2, 0).numpy())
+
+    def _network(self, name: Any) -> Network:
+        return self.networks.get(name) or next(iter(self.networks.values()))
+
+    def _select(self, clip: Clip, name: str, automatic: bool, threshold: float):
+        level = 'otsu' if automatic else float(threshold)
+        points = clip.points
+        found, _ = self._network(name).click(
+            clip.first, points.places, points.labels, level, Settings()
+        )
+        return found
+
+    def _shown(self, clip: Clip, name, automatic, threshold, words: str = ''):
+        if clip.points.places:
+            found = self._select(clip, name, automatic, threshold)
+            picture = cut_out(clip.first, found.mask)
+            alt = f'What is selected in the first frame of {clip.name}'
+            hint = 'Press Follow, or click again.'
+            words = words or f'{found.mask.mean():.0%} of the first frame is selected.'
+        else:
+            picture, alt = clip.first, f'The first frame of {clip.name}'
+            hint = 'Click on what to follow in the first frame.'
+        views = [markup.view(jpeg_uri(picture), alt, f'First frame of {clip.name}', clip.points)]
+        page = markup.stage([markup.row(clip.name, f'{len(clip.frames)} frames', views)], hint)
+        return clip, page, markup.message(words)
+
+    def follow(self, clip: Clip | None, name: str, automatic: bool, threshold: float, size: int):
+        """Follow the object; yields progress, at last the video."""
+        clip = _there(clip)
+        if not clip.points.places:
+            raise InputError('There is nothing to follow: click on it in the first frame.')
+        if not 160 <= size <= 480:
+            raise InputError('There is no such size.')
+        mask = self._select(clip, name, automatic, threshold).mask
+        if not mask.any():
+            raise InputError('The click selects nothing: lower the threshold.')
+        total, start, masks = len(clip.frames), time.perf_counter(), []
+        yield '', markup.progress(0, total, f'Following through {total} frames …')
+        for found in self._network(name).follow(clip.frames, mask, int(size)):
+            masks.append(found)
+            seconds = (time.perf_counter() - start) / len(masks)
+            words = f'Frame {len(masks)} of {total}, {seconds:.2f} s a frame'
+            yield gr.skip(), markup.progress(len(masks), total, words)
+        frames = (
+            draw_objects(to_pixels(frame).permute(1, 2, 0).numpy(), mask)
+            for frame, mask in zip(clip.frames, masks, strict=True)
+        )
+        with tempfile.TemporaryDirectory(prefix='mmc-demo-') as folder:
+            path = os.path.join(folder, 'followed.webm')
+            write_video(path, frames, FRAMES_A_SECOND)
+            video = data_uri('video/webm', Path(path).read_bytes())
+        seconds = time.perf_counter() - start
+        yield markup.player(video, f'Followed through {total} frames in {seconds:.0f} s'), ''
+
+
+def _there(clip: Clip | None) -> Clip:
+    if clip is None:
+        raise InputError('There is no video: choose one, or the pan over the cat.')
+    return clip
+
+
+def video_tab(networks: Mapping[str, Network]) -> None:
+    """Build the tab."""
+    videos, names = Videos(networks), list(networks)
+    clip = gr.State(None, time_to_live=3600)
+    choose = parts.picker(
+        parts.sample_pictures()[:1],
+        f'Drop a short video or its frames here (at most 64 MB, {MOST_FRAMES} frames), or try a pan over the cat',
+        'video/*,image/jpeg,image/png', True, VIDEO_BYTES,
+    )  # fmt: skip
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            stage = gr.HTML(markup.stage([], 'Choose a video first.'), js_on_load=parts.STAGE_JS)
+            news = gr.HTML(markup.message(''))
+            result = gr.HTML('', elem_classes='followed', elem_id='followed')
+        with gr.Column(scale=1, min_width=280):
+            name = gr.Radio(names, value=names[0], label='Network', visible=len(names) > 1)
+            automatic = gr.Checkbox(True, label='Automatic threshold (Otsu)')
+            threshold = gr.Slider(-0.2, 1, 0.3, step=0.005, label='Threshold of the cosine')
+            size = gr.Slider(
+                160, 480, 320, step=16, label='Short side of frames in pixels', elem_id='frame-size'
+            )
+            undo = gr.Button('Undo', size='sm')
+            follow = gr.Button('Follow', variant='primary', elem_id='follow')
+            stop = gr.Button('Stop', size='sm')
+    controls, outputs = [name, automatic, threshold], [clip, stage, news]
+    settings = dict(outputs=outputs, **parts.AT_ONCE)
+    choose.upload(parts.said(videos.upload), controls, **settings)
+    choose.sample(parts.said(videos.pan), controls, **settings)
+    stage.point(parts.said(videos.point), [clip, *controls], trigger_mode='multiple', **settings)
+    for event in (stage.undo, undo.click):
+        event(parts.said(videos.undo), [clip, *controls], trigger_mode='multiple', **settings)
+    for event in (name.input, automatic.input, threshold.release):
+        event(parts.said(videos.draw), [clip, *controls], trigger_mode='always_last', **settings)
+    # Beside the clicks of others, which come between two frames.
+    running = follow.click(
+        parts.said(videos.follow), [clip, *controls, size], [result, news],
+        concurrency_limit=1, concurrency_id='videos', show_progress='hidden',
+    )  # fmt: skip
+    stop.click(lambda: markup.message('Stopped.'), None, news, cancels=[running], queue=False)
