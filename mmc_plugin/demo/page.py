@@ -24,7 +24,9 @@ def build_page(networks: Mapping[str, Network]) -> gr.Blocks:
     """The page for some networks."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(
-            markup.header(TITLE, [(each.name, each.path, each.words) for each in networks.values()])
+            markup.header(
+                TITLE, [(each.name, each.place, each.words) for each in networks.values()]
+            )
         )
         with gr.Tab('Click'):
             picture = click_tab(networks, page)
@@ -40,8 +42,16 @@ def build_page(networks: Mapping[str, Network]) -> gr.Blocks:
 def build_app(networks: Mapping[str, Network]) -> Guard:
     """The ASGI application of the page."""
     theme = gr.themes.Soft(
-        primary_hue='emerald', font=FONTS, font_mono=['ui-monospace', 'monospace']
+        primary_hue='emerald',
+        neutral_hue='slate',
+        font=FONTS,
+        font_mono=['ui-monospace', 'monospace'],
     )
+    theme.set(
+        block_title_background_fill='none', block_title_text_color='*body_text_color',
+        block_title_text_weight='500', block_title_padding='0',
+        block_label_background_fill='none', block_label_text_color='*body_text_color',
+    )  # fmt: skip
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None), build_page(networks), '/',
         theme=theme, css=parts.CSS, footer_links=[], show_error=False, ssr_mode=False,

@@ -64,8 +64,8 @@ def reconstruction_tab(networks: Mapping[str, Network], picture: gr.State, tab: 
     drawn = Reconstructions(networks)
     if not drawn.networks:
         gr.HTML(markup.message(
-            'None of these checkpoints holds a student with a reconstruction head. The checkpoints of '
-            'a run of MMC, SiT or MC-SSL do: start the page with one.'
+            'None of these checkpoints holds a student with a reconstruction head. Those of a run '
+            'of MMC, SiT or MC-SSL do: start the page with one.'
         ))  # fmt: skip
         return
     with gr.Row():

@@ -62,12 +62,14 @@ class Picture:
         image: uint8 RGB (H, W, 3), what is worked on.
         given: Width and height of the file.
         points: On it.
+        sample: Whether it is one of the photographs of :mod:`mmc_plugin.datasets.photographs`.
     """
 
     name: str
     image: np.ndarray
     given: tuple[int, int]
     points: Points
+    sample: bool = False
 
 
 @dataclass
@@ -87,10 +89,12 @@ class Clip:
     points: Points
 
 
-def new_picture(name: str, image: np.ndarray, given: tuple[int, int]) -> Picture:
+def new_picture(
+    name: str, image: np.ndarray, given: tuple[int, int], sample: bool = False
+) -> Picture:
     """A picture without points."""
     height, width = image.shape[:2]
-    return Picture(name, image, given, Points(width, height))
+    return Picture(name, image, given, Points(width, height), sample)
 
 
 def new_clip(name: str, frames: list[bytes], first: np.ndarray) -> Clip:

@@ -153,7 +153,8 @@ def video_tab(networks: Mapping[str, Network]) -> None:
     clip = gr.State(None, time_to_live=3600)
     choose = parts.picker(
         parts.sample_pictures()[:1],
-        f'Drop a short video or its frames here (at most 64 MB, {MOST_FRAMES} frames), or try a pan over the cat',
+        f'Drop a short video or its frames here (at most 64 MB, {MOST_FRAMES} frames), or take '
+        'the pan over the cat',
         'video/*,image/jpeg,image/png', True, VIDEO_BYTES,
     )  # fmt: skip
     with gr.Row():
