@@ -69,11 +69,17 @@ def test_plots_each_loss_apart_and_features_together(monkeypatch):
         if axis.get_visible()
     }
     assert shown == {
-        'reconstruction loss (L1)': {'one': [[1, 1], [2, 2]], 'two': [[1, 1], [3, 3]]},
-        'class token loss (InfoNCE)': {'one': [[1, -1], [2, -2]], 'two': [[1, -1], [3, -3]]},
+        'reconstruction loss': {'one': [[1, 1], [2, 2]], 'two': [[1, 1], [3, 3]]},
+        'class token loss': {'one': [[1, -1], [2, -2]], 'two': [[1, -1], [3, -3]]},
         'learning rate': {'one': [[1, 0.1], [2, 0.1]], 'two': [[1, 0.1], [3, 0.1]]},
         'k-NN accuracy, %\na k10 solid, b k10 dashed': {'one': [[1, 5]], '_one b k10': [[1, 6]]},
     }
+    # One legend for all plots: the runs in the colours of their lines.
+    (legend,) = figures[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ['one', 'two']
+    colours = [line.get_color() for line in figures[0].axes[0].lines]
+    assert [line.get_color() for line in legend.get_lines()] == colours
+    assert not any(axis.get_legend() for axis in figures[0].axes)
 
 
 def test_of_several_runs_the_teacher_and_the_smallest_k():
