@@ -118,6 +118,22 @@ class ImageFrame:
         scale = self.canvas / max(self.height, self.width)
         return max(1, round(self.height * scale)), max(1, round(self.width * scale))
 
+    def content_cells(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of a grid over the canvas that hold the image, not its padding.
+
+        Args:
+            rows (int): Cells of the grid from top to bottom.
+            columns (int): Cells of the grid from left to right.
+
+        Returns:
+            tuple[int, int]: To the nearest cell, at least 1 each.
+        """
+        below, right = self.content
+        return (
+            max(1, round(below * rows / self.canvas)),
+            max(1, round(right * columns / self.canvas)),
+        )
+
     def place(self, image: Tensor) -> Tensor:
         """Put the image on the canvas: bilinear with antialiasing, then padding.
 

@@ -12,6 +12,7 @@ from skimage.filters import threshold_otsu
 from mmc_plugin.apis.prompt_segmenter import PromptSegmenter
 from mmc_plugin.datasets.transforms.loading import UnreadableImageError
 from mmc_plugin.models.features import FrozenFeatures
+from mmc_plugin.structures.image_frame import ImageFrame
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
 VIT = dict(type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw')
@@ -65,7 +66,7 @@ def test_a_click_that_selects_everything_says_so(segmenter):
     low, high = found.similarity.min(), found.similarity.max()
     (line,) = lines
     assert found.mask.all() and f'from {low:.2f} to {high:.2f}, all above' in line
-    assert "With 'otsu'" in line
+    assert "'auto' takes the mean token" in line
 
 
 def test_several_points_add_up_and_negative_ones_take_away(segmenter):
@@ -76,7 +77,9 @@ def test_several_points_add_up_and_negative_ones_take_away(segmenter):
     assert everything.all()
     less = segmenter.segment(image, [(20, 24), (60, 24)], [1, 0], threshold=-1.1).mask
     assert less[24, 20] and not less[24, 60]
-    alone = [segmenter.segment(image, point).similarity for point in ((20, 24), (60, 24))]
+    alone = [
+        segmenter.segment(image, point, threshold=0.5).similarity for point in ((20, 24), (60, 24))
+    ]
     assert np.array_equal(less, alone[0] > alone[1])
 
 
@@ -85,6 +88,49 @@ def test_otsu_parts_the_map(segmenter):
     found = segmenter.segment(image, (20, 24), threshold='otsu')
     assert found.threshold == pytest.approx(threshold_otsu(found.similarity), abs=0.02)
     assert iou(found.mask, disc) > 0.8
+
+
+def shifted(fit='stretch', shift=6000.0):
+    """Colours far from the origin: all cosines above .99, as after a short training."""
+    mean = tuple(each - shift for each in (123.675, 116.28, 103.53))
+    return PromptSegmenter(FrozenFeatures(COLOUR, 240, fit, mean=mean))
+
+
+@pytest.mark.parametrize('fit', ['stretch', 'pad'])
+def test_the_default_selects_an_object_where_all_cosines_are_high(fit):
+    image, disc, square = scene()
+    for point, target in (((20, 24), disc), ((60, 24), square), ((1, 1), ~(disc | square))):
+        found = shifted(fit).segment(image, point)
+        assert iou(found.mask, target) > 0.8 and found.threshold == 0.5
+        assert np.array_equal(found.mask, found.similarity > found.threshold)
+    fixed = shifted(fit).segment(image, (20, 24), threshold=0.3)
+    assert fixed.mask.all() and fixed.similarity.min() > 0.99
+
+
+def test_the_default_does_not_depend_on_what_all_tokens_share():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    here, there = (
+        shifted(shift=shift).segment(image, (3, 30)).similarity for shift in (0.0, 500.0)
+    )
+    np.testing.assert_allclose(there, here, atol=1e-3)
+
+
+@pytest.mark.parametrize('fit, rows', [('stretch', 4), ('pad', 2)])
+def test_the_default_is_the_cosine_of_centred_tokens(fit, rows):
+    image = np.random.default_rng(1).integers(0, 256, (40, 80, 3), dtype=np.uint8)
+    model = FrozenFeatures(VIT, 32, fit)
+    found = PromptSegmenter(model).segment(image, (0, 0))
+    tokens = model.grid(model.prepare([torch.from_numpy(image).permute(2, 0, 1)]))[0].double()
+    centred = tokens - tokens[:rows].mean((0, 1))
+    cosine = F.cosine_similarity(centred, centred[0, 0], dim=-1)
+    expected = ImageFrame(40, 80, 32, fit).upsample(cosine[None].float())[0]
+    np.testing.assert_allclose(found.similarity, expected, atol=1e-4)
+    assert cosine[:rows].min() < 0  # centred tokens add up to nothing: never the whole image
+
+
+def test_the_default_selects_all_of_an_image_of_one_colour(segmenter):
+    found = segmenter.segment(np.full((30, 40, 3), 77, np.uint8), (3, 3))
+    assert found.mask.all() and found.similarity.min() > 0.99
 
 
 def test_a_batch_is_its_images_one_by_one(segmenter):
@@ -104,7 +150,7 @@ def test_a_batch_is_its_images_one_by_one(segmenter):
 def test_the_similarity_is_the_cosine_to_the_clicked_token():
     image = scene()[0]
     model = FrozenFeatures(VIT, 32)
-    found = PromptSegmenter(model).segment(image, (79, 47), layer=1)
+    found = PromptSegmenter(model).segment(image, (79, 47), threshold=0.3, layer=1)
     pixels = torch.from_numpy(image).permute(2, 0, 1)
     tokens = model.tokens(model.prepare([pixels]), [1])[1][0][0]
     cosine = F.cosine_similarity(tokens, tokens[-1, -1], dim=-1)
@@ -163,7 +209,7 @@ def test_images_with_the_same_numbers_and_other_colours_are_told_apart(segmenter
 def test_features_that_are_not_finite_are_refused():
     model = FrozenFeatures(VIT, 32)
     model.backbone.ln1.weight.fill_(float('nan'))
-    for threshold in (0.3, 'otsu'):
+    for threshold in (0.3, 'auto', 'otsu'):
         with pytest.raises(ValueError, match='features of the image are not finite'):
             PromptSegmenter(model).segment(scene()[0], (3, 3), threshold=threshold)
     with pytest.raises(ValueError, match='std must be three numbers .* above 0'):
@@ -208,9 +254,10 @@ def test_extract_features_uses_the_model_and_its_size(segmenter):
         (dict(points=(3, 3), labels=[0]), 'no point with label 1'),
         (dict(points=(3, 3), labels=[1, 1]), 'Labels must be 1 numbers'),
         (dict(points=(3, 3), labels=[2]), 'Labels must be'),
-        (dict(points=(3, 3), threshold=float('nan')), 'finite number or'),
-        (dict(points=(3, 3), threshold='best'), 'finite number or'),
-        (dict(points=(3, 3), threshold=None), 'finite number or'),
+        (dict(points=(3, 3), threshold=float('nan')), 'or a finite number'),
+        (dict(points=(3, 3), threshold='best'), 'or a finite number'),
+        (dict(points=(3, 3), threshold=['auto']), 'or a finite number'),
+        (dict(points=(3, 3), threshold=None), 'or a finite number'),
         (dict(points=(3, 3), size=0), 'size must be a positive'),
         (dict(points=(3, 3), layer=4), 'Layers are counted'),
         (dict(points=(3, 3), stride=3), 'stride must divide'),

@@ -128,7 +128,7 @@ def test_wrong_input_gets_a_sentence(checkpoint, image, tmp_path, capsys):
     assert 'lies outside the image' in error(
         capsys, 'click', checkpoint, image, '--point', 80, 3, *out
     )
-    assert 'a number or otsu' in error(
+    assert 'auto, otsu or a number' in error(
         capsys, 'click', checkpoint, image, *point, '--threshold', 'x', *out
     )
     assert 'finite number' in error(

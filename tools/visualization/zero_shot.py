@@ -45,7 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--beside', nargs=2, type=float, action='append', default=[], metavar=('X', 'Y'),
         help='beside the object; may be given again',
     )  # fmt: skip
-    click.add_argument('--threshold', default='0.3', help='a cosine, or otsu')
+    click.add_argument('--threshold', default='auto', help='auto, otsu, or a cosine')
     patches.add_argument('-k', '--clusters', type=int, default=3)
     compare = commands.add_parser('compare', help='reports of several evaluations in one figure')
     compare.add_argument('report', nargs='+', metavar='[NAME=]REPORT')
@@ -80,9 +80,12 @@ from mmc_plugin.visualization.zero_shot import (
 def draw_click(args: argparse.Namespace) -> np.ndarray:
     """The picture of ``click``."""
     try:
-        threshold = args.threshold if args.threshold == 'otsu' else float(args.threshold)
+        named = args.threshold in ('auto', 'otsu')
+        threshold = args.threshold if named else float(args.threshold)
     except ValueError:
-        raise InputError(f'--threshold must be a number or otsu, got {args.threshold}') from None
+        raise InputError(
+            f'--threshold must be auto, otsu or a number, got {args.threshold}'
+        ) from None
     segmenter = PromptSegmenter(
         args.checkpoint, args.device, size=args.size, fit=args.fit, layer=args.layer,
         stride=args.stride,
@@ -90,9 +93,10 @@ def draw_click(args: argparse.Namespace) -> np.ndarray:
     points = args.point + args.beside
     labels = [1] * len(args.point) + [0] * len(args.beside)
     found = segmenter.segment(args.image, points, labels, threshold)
+    kind = 'centred cosine' if threshold == 'auto' else 'cosine'
     click = Click(
         to_pixels(args.image).permute(1, 2, 0).numpy(), np.array(points), found.similarity,
-        found.mask, labels=labels, caption=f'cosine > {found.threshold:.2f}',
+        found.mask, labels=labels, caption=f'{kind} > {found.threshold:.2f}',
     )  # fmt: skip
     return click_panel([click], args.title)
 
@@ -108,7 +112,8 @@ def draw_patches(args: argparse.Namespace) -> np.ndarray:
             skipped.append(f'{path} ({error.reason})')
             continue
         tokens = model.grid(model.prepare([pixels]), args.layer, args.stride)[0].cpu()  # (h, w, D)
-        rows, columns = content(pixels.shape[1:], model, tokens.shape[:2])
+        frame = ImageFrame(*pixels.shape[1:], model.canvas(), model.fit)
+        rows, columns = frame.content_cells(*tokens.shape[:2])
         unit = torch.nn.functional.normalize(tokens[:rows, :columns].float(), dim=-1)
         labels, _, _ = kmeans(unit.flatten(0, 1), args.clusters)
         images.append(pixels.permute(1, 2, 0).numpy())
@@ -118,15 +123,6 @@ def draw_patches(args: argparse.Namespace) -> np.ndarray:
     if not images:
         raise InputError('none of the images can be read')
     return patch_panel(images, clusters, colours, args.title)
-
-
-def content(shape, model, grid) -> tuple[int, int]:
-    """Rows and columns of a grid that hold the image, not its padding."""
-    below, right = ImageFrame(*shape, model.canvas(), model.fit).content
-    return tuple(
-        max(1, round(side * cells / model.canvas()))
-        for side, cells in zip((below, right), grid, strict=True)
-    )
 
 
 def read_report(argument: str) -> tuple[str, dict]:

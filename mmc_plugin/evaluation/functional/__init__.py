@@ -14,6 +14,7 @@ from .label_propagation import propagate_labels
 from .neighbours import nearest_neighbours
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .prompt_masks import (
+    centred_tokens,
     iou_from_counts,
     otsu_threshold,
     pixel_codes,
@@ -29,6 +30,7 @@ __all__ = [
     'RunningVariance',
     'average_precision',
     'boundary_accuracy',
+    'centred_tokens',
     'choose_cases',
     'draw_episodes',
     'episode_scores',

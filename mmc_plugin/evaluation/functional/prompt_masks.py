@@ -32,6 +32,26 @@ def prompt_similarity(tokens: Tensor, cells: Tensor) -> Tensor:
     return (unit[cells] @ unit.T).view(-1, h, w)
 
 
+def centred_tokens(tokens: Tensor, rows: int, columns: int) -> Tensor:
+    """Tokens less their mean over the image.
+
+    Args:
+        tokens (Tensor): (h, w, D).
+        rows (int): Rows from the top that hold the image; the mean is over these alone.
+        columns (int): Columns from the left that do.
+
+    Returns:
+        Tensor: float32 (h, w, D). Tokens that are all the same are returned as they are: they
+        have no direction left.
+    """
+    tokens = tokens.float()
+    image = tokens[:rows, :columns]
+    centred = tokens - image.mean((0, 1))
+    # Rounding of the mean and of the tokens themselves is no difference between patches.
+    same = centred[:rows, :columns].norm(dim=-1).amax() <= 1e-5 * image.norm(dim=-1).amax()
+    return tokens if same else centred
+
+
 def otsu_threshold(maps: Tensor) -> Tensor:
     """The threshold that parts each map into two classes of least variance (Otsu 1979).
 
