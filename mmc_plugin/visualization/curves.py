@@ -85,7 +85,8 @@ def _legend(legend: Legend) -> None:
 def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
     """Plot the losses apart, the learning rate and what was measured on the features.
 
-    Of several runs only the teacher's features are shown, and k-NN for the smallest k.
+    Of several runs only the teacher's features are shown (the student's of a run without a
+    teacher), and k-NN for the smallest k.
 
     Args:
         runs (Mapping[str, list[dict]]): For each run's name its records of :func:`read_scalars`.
@@ -124,6 +125,8 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
         for number, (run, records) in enumerate(runs.items()):
             for key, line_style in zip(keys, cycle(_LINE_STYLES)):
                 steps, values = series(records, key)
+                if not steps and several:  # a method without a teacher, such as MAE
+                    steps, values = series(records, key.replace('/teacher_', '/student_'))
                 if not steps:
                     continue
                 marker = '.' if '/' in key or len(steps) < 3 else ''

@@ -82,6 +82,24 @@ def test_plots_each_loss_apart_and_features_together(monkeypatch):
     assert not any(axis.get_legend() for axis in figures[0].axes)
 
 
+def test_a_run_without_a_teacher_shows_its_student(monkeypatch):
+    figures = []
+    original = curves.new_figure
+    monkeypatch.setattr(
+        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
+    )
+    runs = {
+        'one': [{'step': 1, 'knn/teacher_cls_k10': 5.0, 'knn/student_cls_k10': 6.0}],
+        'two': [{'step': 1, 'knn/student_cls_k10': 7.0}],
+    }
+    training_curves(runs)
+    lines = figures[0].axes[0].lines
+    assert {line.get_label(): line.get_ydata().tolist() for line in lines} == {
+        'one': [5],
+        'two': [7],
+    }
+
+
 def test_of_several_runs_the_teacher_and_the_smallest_k():
     keys = [
         'knn/student_cls_k10',
