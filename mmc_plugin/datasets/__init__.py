@@ -7,6 +7,7 @@ from .image_sets import ClassFolders, ImageSets, UnlabelledFolder
 from .image_tree import ImageTree
 from .labelled_images import LabelledImages
 from .palette_prompts import DavisFramePrompts, VocPrompts
+from .part_patches import CocoParts, CubParts
 from .revisited import RevisitedLandmarks
 from .seeding import SampleKey, SeededSampler
 from .split_file import SplitFile
@@ -14,7 +15,9 @@ from .split_file import SplitFile
 __all__ = [
     'CifarImages',
     'ClassFolders',
+    'CocoParts',
     'CocoPrompts',
+    'CubParts',
     'DavisFramePrompts',
     'DavisVideos',
     'FixedLengthSampler',

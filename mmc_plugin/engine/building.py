@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import traceback
 from typing import Any
-
-_BUILD = re.compile('build_(from_cfg)?')
 
 
 def unbuildable(error: BaseException) -> str | None:
@@ -20,10 +17,11 @@ def unbuildable(error: BaseException) -> str | None:
     """
     part: Any = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        function = frame.f_code.co_name
-        if str(frame.f_globals.get('__name__')).startswith('mmengine.') and _BUILD.match(function):
+        function, module = frame.f_code.co_name, str(frame.f_globals.get('__name__'))
+        if module.startswith('mmengine.') and function.startswith('build_'):
             names = frame.f_locals  # the innermost part that has a name
-            part = names.get('obj_cls') or names.get('obj_type') or part or _BUILD.sub('', function)
+            part = names.get('obj_cls') or names.get('obj_type') or part
+            part = part or function.removeprefix('build_').removeprefix('from_cfg')
     if part is None:
         return None
     return f'{getattr(part, "__name__", part)} cannot be built from the config: {reason(error)}'

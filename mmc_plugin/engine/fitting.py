@@ -59,7 +59,7 @@ def _shorten_warm_up(schedulers: list, epochs: int) -> list[str]:
         schedulers[0].end = fitting
     else:
         del schedulers[0]
-    return [f'warm-up of {fitting} epochs, not {end}']
+    return [f'warm-up of {fitting} epoch{"" if fitting == 1 else "s"}, not {end}']
 
 
 def _processes(launcher: str) -> int:

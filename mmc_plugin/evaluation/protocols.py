@@ -87,7 +87,7 @@ def _episodes(accuracy: str = '', f1: str = '') -> tuple[Figure, ...]:
 
 def _protocol(folder: str, name: str, title: str, root: tuple[str, str], *rest, **more) -> Protocol:
     """A protocol whose name is that of its config."""
-    report = dict(knn='knn', few_shot='few_shot', retrieval='retrieval',
+    report = dict(knn='knn', few_shot='few_shot', retrieval='retrieval', parts='part_retrieval',
                   finetune='classification').get(folder)  # fmt: skip
     more.setdefault('report', f'*/{report}.json')
     config = f'{folder}/{name}.py'
@@ -123,6 +123,11 @@ def _retrieved(medium: str, hard: str) -> tuple[Figure, ...]:
         Figure('mAP, Hard', ('protocols', 'hard', 'map'), hard, 100),
     )
 
+
+_PARTS = (
+    Figure('CLS, mAP', ('kinds', 'cls', 'map'), scale=100),
+    Figure('mean patch, mAP', ('kinds', 'pat', 'map'), scale=100),
+)
 
 PROTOCOLS: tuple[Protocol, ...] = (
     _protocol('zero_shot', 'vit_coco', 'Table 1: one click, COCO', _COCO,
@@ -161,6 +166,11 @@ PROTOCOLS: tuple[Protocol, ...] = (
               _retrieved('53.4', '28.6'), **_SHARED, needs=('rparis6k',)),
     _protocol('retrieval', 'vit_folder', 'Retrieval, a folder', _FOLDER,
               (Figure('mAP', ('protocols', 'classes', 'map'), scale=100),), **_SHARED, **_HALVES),
+    _protocol('parts', 'vit_coco_parts', 'Part retrieval, people in COCO',
+              ('COCO_KEYPOINTS_ROOT', 'data/coco'), _PARTS, **_SHARED,
+              needs=('annotations/person_keypoints_train2017.json', 'train2017')),
+    _protocol('parts', 'vit_cub_parts', 'Part retrieval, birds in CUB-200-2011',
+              ('CUB_ROOT', 'data/CUB_200_2011'), _PARTS, **_SHARED),
     _protocol('variance', 'vit_folder', 'Table 10: variance, 100 images of a folder',
               ('DATA_ROOT', 'data/images'),
               (Figure('image', ('image', 'mean'), '.19'),

@@ -10,6 +10,7 @@ from .heads import (
     PrototypeHead,
     TokenClsHead,
 )
+from .necks import SimpleFPN
 from .selfsup import DINO, IBOT, MCSSL, MMC, MSN, MaskCo, SiT, ViewMAE, ViewMoCoV3
 from .utils import ViewDataPreprocessor
 from .video_propagation import VideoPropagation
@@ -31,6 +32,7 @@ __all__ = [
     'PretrainedViT',
     'ProjectionMLP',
     'PrototypeHead',
+    'SimpleFPN',
     'SiT',
     'TokenClsHead',
     'ViTClassifier',

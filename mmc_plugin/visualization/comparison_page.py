@@ -14,6 +14,7 @@ import numpy as np
 
 from ..durable import write_durably
 from ..errors import InputError
+from ..evaluation.protocols import PROTOCOLS
 from .curves import training_curves
 from .number_table import cell, markdown_lines
 from .page import grid, paragraph, picture, write_page
@@ -68,15 +69,19 @@ def read_row(name: str, folder: Path, problem: str | None, paper: dict | None = 
         if report.parents[1].name == 'run' or report.stem == 'vis_data':
             continue
         found = json.loads(report.read_text())
-        for key, value in _leading(found.get('numbers', {})):
-            row.scores[f'{report.stem} {key}'] = value
+        row.scores.update(_figures(report.stem, found))
     return row
 
 
-def _leading(numbers: dict) -> list[tuple[str, float]]:
-    """The plain numbers of a report."""
+def _figures(name: str, report: dict) -> list[tuple[str, float]]:
+    """What is tabulated of a report: its protocol's figures; without one, its plain numbers."""
+    numbers, config = report.get('numbers', {}), str(report.get('config'))
+    for protocol in PROTOCOLS:
+        if config.endswith(protocol.config):
+            values = [(each.label, each.value(numbers)) for each in protocol.figures]
+            return [(label, value) for label, value in values if value is not None]
     return [
-        (key, float(value))
+        (f'{name} {key}', float(value))
         for key, value in numbers.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from itertools import cycle
 
 import numpy as np
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 
 from ..errors import InputError
 from .figures import figure_to_array, new_figure
@@ -14,9 +16,9 @@ from .run_log import series
 
 _TITLES = dict(
     loss='total loss',
-    loss_rec='reconstruction loss (L1)',
-    loss_patch='patch loss (InfoNCE)',
-    loss_cls='class token loss (InfoNCE)',
+    loss_rec='reconstruction loss',
+    loss_patch='patch loss',
+    loss_cls='class token loss',
     lr='learning rate',
     knn='k-NN accuracy, %',
     spread='feature spread (0 collapsed, 1 isotropic)',
@@ -75,10 +77,16 @@ def _plots(records: list[dict]) -> dict[str, list[str]]:
     return plots
 
 
+def _legend(legend: Legend) -> None:
+    for text in legend.get_texts():  # a $ in a name is no formula
+        text.set_parse_math(False)
+
+
 def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
     """Plot the losses apart, the learning rate and what was measured on the features.
 
-    Of several runs only the teacher's features are shown, and k-NN for the smallest k.
+    Of several runs only the teacher's features are shown (the student's of a run without a
+    teacher), and k-NN for the smallest k.
 
     Args:
         runs (Mapping[str, list[dict]]): For each run's name its records of :func:`read_scalars`.
@@ -117,6 +125,8 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
         for number, (run, records) in enumerate(runs.items()):
             for key, line_style in zip(keys, cycle(_LINE_STYLES)):
                 steps, values = series(records, key)
+                if not steps and several:  # a method without a teacher, such as MAE
+                    steps, values = series(records, key.replace('/teacher_', '/student_'))
                 if not steps:
                     continue
                 marker = '.' if '/' in key or len(steps) < 3 else ''
@@ -141,9 +151,18 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)
-        if axis.get_legend_handles_labels()[0]:
-            for text in axis.legend(fontsize=7, frameon=False).get_texts():
-                text.set_parse_math(False)
+        if not several and axis.get_legend_handles_labels()[0]:
+            _legend(axis.legend(fontsize=7, frameon=False))
     for axis in list(axes):
         axis.set_visible(False)
+    if several:  # once, outside, where it hides no line
+        colours = [
+            Line2D([], [], color=f'C{number}', label=_shorten(name))
+            for number, name in enumerate(runs)
+        ]
+        _legend(
+            figure.legend(
+                handles=colours, loc='outside upper center', ncols=3 * columns, frameon=False
+            )
+        )
     return figure_to_array(figure)

@@ -52,7 +52,8 @@ def test_warm_up_is_at_most_a_tenth(epochs, warm_up, tmp_path, capsys):
     cfg, before = fit(folder(tmp_path / 'a', 900), epochs)
     first, second = cfg.param_scheduler
     assert (first.end, second.begin) == (warm_up, warm_up)
-    assert (f'warm-up of {warm_up} epochs, not 10' in capsys.readouterr().out) == (warm_up < 10)
+    words = f'warm-up of {warm_up} epoch{"s" * (warm_up != 1)}, not 10'
+    assert (words in capsys.readouterr().out) == (warm_up < 10)
 
 
 def test_a_single_epoch_has_none(tmp_path):

@@ -69,10 +69,34 @@ def test_plots_each_loss_apart_and_features_together(monkeypatch):
         if axis.get_visible()
     }
     assert shown == {
-        'reconstruction loss (L1)': {'one': [[1, 1], [2, 2]], 'two': [[1, 1], [3, 3]]},
-        'class token loss (InfoNCE)': {'one': [[1, -1], [2, -2]], 'two': [[1, -1], [3, -3]]},
+        'reconstruction loss': {'one': [[1, 1], [2, 2]], 'two': [[1, 1], [3, 3]]},
+        'class token loss': {'one': [[1, -1], [2, -2]], 'two': [[1, -1], [3, -3]]},
         'learning rate': {'one': [[1, 0.1], [2, 0.1]], 'two': [[1, 0.1], [3, 0.1]]},
         'k-NN accuracy, %\na k10 solid, b k10 dashed': {'one': [[1, 5]], '_one b k10': [[1, 6]]},
+    }
+    # One legend for all plots: the runs in the colours of their lines.
+    (legend,) = figures[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ['one', 'two']
+    colours = [line.get_color() for line in figures[0].axes[0].lines]
+    assert [line.get_color() for line in legend.get_lines()] == colours
+    assert not any(axis.get_legend() for axis in figures[0].axes)
+
+
+def test_a_run_without_a_teacher_shows_its_student(monkeypatch):
+    figures = []
+    original = curves.new_figure
+    monkeypatch.setattr(
+        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
+    )
+    runs = {
+        'one': [{'step': 1, 'knn/teacher_cls_k10': 5.0, 'knn/student_cls_k10': 6.0}],
+        'two': [{'step': 1, 'knn/student_cls_k10': 7.0}],
+    }
+    training_curves(runs)
+    lines = figures[0].axes[0].lines
+    assert {line.get_label(): line.get_ydata().tolist() for line in lines} == {
+        'one': [5],
+        'two': [7],
     }
 
 

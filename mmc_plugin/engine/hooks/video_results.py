@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 
 from ...datasets.davis import VideoClip
+from ...durable import write_durably
 from ...structures.palette import decode_palette
 from ...visualization.video import draw_objects, write_video
 
@@ -29,8 +30,7 @@ class VideoResultsHook(Hook):
             os.makedirs(folder, exist_ok=True)
             for path, mask in zip(clip.frames, sample.masks, strict=True):
                 name = os.path.splitext(os.path.basename(path))[0]
-                with open(os.path.join(folder, f'{name}.png'), 'wb') as file:
-                    file.write(mask)
+                write_durably(os.path.join(folder, f'{name}.png'), mask)
             video = os.path.join(runner.log_dir, 'overlays', f'{sample.sequence}.mp4')
             write_video(video, _overlaid(clip, sample.masks))
 

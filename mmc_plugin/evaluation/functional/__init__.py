@@ -1,3 +1,4 @@
+from .average_precision import average_precision
 from .cases import choose_cases
 from .clustering import kmeans, pca_rgb
 from .davis_scores import boundary_accuracy, region_similarity, sequence_statistics
@@ -27,6 +28,7 @@ from .variance import RunningVariance
 __all__ = [
     'RankingScores',
     'RunningVariance',
+    'average_precision',
     'boundary_accuracy',
     'centred_tokens',
     'choose_cases',

@@ -3,6 +3,7 @@ from .classification import ClassificationAccuracy
 from .feature_variance import FeatureVariance
 from .few_shot import FewShot
 from .knn_accuracy import KNNAccuracy
+from .part_retrieval import PartRetrieval
 from .prompt_iou import PromptIoU
 from .reported import ReportedMetric
 from .retrieval import Retrieval
@@ -16,6 +17,7 @@ __all__ = [
     'FeatureVariance',
     'FewShot',
     'KNNAccuracy',
+    'PartRetrieval',
     'PromptIoU',
     'ReportedMetric',
     'Retrieval',

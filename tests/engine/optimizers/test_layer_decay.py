@@ -4,12 +4,14 @@ import copy
 import re
 
 import pytest
+import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 import mmc_plugin  # noqa: F401  registers
 from mmc_plugin.engine.cli import ROOT
+from mmc_plugin.errors import InputError
 
 DEPTH = 3
 ARCH = dict(embed_dims=16, num_layers=DEPTH, num_heads=2, feedforward_channels=32)
@@ -68,3 +70,34 @@ def test_a_frozen_backbone_leaves_the_head(config):
     model = classifier(frozen=True)
     by_parameter, _ = groups(model, config.optim_wrapper)
     assert set(by_parameter) == {id(p) for p in model.head.parameters()}
+
+
+def detector(backbone):
+    """As mmdet's: parts by name, and no word on depths."""
+    model = nn.Module()
+    model.backbone = backbone
+    model.neck = nn.Conv2d(16, 8, 1)
+    return model
+
+
+def test_a_detector_has_the_depths_of_its_backbone(config):
+    model = detector(classifier().backbone)
+    by_parameter, _ = groups(model, config.optim_wrapper)
+    for name, parameter in model.named_parameters():
+        layer = re.match(r'backbone\.layers\.(\d+)\.', name)
+        depth = int(layer[1]) + 1 if layer else 0
+        if name.startswith(('backbone.ln1', 'neck.')):
+            depth = DEPTH + 1
+        rate = 5e-4 * 0.65 ** (DEPTH + 1 - depth)
+        assert by_parameter[id(parameter)]['lr'] == pytest.approx(rate), name
+
+
+def test_a_detector_with_a_frozen_backbone_trains_the_rest(config):
+    model = detector(classifier(frozen=True).backbone)
+    by_parameter, _ = groups(model, config.optim_wrapper)
+    assert set(by_parameter) == {id(p) for p in model.neck.parameters()}
+
+
+def test_a_backbone_without_depths_is_refused(config):
+    with pytest.raises(InputError, match='its backbone Conv2d do not tell'):
+        groups(detector(nn.Conv2d(3, 8, 1)), config.optim_wrapper)

@@ -1,0 +1,108 @@
+"""Retrieval of patches that show the same part (arXiv 2301.11915)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.registry import METRICS
+from torch import Tensor
+
+from ...errors import InputError, RunError
+from ..feature_bank import FeatureBank
+from ..functional.average_precision import average_precision
+from ..process_parts import gather_parts, own_part
+from .bank_metric import BankMetric
+
+_BLOCK_ELEMENTS = 2**22  # similarities sorted at once; about ten such arrays are held
+_KINDS = ('cls', 'pat')
+
+
+@METRICS.register_module()
+class PartRetrieval(BankMetric):
+    """Average precision of patches of the set ``database`` that look for those of their part.
+
+    Each patch ranks the whole set, itself included, by cosine, as the release of arXiv 2301.11915
+    does; by class tokens and by means of patch tokens.
+
+    Args:
+        max_queries (int, optional): So many patches look for others, evenly drawn. Defaults to
+            None: all.
+        collect_device (str): Of mmengine. Defaults to 'cpu'.
+
+    Raises:
+        ValueError: If ``max_queries`` is not positive, or the sets are others.
+    """
+
+    name = 'part_retrieval'
+    default_prefix = 'part_retrieval'
+
+    def __init__(self, max_queries: int | None = None, collect_device: str = 'cpu') -> None:
+        super().__init__(collect_device=collect_device)
+        if max_queries is not None and max_queries < 1:
+            raise InputError(f'max_queries must be positive or None, got {max_queries}.')
+        self.max_queries = max_queries
+
+    def check(self, sets: Mapping[str, Any]) -> None:
+        """Refuse other sets than a database of labelled patches."""
+        if set(sets) != {'database'}:
+            raise InputError(
+                f"Part retrieval needs the set 'database' and no other, got {', '.join(sets)}."
+            )
+
+    def measure(self, banks: Mapping[str, FeatureBank], device: torch.device) -> dict[str, Any]:
+        """AP as fractions, by kind of feature."""
+        bank = banks['database']
+        names = (self.dataset_meta or {})['sets']['database'].classes
+        gone = [name for i, name in enumerate(names) if not (bank.labels == i).any()]
+        if gone:
+            raise RunError(
+                f'No patch of the part {", ".join(gone)} could be read or was drawn: are the '
+                'images whole, and is max_images of the set large enough?'
+            )
+        number = min(self.max_queries or len(bank), len(bank))
+        queries = torch.arange(number) * len(bank) // number
+        labels = bank.labels[queries]
+        kinds = {}
+        for kind in _KINDS:
+            features = F.normalize(bank.features(kind).to(device), dim=1)
+            score = self._score(features, bank.labels.to(device), queries)
+            parts = {name: float(score[labels == i].mean()) for i, name in enumerate(names)
+                     if (labels == i).any()}  # fmt: skip
+            kinds[kind] = dict(
+                map=float(score.mean()), map_of_parts=sum(parts.values()) / len(parts), parts=parts
+            )
+        share = {name: float((bank.labels == i).float().mean()) for i, name in enumerate(names)}
+        source = self.dataset_meta['sets']['database']
+        return dict(kinds=kinds, queries=number, share=share,
+                    left_out=dict(getattr(source, 'left_out', {})))  # fmt: skip
+
+    def _score(self, features: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
+        """AP of all queries, on the CPU; each process ranks a part."""
+        own = queries[torch.tensor(own_part(len(queries)))].to(features.device)
+        found = [
+            average_precision(features[places] @ features.t(), labels[places][:, None] == labels)[0]
+            for places in own.split(max(1, _BLOCK_ELEMENTS // len(features)))
+        ]
+        return gather_parts(torch.cat(found), len(queries)).cpu()
+
+    def scalars(self) -> dict[str, float]:
+        """Means over queries and over parts, in percent."""
+        return {
+            f'{kind}_{key}': 100 * found[key]
+            for kind, found in self.numbers['kinds'].items()
+            for key in ('map', 'map_of_parts')
+        }
+
+    def protocol(self) -> str:
+        """What is measured, in words."""
+        return (
+            'Part retrieval (arXiv 2301.11915): each patch around a keypoint ranks all patches, '
+            'itself included, by cosine; those of the same part are relevant. cls: class token; '
+            'pat: mean of the patch tokens. map: average precision (as scikit-learn defines it), '
+            'mean over queries; map_of_parts: mean over parts of the mean over their queries; '
+            'share: of the patches that show a part, near what chance scores. Numbers are '
+            'fractions.'
+        )
