@@ -86,6 +86,7 @@ def test_wheel_has_configs_tools_and_index_under_mim(wheel):
         names = {name for name in archive.namelist() if '.dist-info/' not in name}
     expected = source_files(ROOT / 'mmc_plugin', '.py')
     expected.add('mmc_plugin/datasets/imagenet100_wnids.txt')
+    expected |= {f'mmc_plugin/demo/{name}' for name in ('page.css', 'picker.js', 'stage.js')}
     expected |= {f'mmc_plugin/.mim/{name}' for name in source_files(ROOT / 'configs')}
     expected |= {f'mmc_plugin/.mim/{name}' for name in source_files(ROOT / 'tools')}
     expected.add('mmc_plugin/.mim/model-index.yml')
