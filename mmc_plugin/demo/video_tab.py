@@ -17,7 +17,7 @@ from ..apis.features import to_pixels
 from ..errors import InputError
 from ..visualization.video import draw_objects, write_video
 from . import markup, parts
-from .networks import Network, Settings
+from .networks import Network, Settings, level
 from .pictures import cut_out, data_uri, jpeg_uri
 from .session import Clip, new_clip
 from .uploads import MOST_FRAMES, VIDEO_BYTES, decoded, read_clip, read_image
@@ -36,7 +36,7 @@ class Videos:
     def __init__(self, networks: Mapping[str, Network]) -> None:
         self.networks = networks
 
-    def upload(self, event: gr.EventData, name: str, automatic: bool, threshold: float):
+    def upload(self, event: gr.EventData, name: str, rule: str, threshold: float):
         """Take a visitor's video, or the images of one."""
         files = event.data
         if not isinstance(files, list) or not files:
@@ -47,9 +47,9 @@ class Videos:
         frames, _, more = read_clip(contents)
         clip = self._clip(PurePath(str(event.name)[-80:]).name or 'video', frames)
         note = f' There are more; the page takes the first {MOST_FRAMES}.' if more else ''
-        return self._shown(clip, name, automatic, threshold, f'{len(frames)} frames.{note}')
+        return self._shown(clip, name, rule, threshold, f'{len(frames)} frames.{note}')
 
-    def pan(self, event: gr.EventData, name: str, automatic: bool, threshold: float):
+    def pan(self, event: gr.EventData, name: str, rule: str, threshold: float):
         """A video for those who have none: a window that moves over a sample."""
         path = next(iter(parts.sample_names().values()))
         image, _ = read_image(path.read_bytes())
@@ -60,29 +60,25 @@ class Videos:
             top = round((0.5 - 0.5 * np.cos(2 * np.pi * part)) * 0.15 * height)
             frame = image[top : top + round(0.85 * height), left : left + round(0.75 * width)]
             frames.append(cv2.imencode('.jpg', frame[..., ::-1])[1].tobytes())
-        return self._shown(
-            self._clip(PAN, frames), name, automatic, threshold, f'{len(frames)} frames.'
-        )
+        return self._shown(self._clip(PAN, frames), name, rule, threshold, f'{len(frames)} frames.')
 
-    def point(
-        self, event: gr.EventData, clip: Clip | None, name: str, automatic: bool, threshold: float
-    ):
+    def point(self, event: gr.EventData, clip: Clip | None, name: str, rule: str, threshold: float):
         """Add a point on the first frame."""
         clip = _there(clip)
         clip.points.add(event.x, event.y, bool(event.beside))
-        return self._shown(clip, name, automatic, threshold)
+        return self._shown(clip, name, rule, threshold)
 
-    def undo(self, clip: Clip | None, name: str, automatic: bool, threshold: float):
+    def undo(self, clip: Clip | None, name: str, rule: str, threshold: float):
         """Take the last point back."""
         clip = _there(clip)
         clip.points.undo()
         if 1 not in clip.points.labels:
             clip.points.clear()
-        return self._shown(clip, name, automatic, threshold)
+        return self._shown(clip, name, rule, threshold)
 
-    def draw(self, clip: Clip | None, name: str, automatic: bool, threshold: float):
+    def draw(self, clip: Clip | None, name: str, rule: str, threshold: float):
         """The first frame with what is selected in it."""
-        return self._shown(_there(clip), name, automatic, threshold)
+        return self._shown(_there(clip), name, rule, threshold)
 
     def _clip(self, name: str, frames: list[bytes]) -> Clip:
         return new_clip(name, frames, to_pixels(frames[0]).permute(1, 2, 0).numpy())
@@ -90,17 +86,16 @@ class Videos:
     def _network(self, name: Any) -> Network:
         return self.networks.get(name) or next(iter(self.networks.values()))
 
-    def _select(self, clip: Clip, name: str, automatic: bool, threshold: float):
-        level = 'otsu' if automatic else float(threshold)
+    def _select(self, clip: Clip, name: str, rule: str, threshold: float):
         points = clip.points
         found, _ = self._network(name).click(
-            clip.first, points.places, points.labels, level, Settings()
+            clip.first, points.places, points.labels, level(rule, threshold), Settings()
         )
         return found
 
-    def _shown(self, clip: Clip, name, automatic, threshold, words: str = ''):
+    def _shown(self, clip: Clip, name, rule, threshold, words: str = ''):
         if clip.points.places:
-            found = self._select(clip, name, automatic, threshold)
+            found = self._select(clip, name, rule, threshold)
             picture = cut_out(clip.first, found.mask)
             alt = f'What is selected in the first frame of {clip.name}'
             hint = 'Press Follow, or click again.'
@@ -112,14 +107,14 @@ class Videos:
         page = markup.stage([markup.row(clip.name, f'{len(clip.frames)} frames', views)], hint)
         return clip, page, markup.message(words)
 
-    def follow(self, clip: Clip | None, name: str, automatic: bool, threshold: float, size: int):
+    def follow(self, clip: Clip | None, name: str, rule: str, threshold: float, size: int):
         """Follow the object; yields progress, at last the video."""
         clip = _there(clip)
         if not clip.points.places:
             raise InputError('There is nothing to follow: click on it in the first frame.')
         if not 160 <= size <= 480:
             raise InputError('There is no such size.')
-        mask = self._select(clip, name, automatic, threshold).mask
+        mask = self._select(clip, name, rule, threshold).mask
         if not mask.any():
             raise InputError('The click selects nothing: lower the threshold.')
         total, start, masks = len(clip.frames), time.perf_counter(), []
@@ -164,7 +159,7 @@ def video_tab(networks: Mapping[str, Network]) -> None:
             result = gr.HTML('', elem_classes='followed', elem_id='followed')
         with gr.Column(scale=1, min_width=280):
             name = gr.Radio(names, value=names[0], label='Network', visible=len(names) > 1)
-            automatic = gr.Checkbox(True, label='Automatic threshold (Otsu)')
+            rule = parts.threshold_rule()
             threshold = gr.Slider(-0.2, 1, 0.3, step=0.005, label='Threshold of the cosine')
             size = gr.Slider(
                 160, 480, 320, step=16, label='Short side of frames in pixels', elem_id='frame-size'
@@ -172,14 +167,14 @@ def video_tab(networks: Mapping[str, Network]) -> None:
             undo = gr.Button('Undo', size='sm')
             follow = gr.Button('Follow', variant='primary', elem_id='follow')
             stop = gr.Button('Stop', size='sm')
-    controls, outputs = [name, automatic, threshold], [clip, stage, news]
+    controls, outputs = [name, rule, threshold], [clip, stage, news]
     settings = dict(outputs=outputs, **parts.AT_ONCE)
     choose.upload(parts.said(videos.upload), controls, **settings)
     choose.sample(parts.said(videos.pan), controls, **settings)
     stage.point(parts.said(videos.point), [clip, *controls], trigger_mode='multiple', **settings)
     for event in (stage.undo, undo.click):
         event(parts.said(videos.undo), [clip, *controls], trigger_mode='multiple', **settings)
-    for event in (name.input, automatic.input, threshold.release):
+    for event in (name.input, rule.input, threshold.release):
         event(parts.said(videos.draw), [clip, *controls], trigger_mode='always_last', **settings)
     # Beside the clicks of others, which come between two frames.
     running = follow.click(
