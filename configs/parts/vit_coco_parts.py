@@ -1,8 +1,6 @@
 # Part retrieval of arXiv 2301.11915 on people in COCO: nose, right wrist, left ankle.
 #   COCO_KEYPOINTS_ROOT=/path/to/coco tools/test.sh configs/parts/vit_coco_parts.py CHECKPOINT [GPUS]
-_base_ = '../_base_/recognition.py'
-model = dict(fit='stretch')  # the whole patch to 224 pixels, bicubic [release of the study]
-test_evaluator = [dict(type='PartRetrieval', max_queries=None)]  # all look for others [release]
+_base_ = '../_base_/parts.py'
 test_dataloader = dict(
     dataset=dict(
         sets=dict(

@@ -1,8 +1,6 @@
 # Part retrieval of arXiv 2301.11915 on birds in CUB-200-2011: right eye, right leg, left wing, tail.
 #   CUB_ROOT=/path/to/CUB_200_2011 tools/test.sh configs/parts/vit_cub_parts.py CHECKPOINT [GPUS]
-_base_ = '../_base_/recognition.py'
-model = dict(fit='stretch')  # the whole patch to 224 pixels, bicubic [release of the study]
-test_evaluator = [dict(type='PartRetrieval', max_queries=None)]  # all look for others [release]
+_base_ = '../_base_/parts.py'
 test_dataloader = dict(
     dataset=dict(
         sets=dict(

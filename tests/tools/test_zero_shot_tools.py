@@ -152,9 +152,11 @@ def test_reports_are_compared(tmp_path, capsys):
         overlap=0.9,
         histograms=dict(intra=shares, inter=shares),
     )
-    for name, numbers in (('a', curve), ('b', similarity)):
+    kinds = {kind: dict(map=0.6, precision=[0.9, 0.4]) for kind in ('cls', 'pat')}
+    parts = dict(kinds=kinds, recalls=[0.5, 1.0], share=dict(nose=0.75, wrist=0.25))
+    for name, numbers in (('a', curve), ('b', similarity), ('p', parts)):
         write_report(str(tmp_path / f'{name}.json'), 'p', None, None, numbers)
-    for name in 'ab':
+    for name in 'abp':
         MAIN(
             [
                 'compare',

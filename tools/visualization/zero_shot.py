@@ -9,8 +9,8 @@ Group the patches of images: k-means and the principal components as RGB (figure
 
     python tools/visualization/zero_shot.py patches CHECKPOINT IMAGE... -k 3 --out patches.png
 
-Compare evaluations: curves of mIoU, or histograms of similarities (figure 5), from the reports of
-``tools/test.py`` with the configs of ``configs/zero_shot``::
+Compare evaluations: curves of mIoU, histograms of similarities (figure 5), or curves of part
+retrieval, from the reports of ``tools/test.py`` with ``configs/zero_shot`` or ``configs/parts``::
 
     python tools/visualization/zero_shot.py compare MMC=prompt_iou.json DINO=other.json --out a.png
 """
@@ -68,6 +68,7 @@ from mmc_plugin.engine import cli
 from mmc_plugin.errors import InputError
 from mmc_plugin.evaluation.functional.clustering import kmeans, pca_rgb
 from mmc_plugin.structures.image_frame import ImageFrame
+from mmc_plugin.visualization.parts import retrieval_curves
 from mmc_plugin.visualization.patch_pictures import patch_panel
 from mmc_plugin.visualization.zero_shot import (
     Click,
@@ -75,6 +76,9 @@ from mmc_plugin.visualization.zero_shot import (
     similarity_histograms,
     threshold_curves,
 )
+
+# How the numbers of a report are drawn: by a key that no other metric writes.
+_COMPARED = dict(curve=threshold_curves, histograms=similarity_histograms, recalls=retrieval_curves)
 
 
 def draw_click(args: argparse.Namespace) -> np.ndarray:
@@ -130,7 +134,7 @@ def read_report(argument: str) -> tuple[str, dict]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no report of a zero-shot evaluation.
+        ValueError: If it is no report that can be compared.
     """
     name, _, path = argument.rpartition('=')
     if not Path(path).is_file():
@@ -139,20 +143,20 @@ def read_report(argument: str) -> tuple[str, dict]:
         numbers = json.loads(Path(path).read_text())['numbers']
     except (ValueError, KeyError, TypeError):
         numbers = {}
-    if not {'curve', 'histograms'} & set(numbers):
-        raise InputError(f'{path} is no report of PromptIoU or SimilarityOverlap')
+    if not _COMPARED.keys() & set(numbers):
+        raise InputError(f'{path} is no report of PromptIoU, SimilarityOverlap or PartRetrieval')
     return name or Path(path).parent.name or Path(path).stem, numbers
 
 
 def draw_compare(args: argparse.Namespace) -> np.ndarray:
     """The picture of ``compare``."""
     runs = dict(read_report(each) for each in args.report)
-    curves = ['curve' in numbers for numbers in runs.values()]
     if len(runs) < len(args.report):
         raise InputError('two reports have the same name: tell them apart as NAME=REPORT')
-    if any(curves) and not all(curves):
-        raise InputError('reports of mIoU and of similarities cannot be in one figure')
-    return threshold_curves(runs) if all(curves) else similarity_histograms(runs)
+    for key, draw in _COMPARED.items():
+        if all(key in numbers for numbers in runs.values()):
+            return draw(runs)
+    raise InputError('reports of different metrics cannot be in one figure')
 
 
 def main(argv: list[str] | None = None) -> None:

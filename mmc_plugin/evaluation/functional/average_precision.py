@@ -9,8 +9,8 @@ from ...errors import InputError
 
 
 def average_precision(
-    similarity: Tensor, relevant: Tensor, recalls: Tensor | None = None
-) -> tuple[Tensor, Tensor | None]:
+    similarity: Tensor, relevant: Tensor, recalls: Tensor
+) -> tuple[Tensor, Tensor]:
     """Average precision of each query, as scikit-learn's ``average_precision_score`` defines it.
 
     Sum over the distinct similarities, from the highest, of the gain in recall times the precision
@@ -19,10 +19,10 @@ def average_precision(
     Args:
         similarity (Tensor): (M, N) of M queries to N things.
         relevant (Tensor): bool (M, N).
-        recalls (Tensor, optional): (R, ) in (0, 1]: precision is told at these, too.
+        recalls (Tensor): (R, ) in (0, 1]: where precision is told.
 
     Returns:
-        tuple[Tensor, Tensor | None]: float64 (M, ), NaN for a query without anything relevant; and
+        tuple[Tensor, Tensor]: float64 (M, ), NaN for a query without anything relevant; and
         float64 (M, R), the highest precision at a recall of at least so much.
 
     Raises:
@@ -45,8 +45,6 @@ def average_precision(
     precision = found.gather(1, end).double() / (end + 1)
     total = found[:, -1:].double()
     score = torch.where(hit, precision, 0).sum(1) / total[:, 0]  # 0 / 0 is NaN
-    if recalls is None:
-        return score, None
     best = precision.flip(1).cummax(1)[0].flip(1)
     wanted = (recalls.to(total) * total).ceil().long().clamp(min=1)  # (M, R), counts
     first = torch.searchsorted(found, wanted).clamp(max=number - 1)

@@ -18,6 +18,7 @@ from .bank_metric import BankMetric
 
 _BLOCK_ELEMENTS = 2**22  # similarities sorted at once; about ten such arrays are held
 _KINDS = ('cls', 'pat')
+_RECALLS = torch.arange(1, 21, dtype=torch.float64) / 20  # where curves have points
 
 
 @METRICS.register_module()
@@ -68,25 +69,32 @@ class PartRetrieval(BankMetric):
         kinds = {}
         for kind in _KINDS:
             features = F.normalize(bank.features(kind).to(device), dim=1)
-            score = self._score(features, bank.labels.to(device), queries)
+            score, curve = self._rank(features, bank.labels.to(device), queries)
             parts = {name: float(score[labels == i].mean()) for i, name in enumerate(names)
                      if (labels == i).any()}  # fmt: skip
             kinds[kind] = dict(
-                map=float(score.mean()), map_of_parts=sum(parts.values()) / len(parts), parts=parts
-            )
+                map=float(score.mean()), map_of_parts=sum(parts.values()) / len(parts),
+                parts=parts, precision=curve.mean(0).tolist(),
+            )  # fmt: skip
         share = {name: float((bank.labels == i).float().mean()) for i, name in enumerate(names)}
         source = self.dataset_meta['sets']['database']
-        return dict(kinds=kinds, queries=number, share=share,
+        return dict(kinds=kinds, recalls=_RECALLS.tolist(), queries=number, share=share,
                     left_out=dict(getattr(source, 'left_out', {})))  # fmt: skip
 
-    def _score(self, features: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
-        """AP of all queries, on the CPU; each process ranks a part."""
+    def _rank(self, features: Tensor, labels: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """AP and precision over recall of all queries, on the CPU; each process ranks a part."""
         own = queries[torch.tensor(own_part(len(queries)))].to(features.device)
-        found = [
-            average_precision(features[places] @ features.t(), labels[places][:, None] == labels)[0]
+        recalls = _RECALLS.to(features.device)
+        blocks = [
+            average_precision(
+                features[places] @ features.t(), labels[places][:, None] == labels, recalls
+            )
             for places in own.split(max(1, _BLOCK_ELEMENTS // len(features)))
         ]
-        return gather_parts(torch.cat(found), len(queries)).cpu()
+        score, curve = (
+            gather_parts(torch.cat(part), len(queries)).cpu() for part in zip(*blocks, strict=True)
+        )
+        return score, curve
 
     def scalars(self) -> dict[str, float]:
         """Means over queries and over parts, in percent."""
@@ -103,6 +111,7 @@ class PartRetrieval(BankMetric):
             'itself included, by cosine; those of the same part are relevant. cls: class token; '
             'pat: mean of the patch tokens. map: average precision (as scikit-learn defines it), '
             'mean over queries; map_of_parts: mean over parts of the mean over their queries; '
+            'precision: the highest at each of the recalls or beyond, mean over queries; '
             'share: of the patches that show a part, near what chance scores. Numbers are '
             'fractions.'
         )

@@ -29,12 +29,14 @@ def test_scores_and_curves_are_those_of_scikit_learn(levels):
 def test_one_hot_features_score_one_and_equal_ones_the_share_of_the_class():
     labels = torch.tensor([0, 1, 1, 2, 2, 2])
     relevant = labels[:, None] == labels
-    score, curve = average_precision(relevant.float(), relevant)
-    assert score.eq(1).all() and curve is None
-    score, _ = average_precision(torch.zeros(6, 6), relevant)
+    recalls = torch.tensor([0.5, 1.0])
+    score, curve = average_precision(relevant.float(), relevant, recalls)
+    assert score.eq(1).all() and curve.eq(1).all()
+    score, curve = average_precision(torch.zeros(6, 6), relevant, recalls)
     torch.testing.assert_close(score, relevant.double().mean(1))
+    torch.testing.assert_close(curve, score[:, None].expand(6, 2))
 
 
 def test_other_shapes_get_a_sentence():
     with pytest.raises(ValueError, match=r'need one shape \(M, N\)'):
-        average_precision(torch.zeros(2, 3), torch.zeros(3, 2, dtype=torch.bool))
+        average_precision(torch.zeros(2, 3), torch.zeros(3, 2, dtype=torch.bool), torch.ones(1))

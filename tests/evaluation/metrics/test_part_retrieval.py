@@ -1,6 +1,6 @@
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from mmc_plugin.datasets.image_sets import ImageSource
 from mmc_plugin.evaluation.feature_bank import FeatureBank
@@ -35,6 +35,12 @@ def test_against_a_loop_with_scikit_learn(max_queries, elements, monkeypatch):
         found = metric.numbers['kinds'][kind]
         assert found['map'] == pytest.approx(sum(slow) / len(slow))
         assert scalars[f'part_retrieval/{kind}_map'] == pytest.approx(100 * found['map'])
+        curve = torch.zeros(20, dtype=torch.float64)
+        for i in queries:
+            precision, recall, _ = precision_recall_curve(labels == labels[i], x @ x[i])
+            curve += torch.tensor([precision[:-1][recall[:-1] >= r - 1e-12].max()
+                                   for r in metric.numbers['recalls']]) / len(queries)  # fmt: skip
+        assert found['precision'] == pytest.approx(curve.tolist())
         means = []
         for part, name in enumerate(('nose', 'wrist', 'ankle')):
             own = [ap for i, ap in zip(queries, slow) if labels[i] == part]
