@@ -15,7 +15,7 @@ from .errors import MissingPackageError
 
 __version__ = '0.1.0'
 
-# The lowest versions that the tests were run with; requirements/README.md.
+# The lowest versions that the tests were run with; docs/install.md.
 FLOORS = dict(torch='2.4', mmengine='0.10.7', mmcv='2.0.1', mmpretrain='1.0.0')
 # What upstream hosts do not bring along.
 LIBRARIES = ('safetensors',)

@@ -36,7 +36,8 @@ def infer_settings(
             position for the class token and one for each patch: where the class token has none,
             zeros; where the registers have some, these are added to the registers.
         metadata (ModelMetadata): What the checkpoint says beyond that; it must say ``eps``.
-        num_heads, img_size: See :func:`~mmc_plugin.checkpoints.read_backbone`.
+        num_heads (int, optional): See :func:`~mmc_plugin.checkpoints.read_backbone`.
+        img_size (tuple[int, int], optional): Likewise.
 
     Raises:
         ValueError: As the end of a sentence, if this is no plain vision transformer.

@@ -27,7 +27,7 @@ from .releases import recognise
 class BackboneWeights:
     """The weights of a vision transformer and what it takes to run it.
 
-    Args:
+    Attributes:
         state_dict (dict[str, Tensor]): float32, in the names of mmpretrain's
             :class:`VisionTransformer`, with ``registers`` (1, R, D) where there are any.
         settings (dict): Keyword arguments of :class:`PretrainedViT`.

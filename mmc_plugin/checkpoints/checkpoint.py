@@ -25,7 +25,7 @@ _KINDS = {
 class Checkpoint:
     """What a checkpoint holds.
 
-    Args:
+    Attributes:
         path (str): As it was given: a file, a folder, ``timm:<name>`` or ``hf:<name>``.
         kind (str): ``'torch'``, ``'safetensors'``, ``'onnx'``, ``'huggingface'`` or ``'timm'``.
         content (dict): Nested dictionaries as in the file, with tensors on the CPU that are mapped

@@ -22,7 +22,7 @@ def gather_parts(part: Tensor, number: int, dim: int = 0) -> Tensor:
     """Results of all processes in the order of the things.
 
     Args:
-        part (Tensor): Those of :func:`own_part`, along ``dim``.
+        part (Tensor): (…, n, …), those of :func:`own_part` along ``dim``.
         number (int): Of things.
         dim (int): Defaults to 0.
 

@@ -48,7 +48,7 @@ def segmentation_panel(
         title (str): Written above.
 
     Returns:
-        np.ndarray: uint8 RGB of the whole picture.
+        np.ndarray: uint8 RGB of the whole picture, (H', W', 3).
     """
     colours = np.asarray(palette, dtype=np.uint8)
     known = truth < len(classes)

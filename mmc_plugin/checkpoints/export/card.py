@@ -15,7 +15,7 @@ from .exported_backbone import ExportedBackbone
 class Usage:
     """How to use an exported file.
 
-    Args:
+    Attributes:
         title (str): What it is, such as ``'a state dict of timm'``.
         code (str): Python that loads it, run in its folder: makes ``images``, and ``cls`` (B, D)
             and ``patches`` (B, N, D) of them.

@@ -202,7 +202,7 @@ class PretrainedViT(VisionTransformer):
                 been added (MSN); outputs have M patch tokens, in this order.
 
         Returns:
-            tuple[Tensor, ...]: One for each of ``out_indices``, see ``out_type``.
+            tuple[Tensor, ...]: For each of ``out_indices`` one of the shape that ``out_type`` says.
 
         Raises:
             ValueError: If the patch size does not divide the height or the width.

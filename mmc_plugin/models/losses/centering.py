@@ -30,7 +30,7 @@ class Centering(nn.Module):
 
         Args:
             logits (Tensor): (..., K), of the teacher.
-            temperature (Tensor | float): τ.
+            temperature (Tensor | float): τ, a scalar.
             center (Tensor, optional): (K, ), instead of the present one.
         """
         center = self.center if center is None else center

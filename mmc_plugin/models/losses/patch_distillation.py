@@ -40,7 +40,7 @@ def patch_cross_entropy(
         teacher_head (nn.Module): The teacher's.
         centering (Centering): Of the teacher's patch logits; its centre is moved.
         temperature (float): Of the student.
-        teacher_temperature (Tensor | float): Of the teacher.
+        teacher_temperature (Tensor | float): Of the teacher, a scalar.
         max_logits (int): Logits in a block. Defaults to 2**25 (128 MiB).
 
     Returns:

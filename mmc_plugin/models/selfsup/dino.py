@@ -74,7 +74,7 @@ class DINO(StudentTeacher):
 
         Args:
             student (Tensor): Class tokens (2, B, D) of the student's global views.
-            teacher (Tensor): Of the teacher's.
+            teacher (Tensor): (2, B, D), likewise, of the teacher's.
             inputs (dict): With the local ``crops`` of the student, if there are any.
 
         Returns:

@@ -1,0 +1,47 @@
+"""Pages of the site that stand elsewhere: the API from the docstrings, and files of the root."""
+
+from pathlib import Path
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[2]
+# Pages of docs/ that are a file of the root.
+FROM_ROOT = {
+    'index.md': 'README.md',
+    'changes.md': 'CHANGELOG.md',
+    'contributing.md': 'CONTRIBUTING.md',
+}
+
+
+def _api_pages() -> dict[str, str]:
+    """A page for each part of the package, by its path below ``docs``."""
+    package = ROOT / 'mmc_plugin'
+    parts = [package / 'apis', *(each for each in sorted(package.iterdir()) if each.name != 'apis')]
+    pages = {}
+    for part in parts:
+        if part.name.startswith('_') or not (
+            part.suffix == '.py' or (part / '__init__.py').is_file()
+        ):
+            continue
+        name = f'mmc_plugin.{part.stem}'
+        pages[f'api/{part.stem}.md'] = f'# {name}\n\n::: {name}\n'
+    return pages
+
+
+def on_config(config):
+    """The API pages come last in the menu."""
+    config.nav = [*config.nav, {'API': list(_api_pages())}]
+    return config
+
+
+def on_files(files: Files, config) -> Files:
+    """Add the pages."""
+    pages = _api_pages()
+    for path, source in FROM_ROOT.items():
+        text = (ROOT / source).read_text(encoding='utf-8').replace('](docs/', '](')
+        for page, file in FROM_ROOT.items():
+            text = text.replace(f']({file})', f']({page})')
+        pages[path] = text
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files

@@ -1,0 +1,71 @@
+"""The site builds without a warning: links, anchors, pictures and docstrings."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build(out: Path, config: Path = ROOT / 'mkdocs.yml') -> subprocess.CompletedProcess:
+    pytest.importorskip('mkdocs')
+    command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '-f', config, '-d', out]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT,
+        env=dict(os.environ, NO_MKDOCS_2_WARNING='1'),
+    )  # fmt: skip
+
+
+def test_site_builds_without_warnings(tmp_path):
+    done = build(tmp_path / 'site')
+    assert done.returncode == 0 and 'WARNING' not in done.stderr, done.stderr
+    pages = list((tmp_path / 'site').rglob('*.html'))
+    assert len(pages) > 30
+    for page in pages:  # nothing is fetched from elsewhere
+        text = page.read_text(encoding='utf-8')
+        assert 'src="http' not in text and 'fonts.googleapis' not in text, page
+    api = (tmp_path / 'site' / 'api' / 'apis' / 'index.html').read_text(encoding='utf-8')
+    assert 'id="mmc_plugin.apis.prompt_segmenter.PromptSegmenter.segment"' in api
+    assert ':class:' not in api
+
+
+def test_a_dead_link_stops_the_build(tmp_path):
+    docs = tmp_path / 'docs'
+    docs.mkdir()
+    (docs / 'index.md').write_text('# A\n\n[gone](nowhere.md), [there](#no-such-place)\n')
+    text = (ROOT / 'mkdocs.yml').read_text(encoding='utf-8').partition('\nhooks:')[0]
+    (tmp_path / 'mkdocs.yml').write_text(text)
+    done = build(tmp_path / 'site', tmp_path / 'mkdocs.yml')
+    assert done.returncode != 0
+    assert 'nowhere.md' in done.stderr and 'no-such-place' in done.stderr
+
+
+PAGES = {
+    path: path.read_text(encoding='utf-8')
+    for path in [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')]
+}
+
+
+def test_pictures_are_small_described_and_all_of_them_are_shown():
+    shown = {
+        (page.parent / name).resolve(): words
+        for page, text in PAGES.items()
+        for words, name in re.findall(r'!\[(.*?)\]\((.*?)\)', text, re.DOTALL)
+    }
+    assert set(shown) == set((ROOT / 'docs' / 'assets').iterdir())
+    assert max(path.stat().st_size for path in shown) < 300_000
+    assert not [path for path, words in shown.items() if len(words.split()) < 3]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_every_config_and_file_that_a_page_names_exists(page):
+    """Paths of this checkout in code and links."""
+    text = PAGES[page]
+    named = set(
+        re.findall(r'(?<![\w/.])((?:configs|tools|docs)/[\w./-]+\.(?:py|sh|md|png|jpg))', text)
+    )
+    assert not [path for path in named if not (ROOT / path).exists()]
