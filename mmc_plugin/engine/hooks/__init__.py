@@ -1,3 +1,4 @@
+from .activation_checkpointing import ActivationCheckpointingHook
 from .class_check import ClassCheckHook
 from .deferred_runtime_info import DeferredRuntimeInfoHook
 from .evaluation_report import EvaluationReportHook
@@ -16,6 +17,7 @@ from .throughput import ThroughputHook
 from .video_results import VideoResultsHook
 
 __all__ = [
+    'ActivationCheckpointingHook',
     'ClassCheckHook',
     'DeferredRuntimeInfoHook',
     'EvaluationReportHook',
