@@ -6,6 +6,7 @@ from .feature_monitor import FeatureMonitorHook
 from .freeze import FreezeHook
 from .loss_guard import LossGuardHook
 from .momentum_teacher_hook import MomentumTeacherHook
+from .online_probe import OnlineProbeHook
 from .progress import ProgressHook
 from .reconstruction_panel import ReconstructionPanelHook
 from .replan_schedule import ReplanSchedulerHook
@@ -25,6 +26,7 @@ __all__ = [
     'FreezeHook',
     'LossGuardHook',
     'MomentumTeacherHook',
+    'OnlineProbeHook',
     'ProgressHook',
     'ReconstructionPanelHook',
     'ReplanSchedulerHook',
