@@ -14,6 +14,7 @@ from .safe_checkpoint import SafeCheckpointHook
 from .seed_iteration import SeedEachIteration
 from .similarity_panel import SimilarityPanelHook
 from .skipped_images import SkippedImagesHook
+from .stop import StopHook
 from .throughput import ThroughputHook
 from .video_results import VideoResultsHook
 
@@ -34,6 +35,7 @@ __all__ = [
     'SeedEachIteration',
     'SimilarityPanelHook',
     'SkippedImagesHook',
+    'StopHook',
     'ThroughputHook',
     'VideoResultsHook',
 ]
