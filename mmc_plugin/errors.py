@@ -28,6 +28,20 @@ class RunError(UserError, RuntimeError):
     """A run that cannot go on."""
 
 
+class StoppedRunError(RunError):
+    """A training that was asked to stop has done so, with a checkpoint.
+
+    Args:
+        text (str): For the user.
+        status (int): Exit code of a program: 0 where the user wanted it, 75 (EX_TEMPFAIL of
+            sysexits.h) where the machine did, and the run should be started again.
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class MissingPackageError(UserError, ImportError):
     """A package that has to be installed for what is asked."""
 

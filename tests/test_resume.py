@@ -46,6 +46,20 @@ class Trainings:
     def __init__(self, server, images: str) -> None:
         self.server, self.images = server, images
 
+    def stop(self, work_dir, how, iterations: int) -> int:
+        """Train until a signal, or a file STOP, ends it after so many iterations; its exit code."""
+        work_dir.mkdir(exist_ok=True)
+        log = work_dir / 'printed.txt'
+        leader = self.server.start(TRAIN, arguments(self.images, work_dir), log)
+        while sum(map(len, losses(work_dir).values())) < iterations:
+            time.sleep(0.001)
+        if how == 'STOP':
+            (work_dir / 'STOP').touch()
+        else:
+            os.kill(leader, how)
+        (code,) = self.server.wait(leader)
+        return code
+
     def run(self, work_dir, after: tuple[int, float] | None = None, die=None, options=()) -> bool:
         """Train until the end, or until it is killed, going on from what there is.
 
@@ -139,6 +153,33 @@ def test_killed_at_random_points(trainings, reference, tmp_path):
         while not trainings.run(work_dir, after=(0, generator.uniform(0.3, 1.0) * whole)):
             kills += 1
         assert_equal(work_dir, reference)
+
+
+@pytest.mark.parametrize('how, code', [
+    (signal.SIGTERM, 75), (signal.SIGUSR1, 75), ('STOP', 0),
+])  # fmt: skip
+def test_stopped_in_the_middle_of_an_epoch(trainings, reference, tmp_path, how, code):
+    """Asked to stop it saves at once; what was trained on is not trained on again."""
+    middles = 0
+    for number in range(12):  # the machine may be so slow that it stops at the end of an epoch
+        work_dir = tmp_path / str(number)
+        found = trainings.stop(work_dir, how, 4)
+        (between,) = [*work_dir.glob('iter_*.pth')] or [None]
+        if found != code or between is None:
+            assert found == 0  # it came to its end before
+            continue
+        done = int(between.stem.removeprefix('iter_'))
+        printed = ' '.join((work_dir / 'printed.txt').read_text().split())
+        assert f'after iteration {done}; all is in {between}.' in printed
+        assert not (work_dir / 'STOP').exists()
+        assert trainings.run(work_dir)
+        assert_equal(work_dir, reference)
+        assert all(len(rows) == 1 for rows in losses(work_dir).values())
+        assert not [*work_dir.glob('iter_*.pth')]
+        middles += done % ITERS > 0
+        if middles:
+            return
+    pytest.fail('it was never stopped in the middle of an epoch')
 
 
 POINTS = [

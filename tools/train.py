@@ -27,8 +27,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--init-from',
         metavar='CHECKPOINT',
-        help='start student and teacher of a pretraining with the backbone in this checkpoint, of '
-        'any format that load_backbone reads: DINO, iBOT, MAE, timm, ...',
+        help='start student and teacher of a pretraining with the backbone in this checkpoint, and '
+        'its heads where they fit; any format that load_backbone reads: DINO, iBOT, MAE, timm, ...',
     )
     parser.add_argument(
         '--amp', action='store_true', help='train in the precision that fits the machine'

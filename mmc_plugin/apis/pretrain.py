@@ -37,8 +37,9 @@ def pretrain(
             ``'vits16'`` or ``'vitb16'``, or a config file. Defaults to ``'vits16'``.
         epochs (int, optional): Defaults to those of the config, 200 (``'vitt8'``: 100).
         init_from (str | PathLike, optional): A checkpoint of any format that
-            :func:`load_backbone` reads, with whose backbone student and teacher start; its
-            architecture takes the place of the model's. Of no account in a run that goes on.
+            :func:`load_backbone` reads, with whose backbone, and heads where they fit, student and
+            teacher start; its architecture takes the place of the model's. Of no account in a run
+            that goes on.
         options (Mapping[str, Any], optional): Further settings of the config by dotted keys, as
             ``--cfg-options`` takes them: ``{'train_dataloader.batch_size': 48}``.
 

@@ -77,6 +77,31 @@ def find_network(content: Mapping[str, Any], which: str) -> Network:
     return Network(path, layouts[path], roles[path], inside, outside)
 
 
+def find_part(content: Mapping[str, Any], network: Network, name: str) -> dict[str, Tensor]:
+    """Weights of another part of the model that a network belongs to, such as a head.
+
+    It lies beside the network or, where only the student has it, beside what the teacher follows.
+
+    Args:
+        content (Mapping): Nested dictionaries, in which :func:`find_network` found the network.
+        network (Network): The backbone.
+        name (str): Of the part.
+
+    Returns:
+        dict[str, Tensor]: By their names in the part; empty if there is none.
+    """
+    beside = network.path.removesuffix('backbone.')
+    if not network.path.endswith('backbone.'):
+        return {}
+    tensors = dict(islice(_walk(content, seen=set()), MOST_TENSORS + 1))
+    followed = ''.join(f'{part}.' for part in beside.split('.')[:-1] if part not in _TEACHERS)
+    for prefix in dict.fromkeys((f'{beside}{name}.', f'{followed}{name}.')):
+        found = {key[len(prefix) :]: x for key, x in tensors.items() if key.startswith(prefix)}
+        if found:
+            return found
+    return {}
+
+
 def _walk(
     content: Mapping[str, Any], seen: set[int], path: str = '', depth: int = 0
 ) -> Iterator[tuple[str, Tensor]]:

@@ -35,6 +35,7 @@ class FixedLengthSampler(Sampler):
         self.num_samples = -(-length // self.world_size)
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
+        self._passed = 0
 
     def __len__(self) -> int:
         return self.num_samples
@@ -42,6 +43,12 @@ class FixedLengthSampler(Sampler):
     def set_epoch(self, epoch: int) -> None:
         """Name the epoch that comes next."""
         self.epoch = epoch
+
+    def pass_over(self, samples: int) -> int:
+        """As :meth:`SeededSampler.pass_over`."""
+        total = self.num_samples * self.world_size
+        self._passed = min(samples, total)
+        return -(-(total - self._passed) // self.world_size)
 
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process for the epoch."""
@@ -56,7 +63,8 @@ class FixedLengthSampler(Sampler):
         )
         order = order[first - passes.start * images :][:total]
         seeds = hash_stream(self.seed, self.epoch, SEED_STREAM, total)
+        passed, self._passed = self._passed, 0
         return (
             SampleKey(int(order[i]), int(seeds[i]))
-            for i in range(self.rank, total, self.world_size)
+            for i in range(passed + self.rank, total, self.world_size)
         )

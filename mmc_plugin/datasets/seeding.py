@@ -95,6 +95,17 @@ class SeededSampler(DefaultSampler):
             Defaults to True.
     """
 
+    _passed = 0  # samples of the next epoch that are left out
+
+    def pass_over(self, samples: int) -> int:
+        """Leave out the first samples of the epoch that comes next, counted over all processes.
+
+        Returns:
+            int: How many are left for this process.
+        """
+        self._passed = min(samples, self.total_size)
+        return -(-(self.total_size - self._passed) // self.world_size)
+
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process for the epoch that ``set_epoch`` named."""
         length = len(self.dataset)
@@ -104,5 +115,6 @@ class SeededSampler(DefaultSampler):
                 hash_stream(self.seed, self.epoch, ORDER_STREAM, length), kind='stable'
             )
         seeds = hash_stream(self.seed, self.epoch, SEED_STREAM, length)
-        mine = np.resize(order, self.total_size)[self.rank :: self.world_size]
+        passed, self._passed = self._passed, 0
+        mine = np.resize(order, self.total_size)[passed + self.rank :: self.world_size]
         return (SampleKey(int(index), int(seeds[index])) for index in mine)

@@ -14,7 +14,7 @@ from mmengine.config import Config, ConfigDict
 
 import mmc_plugin
 from mmc_plugin.checkpoints.files import refuse_code
-from mmc_plugin.errors import InputError, UserError
+from mmc_plugin.errors import InputError, StoppedRunError, UserError
 
 from .building import unbuildable
 from .config_checks import check_config, check_options
@@ -243,6 +243,9 @@ def one_sentence_errors() -> Iterator[None]:
             raise
         print('interrupted', file=sys.stderr, flush=True)
         sys.exit(130)
+    except StoppedRunError as stop:
+        say(stop.sentence())
+        sys.exit(stop.status)
     except Exception as error:
         message = None if _tracebacks() else _sentence(error)
         if message is None:

@@ -146,6 +146,7 @@ VALUES = {
         lambda value: isinstance(value, str) and value and not Path(value).is_file(),
         'the path of a folder, and not of a file'),
     'load_from': (lambda value: isinstance(value, str) and value, 'the path of a checkpoint'),
+    'init_from': (lambda value: isinstance(value, str) and value, 'the path of a checkpoint'),
     'randomness': _PART,
     'randomness.seed': _FROM_0,
     'randomness.deterministic': _YES_NO,

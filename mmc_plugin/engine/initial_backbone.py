@@ -1,16 +1,20 @@
-"""A pretraining whose backbone starts from a checkpoint of any known kind."""
+"""A pretraining that starts from the backbone and heads in a checkpoint of any known kind."""
 
 from __future__ import annotations
 
 import os
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.utils import to_2tuple
 from mmpretrain.registry import MODELS
 
 from ..checkpoints import read_backbone, read_checkpoint
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.heads import read_head
 from ..errors import InputError
 from ..models.selfsup.base import StudentTeacher
+from ..models.utils.pretrained_head import head_shapes
 from .cli import say
 
 
@@ -19,7 +23,8 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
 
     The architecture is that of the checkpoint, whatever ``cfg`` says: width, depth, patch size,
     registers, LayerScale. Heads and masks follow it, and images are normalised as it was trained
-    with. Image size and schedule stay; positions are resized. What was taken is said.
+    with. Image size and schedule stay; positions are resized. Heads of the same name and shapes in
+    the checkpoint are taken, too; others start anew. What was taken and what was not is said.
 
     Args:
         cfg (Config): Of a method with a student and a momentum teacher.
@@ -39,6 +44,7 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
         )
     if os.path.exists(source):
         source = os.path.abspath(source)
+    cfg.init_from = source
     checkpoint = read_checkpoint(source, allow_pickle)
     weights = read_backbone(checkpoint)
     settings = dict(weights.settings)
@@ -72,10 +78,39 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
         'data_preprocessor', ConfigDict(cfg.get('data_preprocessor') or {})
     )
     preprocessor.update(mean=list(weights.mean), std=list(weights.std))
-    say(
-        f'Student and teacher start with the backbone of {weights}; SHA-256 {checkpoint.sha256}.'
-        + (f' {len(weights.dropped)} other weights in it are left out.' if weights.dropped else '')
-    )
+    say(f'Student and teacher start with the backbone of {weights}; SHA-256 {checkpoint.sha256}.')
+    taken = _set_heads(cfg, checkpoint, allow_pickle)
+    left = len(weights.dropped) - taken
+    if left > 0:
+        say(f'{left} other weights in {source} are left out.')
+
+
+def _set_heads(cfg: Config, checkpoint: Checkpoint, allow_pickle: bool) -> int:
+    """Let the heads start with those in a checkpoint that fit; the number of weights taken."""
+    taken = 0
+    for name, head in cfg.model.items():
+        if not (name.endswith('head') and isinstance(head, dict)):
+            continue
+        with torch.device('meta'):
+            shapes = head_shapes(MODELS.build(head))
+        weights, wrong = read_head(checkpoint, name, shapes)
+        taken += len(weights)
+        if weights:
+            head.init_cfg = ConfigDict(
+                type='PretrainedHead',
+                checkpoint=checkpoint.path,
+                name=name,
+                allow_pickle=allow_pickle,
+            )
+            say(f'model.{name} starts with its {len(weights)} weights there.')
+        elif wrong:
+            say(
+                f'model.{name} starts anew, since that of the checkpoint differs; '
+                f'{"; ".join(wrong)}.'
+            )
+        else:
+            say(f'model.{name} starts anew: the checkpoint has none.')
+    return taken
 
 
 def forget_initial_backbone(cfg: Config) -> str | None:
@@ -84,7 +119,12 @@ def forget_initial_backbone(cfg: Config) -> str | None:
     Returns:
         str | None: What it was.
     """
-    backbone = cfg.get('model', {}).get('backbone') or {}
+    model = cfg.get('model', {})
+    backbone = model.get('backbone') or {}
+    for head in model.values():
+        init = head.get('init_cfg') if isinstance(head, dict) else None
+        if isinstance(init, dict) and init.get('type') == 'PretrainedHead':
+            del head['init_cfg']
     if backbone.get('frozen', True) or backbone.get('arch', 'auto') == 'auto':
         return None
     source, backbone.checkpoint = backbone.get('checkpoint'), None

@@ -1,13 +1,15 @@
-"""A training whose length fits a time."""
+"""Trainings that go on in the middle of an epoch, and whose length fits a time."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from typing import Any
 
 import torch
-from mmengine.dist import broadcast_object_list
+from mmengine.dist import broadcast_object_list, get_world_size
+from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import LOOPS
 
@@ -18,8 +20,56 @@ SKIPPED, TIMED = 3, 7  # first iterations, which are slower; those that the firs
 LATE, EARLY = 1.05, 0.9  # of the limit: an end expected between them changes nothing
 
 
+SAMPLES_DONE = 'samples_of_epoch'  # of all processes, in the message hub and so in checkpoints
+
+
 @LOOPS.register_module()
-class TimeLimitedTrainLoop(EpochBasedTrainLoop):
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """mmengine's loop by epochs, which goes on in the middle of one where it was stopped there.
+
+    The host begins such an epoch anew. Here the samples that were trained on are passed over,
+    without being read, whatever the number of processes was, if the sampler knows how
+    (:class:`SeededSampler`, :class:`FixedLengthSampler`). Otherwise it is the host's, to the bit.
+
+    Args: as :class:`EpochBasedTrainLoop`.
+    """
+
+    def run_epoch(self) -> None:
+        """Train an epoch, or what is left of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        hub = self.runner.message_hub
+        done = hub.runtime_info.get(SAMPLES_DONE, 0)
+        first = self._pass_over(done) if done else 0
+        done = done if first else 0
+        batch = self.dataloader.batch_size * get_world_size()
+        for idx, data_batch in enumerate(self.dataloader, first):
+            # Before the iteration, whose hooks may save; it counts as done then.
+            hub.update_info(SAMPLES_DONE, done + (idx + 1 - first) * batch)
+            self.run_iter(idx, data_batch)
+        hub.update_info(SAMPLES_DONE, 0)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _pass_over(self, done: int) -> int:
+        """Let the sampler leave out so many samples; the batch of the epoch that comes first."""
+        sampler = self.dataloader.sampler
+        if not hasattr(sampler, 'pass_over'):
+            print_log(
+                f'The checkpoint is of the middle of an epoch, which {type(sampler).__name__} '
+                'begins anew: some images are seen once more. Set train_dataloader.sampler.type '
+                'to SeededSampler to go on exactly.',
+                'current',
+                logging.WARNING,
+            )
+            return 0
+        left = sampler.pass_over(done)
+        size, whole = self.dataloader.batch_size, self.dataloader.drop_last
+        return len(self.dataloader) - (left // size if whole else -(-left // size))
+
+
+@LOOPS.register_module()
+class TimeLimitedTrainLoop(ResumableTrainLoop):
     """mmengine's loop by epochs, with as many of them as fit into a time, and at least one.
 
     The first iterations are timed, then the epochs. Where the run would end more than 5 % after

@@ -17,6 +17,7 @@ from ..durable import write_durably
 from ..errors import InputError, UserError
 from .building import reason, unbuildable
 from .cli import say
+from .loops import ResumableTrainLoop
 
 # What mmengine and the optimiser's constructors write before the first iteration, and again at
 # each epoch; nobody reads it as it passes by.
@@ -72,6 +73,13 @@ class _Mixin:
             write_durably(path, self.cfg.pretty_text)
         else:
             super().dump_config()
+
+    def build_train_loop(self, loop):
+        """The host's; its loop by epochs is :class:`ResumableTrainLoop`."""
+        if isinstance(loop, dict) and 'type' not in loop and loop.get('by_epoch'):
+            loop = {key: value for key, value in loop.items() if key != 'by_epoch'}
+            loop['type'] = ResumableTrainLoop
+        return super().build_train_loop(loop)
 
     def load_or_resume(self) -> None:
         """The host's, with a sentence for an optimiser that its checkpoint does not fit."""

@@ -44,8 +44,8 @@ def training_config(
         resume: A checkpoint to go on from, or ``'auto'`` for the newest whole one of the work dir,
             if there is one. The settings are then those that the work dir holds, if it does,
             changed by ``options``.
-        init_from: See :func:`~mmc_plugin.engine.initial_backbone.set_initial_backbone`; of no
-            account in a run that is resumed.
+        init_from: See :func:`~mmc_plugin.engine.initial_backbone.set_initial_backbone`; by default
+            the config's key of this name. Of no account in a run that is resumed.
         validate: False leaves evaluations out.
         mixed_precision: Train in the precision that fits the machine, whatever the config.
         allow_pickle: Read checkpoints that run code.
@@ -75,6 +75,7 @@ def training_config(
         set_resume(cfg, resume)
     elif cfg.get('resume') and not cfg.get('load_from'):
         set_resume(cfg, 'auto')
+    init_from = cfg.get('init_from') if init_from is None else init_from
     if init_from is not None and not cfg.get('resume'):
         set_initial_backbone(cfg, init_from, allow_pickle)
     cli.check_checkpoints(cfg, allow_pickle)

@@ -21,10 +21,11 @@ _TITLES = dict(
     loss_cls='class token loss',
     lr='learning rate',
     knn='k-NN accuracy, %',
+    probe='online linear probe, %',
     spread='feature spread (0 collapsed, 1 isotropic)',
     effective_rank='effective rank',
 )
-_GROUPS = ('knn', 'spread', 'effective_rank')
+_GROUPS = ('knn', 'probe', 'spread', 'effective_rank')
 # Drawn in ten seconds; more take minutes, and nobody finds one among them.
 _MAX_PLOTS, _MAX_LINES = 24, 200
 # Characters of a name that are shown.

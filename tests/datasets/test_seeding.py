@@ -1,10 +1,12 @@
 import random
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from mmc_plugin.datasets import FixedLengthSampler
 from mmc_plugin.datasets.seeding import (
     SampleKey,
     SeededItems,
@@ -127,3 +129,25 @@ def test_the_same_draws_for_any_number_of_workers():
     for one, other in zip(*runs, strict=True):
         assert torch.equal(one, other)
     assert dataset[4][0] == 4  # a bare index works, unseeded
+
+
+@pytest.mark.parametrize('sampler', [SeededSampler, partial(FixedLengthSampler, length=24)])
+@pytest.mark.parametrize('before, after', [(1, 1), (2, 2), (2, 1), (1, 3)])
+def test_an_epoch_that_goes_on_has_each_sample_once(sampler, before, after, monkeypatch):
+    """Whatever the number of processes before and after; the oracle is the epoch of one process."""
+
+    def keys(world, passed=0):
+        parts = []
+        for rank in range(world):
+            for module in ('mmengine.dataset.sampler', 'mmc_plugin.datasets.fixed_length_sampler'):
+                monkeypatch.setattr(f'{module}.get_dist_info', lambda rank=rank: (rank, world))
+            each = sampler(range(24), seed=5)
+            each.set_epoch(3)
+            left = each.pass_over(passed)
+            parts.append(list(each))
+            assert len(parts[-1]) == left
+            assert len(list(each)) == 24 // world  # the epoch after is whole
+        return [key for row in zip(*parts, strict=True) for key in row]
+
+    whole, done = keys(1), 12
+    assert keys(before)[:done] + keys(after, done) == whole and len(set(whole)) == 24

@@ -28,13 +28,15 @@ from pathlib import Path
 import torch
 from mmpretrain.registry import MODELS
 from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from train_step import TIMM, build_model, build_optimiser, make_batch, quiet
+from train_step import PATCH, TIMM, build_model, build_optimiser, make_batch, quiet
 
 from mmc_plugin.models.heads import PatchContrastHead
 from mmc_plugin.models.losses import info_nce
+from mmc_plugin.models.utils import touched_patches, view_preprocessor
 
 PATCHES, WIDTH = 196, 256
 BATCHES = (8, 16, 32, 64, 128, 256, 512)
@@ -107,6 +109,10 @@ def without_weights(arch, variant):
 def training(model, batch_size, dtype, device):
     """A training step as a function; it has run once, so the optimiser has its state."""
     batch = make_batch(batch_size, device)
+    with unset_fake_temporarily():  # without content nobody knows how many patches are touched
+        mask = make_batch(batch_size, 'cpu')['inputs']['mask']
+        touched = len(touched_patches(mask.transpose(0, 1), PATCH))
+    view_preprocessor.touched_patches = lambda mask, patch_size: torch.arange(touched)
     model.to_empty(device=device)  # what the weights hold does not matter here
     model.data_preprocessor.to(device)  # it notes where to move batches
     optimiser = build_optimiser(model, dtype)

@@ -1,3 +1,4 @@
+from .activation_checkpointing import ActivationCheckpointingHook
 from .class_check import ClassCheckHook
 from .deferred_runtime_info import DeferredRuntimeInfoHook
 from .evaluation_report import EvaluationReportHook
@@ -5,6 +6,7 @@ from .feature_monitor import FeatureMonitorHook
 from .freeze import FreezeHook
 from .loss_guard import LossGuardHook
 from .momentum_teacher_hook import MomentumTeacherHook
+from .online_probe import OnlineProbeHook
 from .progress import ProgressHook
 from .reconstruction_panel import ReconstructionPanelHook
 from .replan_schedule import ReplanSchedulerHook
@@ -12,10 +14,12 @@ from .safe_checkpoint import SafeCheckpointHook
 from .seed_iteration import SeedEachIteration
 from .similarity_panel import SimilarityPanelHook
 from .skipped_images import SkippedImagesHook
+from .stop import StopHook
 from .throughput import ThroughputHook
 from .video_results import VideoResultsHook
 
 __all__ = [
+    'ActivationCheckpointingHook',
     'ClassCheckHook',
     'DeferredRuntimeInfoHook',
     'EvaluationReportHook',
@@ -23,6 +27,7 @@ __all__ = [
     'FreezeHook',
     'LossGuardHook',
     'MomentumTeacherHook',
+    'OnlineProbeHook',
     'ProgressHook',
     'ReconstructionPanelHook',
     'ReplanSchedulerHook',
@@ -30,6 +35,7 @@ __all__ = [
     'SeedEachIteration',
     'SimilarityPanelHook',
     'SkippedImagesHook',
+    'StopHook',
     'ThroughputHook',
     'VideoResultsHook',
 ]

@@ -22,6 +22,8 @@ from ..checkpoint import LAST_CHECKPOINT, find_resumable_checkpoint, read_last_c
 from ..removal import LaterRemoval, OwnCheckpoints, keep_ids
 from ..weights_only import OlderCheckpoints
 
+BETWEEN = 'iter_{}.pth'  # name of what is saved out of turn
+
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
@@ -129,10 +131,11 @@ class SafeCheckpointHook(CheckpointHook):
         for path in stale:
             self._own.remove(path)
         for folder in {osp.abspath(self.out_dir), osp.abspath(runner.work_dir)}:
-            own = OwnCheckpoints(folder, self.filename_tmpl)
-            for path in glob(osp.join(escape(folder), '*' + TEMPORARY)):
-                if own.find(path):
-                    own.remove(path)
+            for template in (self.filename_tmpl, BETWEEN):
+                own = OwnCheckpoints(folder, template)
+                for path in glob(osp.join(escape(folder), '*' + TEMPORARY)):
+                    if own.find(path):
+                        own.remove(path)
             half = osp.join(folder, LAST_CHECKPOINT + TEMPORARY)
             if osp.isfile(half):
                 os.remove(half)
@@ -169,8 +172,42 @@ class SafeCheckpointHook(CheckpointHook):
         )
         if is_main_process() and stale is not None:
             self._own.remove(self._numbered(stale))
+        if is_main_process():
+            self._remove_between()
         if is_main_process() and self.keep_whole > 0:
             self._older.lighten(step)
+
+    def save_between(self, runner: Runner) -> str:
+        """Save after an iteration, out of turn, for a run that is about to stop.
+
+        ``iter_<n>.pth`` is removed once the next checkpoint of the regular ones is written.
+
+        Returns:
+            str: Its path.
+        """
+        filename = BETWEEN.format(runner.iter + 1)
+        previous = self.last_ckpt or read_last_checkpoint(runner.work_dir)
+        self.last_ckpt = osp.join(self.out_dir, filename)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        self._write(
+            runner,
+            filename,
+            previous,
+            save_optimizer=True,
+            save_param_scheduler=True,
+            by_epoch=False,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        return self.last_ckpt
+
+    def _remove_between(self) -> None:
+        """Remove what :meth:`save_between` has written, where regular names are others."""
+        if self.filename_tmpl != BETWEEN:
+            own = OwnCheckpoints(self.out_dir, BETWEEN)
+            for path in glob(osp.join(escape(self.out_dir), 'iter_*.pth')):
+                if own.find(path):
+                    own.remove(path)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._local:

@@ -2,10 +2,12 @@ from .corruption import corrupt, patch_mask, touched_patches
 from .distributed import gather_with_grad, global_mean
 from .momentum_teacher import MomentumTeacher
 from .patches import patchify, unpatchify
+from .pretrained_head import PretrainedHead
 from .view_preprocessor import ViewDataPreprocessor
 
 __all__ = [
     'MomentumTeacher',
+    'PretrainedHead',
     'ViewDataPreprocessor',
     'corrupt',
     'gather_with_grad',
