@@ -1,4 +1,4 @@
-"""Pages of the site that stand elsewhere: the API from the docstrings, and files of the root."""
+"""Pages of the site that stand elsewhere: the API, the cards of the configs, files of the root."""
 
 from pathlib import Path
 
@@ -28,8 +28,22 @@ def _api_pages() -> dict[str, str]:
     return pages
 
 
+def _cards() -> dict[str, str]:
+    """The card of each folder of configs, by its path below ``docs``."""
+    pages = {}
+    for path in sorted((ROOT / 'configs').glob('*/README.md')):
+        text = path.read_text(encoding='utf-8').replace('](../../docs/', '](../../')
+        for page, file in FROM_ROOT.items():
+            text = text.replace(f'](../../{file})', f'](../../{page})')
+        pages[str(path.relative_to(ROOT))] = text
+    return pages
+
+
 def on_config(config):
-    """The API pages come last in the menu."""
+    """What is generated comes where the menu names it, the API last."""
+    for entry in config.nav:
+        if 'Recipes' in entry:
+            entry['Recipes'] = list(_cards())
     config.nav = [*config.nav, {'API': list(_api_pages())}]
     return config
 
@@ -42,6 +56,9 @@ def on_files(files: Files, config) -> Files:
         for page, file in FROM_ROOT.items():
             text = text.replace(f']({file})', f']({page})')
         pages[path] = text
+    pages |= _cards()
+    for path in sorted((ROOT / 'configs').rglob('*.py')):  # what the cards link to
+        pages[str(path.relative_to(ROOT))] = path.read_text(encoding='utf-8')
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files

@@ -31,6 +31,16 @@ def test_site_builds_without_warnings(tmp_path):
     api = (tmp_path / 'site' / 'api' / 'apis' / 'index.html').read_text(encoding='utf-8')
     assert 'id="mmc_plugin.apis.prompt_segmenter.PromptSegmenter.segment"' in api
     assert ':class:' not in api
+    folders = [path.parent.name for path in (ROOT / 'configs').glob('*/README.md')]
+    for folder in folders:  # a card a folder, in the menu, with its configs beside it
+        page = (tmp_path / 'site' / 'configs' / folder / 'index.html').read_text(encoding='utf-8')
+        (menu,) = re.findall(
+            r'<nav class="md-nav md-nav--primary.*?</nav>\s*</div>', page, re.DOTALL
+        )
+        assert all(f'href="../{each}/"' in menu for each in folders if each != folder)
+        for config in re.findall(r'href="([\w.]+\.py)"', page):
+            source = (ROOT / 'configs' / folder / config).read_bytes()
+            assert (tmp_path / 'site' / 'configs' / folder / config).read_bytes() == source
 
 
 def test_a_dead_link_stops_the_build(tmp_path):
