@@ -65,3 +65,8 @@ def on_files(files: Files, config) -> Files:
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_) -> str:
+    """The configs stand beside ``docs`` in the checkout, and below it on the site."""
+    return markdown.replace('](../configs/', '](configs/')
