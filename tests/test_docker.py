@@ -50,6 +50,13 @@ def test_commands_name_files_that_exist(path):
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
+def test_the_page_has_the_commands_of_the_files():
+    page = (ROOT / 'docs' / 'install.md').read_text(encoding='utf-8')
+    commands = {line.split('  #')[0].strip() for line in re.findall(r'^docker .*', page, re.M)}
+    known = {line.strip('# ') for path in FILES for line in path.read_text().splitlines()}
+    assert len(commands) == 3 and commands <= known
+
+
 @EACH
 def test_it_runs_as_nobody_in_particular(path):
     found = instructions(path)

@@ -1,5 +1,6 @@
 """The entry points of torch.hub against what they stand for."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from mmpretrain.models import VisionTransformer
 
 from mmc_plugin.apis import PromptSegmenter, load_backbone
+from mmc_plugin.models.backbones import PretrainedViT
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +51,19 @@ def test_segmenter_cuts_out_what_prompt_segmenter_does(checkpoint):
     expected = PromptSegmenter(checkpoint, size=64).segment(image, (20, 10))
     assert np.array_equal(found.similarity, expected.similarity)
     assert np.array_equal(found.mask, expected.mask) and found.mask.any()
+
+
+def test_what_the_page_shows_runs(checkpoint):
+    page = (ROOT / 'docs' / 'install.md').read_text(encoding='utf-8')
+    (code,) = re.findall(r'```python\n(.*?torch\.hub.*?)```', page, re.DOTALL)
+    code = code.replace('/path/to/mmc_plugin', str(ROOT))
+    for name in ('epoch_500.pth', 'timm:vit_small_patch14_dinov2'):
+        assert code.count(name) == 1
+        code = code.replace(name, checkpoint)
+    found = {}
+    exec(code, found)
+    assert isinstance(found['backbone'], PretrainedViT)
+    assert isinstance(found['segmenter'], PromptSegmenter)
 
 
 @torch.no_grad()
