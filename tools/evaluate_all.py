@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--allow-pickle',
         action='store_true',
-        help='read checkpoints that run code; only for files that you trust',
+        help='read checkpoints whose pickle runs code; only for files that you trust',
     )
     parser.add_argument(
         '--cfg-options',

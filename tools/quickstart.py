@@ -51,8 +51,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('image_dir', nargs='?', help='folder of images: any nesting, no labels')
-    parser.add_argument('--config', default='mmc/quickstart.py')
-    parser.add_argument('--work-dir', default='work_dirs/quickstart')
+    parser.add_argument(
+        '--config', default='mmc/quickstart.py', help='what to train (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--work-dir',
+        default='work_dirs/quickstart',
+        help='folder of the run (default: %(default)s)',
+    )
     parser.add_argument(
         '--minutes',
         type=float,

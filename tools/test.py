@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--allow-pickle',
         action='store_true',
-        help='read checkpoints that run code; only for files that you trust',
+        help='read checkpoints whose pickle runs code; only for files that you trust',
     )
     parser.add_argument(
         '--allow-misfit',
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
         '--strict-config',
         choices=['on', 'off'],
         default='on',
-        help='off: take keys that nothing reads and values that void a training',
+        help='off: accept config keys that nothing reads, and values that make a training useless',
     )
     parser.add_argument(
         '--no-pin-memory', action='store_true', help='do not pin memory in dataloaders'
@@ -54,8 +54,15 @@ def parse_args() -> argparse.Namespace:
         help='override settings of the config; lists as key="[a,b]"; an existing path, or what '
         'stands in quotes of its own (key="\'a,b\'"), is taken as it is',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started several processes; dist_test.sh and slurm_test.sh set it',
+    )
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by the launcher'
+    )
     args = parser.parse_args()
     if args.out is None and args.out_item is not None:
         parser.error('--out-item needs --out')

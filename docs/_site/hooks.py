@@ -1,5 +1,6 @@
 """Pages of the site that stand elsewhere: the API, the cards of the configs, files of the root."""
 
+import re
 from pathlib import Path
 
 from mkdocs.structure.files import File, Files
@@ -29,9 +30,11 @@ def _api_pages() -> dict[str, str]:
 
 
 def _cards() -> dict[str, str]:
-    """The card of each folder of configs, by its path below ``docs``."""
+    """The overview of the configs and the card of each folder in its order, by their paths."""
+    overview = ROOT / 'configs' / 'README.md'
+    named = re.findall(r'\]\((\w+/README\.md)\)', overview.read_text(encoding='utf-8'))
     pages = {}
-    for path in sorted((ROOT / 'configs').glob('*/README.md')):
+    for path in (overview, *(overview.parent / name for name in named)):
         text = path.read_text(encoding='utf-8').replace('](../../docs/', '](../../')
         for page, file in FROM_ROOT.items():
             text = text.replace(f'](../../{file})', f'](../../{page})')
@@ -62,3 +65,8 @@ def on_files(files: Files, config) -> Files:
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_) -> str:
+    """The configs stand beside ``docs`` in the checkout, and below it on the site."""
+    return markdown.replace('](../configs/', '](configs/')

@@ -72,6 +72,11 @@ def test_a_card_names_its_paper_and_each_config_once(folder):
     assert sorted(listed) == sorted(path.name for path in (CONFIGS / folder).glob('*.py'))
 
 
+def test_the_overview_names_each_card_once():
+    text = (CONFIGS / 'README.md').read_text(encoding='utf-8')
+    assert sorted(re.findall(r'\]\((.*?)\)', text)) == [f'{each}/README.md' for each in FOLDERS]
+
+
 @EACH
 def test_commands_of_a_card_name_tools_and_configs_that_exist(folder):
     (block,) = re.findall(r'```bash\n(.*?)```', card(folder), re.DOTALL)
@@ -101,6 +106,15 @@ def test_figures_that_were_measured_here_stand_on_the_page_that_is_linked(folder
             continue
         page = (CONFIGS / folder / found[2]).read_text(encoding='utf-8')
         assert set(NUMBER.findall(found[1])) <= set(NUMBER.findall(page)), names
+
+
+@pytest.mark.parametrize('folder', 'sit dino ibot mcssl msn maskco mocov3 mae'.split())
+def test_figures_of_the_small_network_are_those_of_its_method(folder):
+    title = card(folder).splitlines()[0].removeprefix('# ')
+    page = (ROOT / 'docs' / 'learning.md').read_text(encoding='utf-8')
+    ((cls, pat),) = re.findall(rf'^\| {title}(?: \(.*?\))? \| ([\d.]+) \| ([\d.]+) \|', page, re.M)
+    (measured,) = [measured for names, _, measured in rows(folder) if 'vitt_caltech101.py' in names]
+    assert f'k-NN CLS {cls}, PAT {pat}:' in measured
 
 
 @pytest.mark.parametrize('protocol', [p for p in PROTOCOLS if any(f.paper for f in p.figures)])

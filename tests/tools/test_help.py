@@ -1,5 +1,6 @@
 """Help and mistakes on the command line are answered before anything heavy is imported."""
 
+import ast
 import re
 import runpy
 import subprocess
@@ -38,6 +39,18 @@ def test_arguments_are_read_first(name, arguments, code):
     assert 'usage:' in done.stdout + done.stderr
     for config in re.findall(r'such\s+as\s+([a-z]\w*/\w+\.py)', done.stdout):
         assert (ROOT / 'configs' / config).is_file()
+
+
+@pytest.mark.parametrize('name', [*NAMES, 'quickstart.py', 'dataset_tools/make_imagenet100.py'])
+def test_each_argument_is_explained(name):
+    calls = [
+        node
+        for node in ast.walk(ast.parse((TOOLS / name).read_text(encoding='utf-8')))
+        if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'add_argument'
+    ]
+    assert calls
+    unexplained = [each for each in calls if 'help' not in [word.arg for word in each.keywords]]
+    assert not [ast.unparse(each) for each in unexplained]
 
 
 def test_export_offers_every_format():

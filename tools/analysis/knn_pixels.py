@@ -11,10 +11,14 @@ import argparse
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('train_dir')
-    parser.add_argument('val_dir')
-    parser.add_argument('--side', type=int, default=16, help='pixels; default 16')
-    parser.add_argument('--k', type=int, nargs='+', default=[10, 20])
+    parser.add_argument('train_dir', help='images that vote, a folder a class')
+    parser.add_argument('val_dir', help='images that are classified, a folder a class')
+    parser.add_argument(
+        '--side', type=int, default=16, help='pixels that images are reduced to (default: 16)'
+    )
+    parser.add_argument(
+        '--k', type=int, nargs='+', default=[10, 20], help='neighbours that vote (default: 10 20)'
+    )
     return parser.parse_args()
 
 

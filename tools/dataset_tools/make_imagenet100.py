@@ -90,7 +90,13 @@ def make_subset(root: Path, out: Path, classes: list[str], how: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description='Make ImageNet-100 from ImageNet, by links')
     parser.add_argument('root', type=Path, help='ImageNet: a folder with train/ and val/')
-    parser.add_argument('out', type=Path, nargs='?', default=Path('data/imagenet100'))
+    parser.add_argument(
+        'out',
+        type=Path,
+        nargs='?',
+        default=Path('data/imagenet100'),
+        help='folder to make (default: data/imagenet100)',
+    )
     parser.add_argument(
         '--how',
         choices=['symlink', 'hardlink', 'copy'],

@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('source', help='checkpoint to read')
     parser.add_argument('destination', help='file to write; a folder for huggingface')
-    parser.add_argument('--to', choices=FORMATS, required=True)
+    parser.add_argument('--to', choices=FORMATS, required=True, help='format to write')
     parser.add_argument(
         '--which',
         choices=['teacher', 'student'],
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--allow-pickle',
         action='store_true',
-        help='read a checkpoint that runs code; only one that you trust',
+        help='read a checkpoint whose pickle runs code; only one that you trust',
     )
     args = parser.parse_args()
     if args.img_size is not None and len(args.img_size) > 2:

@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--allow-pickle',
         action='store_true',
-        help='read a checkpoint that runs code; only one that you trust',
+        help='read a checkpoint whose pickle runs code; only one that you trust',
     )
     return parser.parse_args()
 

@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='most of an image to corrupt, by default 0.75 with noise and 0.30 with --alien',
     )  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='of the corruption')
-    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--device', default='cpu', help='cpu (default) or cuda')
     parser.add_argument(
         '--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE',
         help='override settings of the config',

@@ -30,13 +30,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for each in (click, patches):
         each.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
         each.add_argument('--size', type=int, default=480, help='side of the resized image')
-        each.add_argument('--fit', choices=['stretch', 'pad'], default='stretch')
+        each.add_argument(
+            '--fit',
+            choices=['stretch', 'pad'],
+            default='stretch',
+            help='squeeze an image into the square (default), or pad it and keep its aspect',
+        )
         each.add_argument('--layer', type=int, default=-1, help='from 0, or negative from the end')
         each.add_argument('--stride', type=int, help='distance of tokens, a divisor of the patch')
         each.add_argument('--device', help='by default cuda if there is one, else cpu')
-        each.add_argument('--title', default='')
-    click.add_argument('image')
-    patches.add_argument('image', nargs='+')
+        each.add_argument('--title', default='', help='of the figure')
+    click.add_argument('image', help='image file')
+    patches.add_argument('image', nargs='+', help='image files')
     click.add_argument(
         '--point', nargs=2, type=float, action='append', required=True, metavar=('X', 'Y'),
         help='on the object, in pixels of the image; may be given again',
@@ -46,9 +51,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='beside the object; may be given again',
     )  # fmt: skip
     click.add_argument('--threshold', default='auto', help='auto, otsu, or a cosine')
-    patches.add_argument('-k', '--clusters', type=int, default=3)
+    patches.add_argument('-k', '--clusters', type=int, default=3, help='of k-means (default: 3)')
     compare = commands.add_parser('compare', help='reports of several evaluations in one figure')
-    compare.add_argument('report', nargs='+', metavar='[NAME=]REPORT')
+    compare.add_argument(
+        'report',
+        nargs='+',
+        metavar='[NAME=]REPORT',
+        help='JSON of a test, and its name in the figure',
+    )
     for each in (click, patches, compare):
         each.add_argument('--out', required=True, help='the picture, such as a.png')
     return parser.parse_args(argv)
