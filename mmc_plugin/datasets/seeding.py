@@ -50,10 +50,15 @@ def hash_stream(seed: int, epoch: int, stream: int, length: int) -> np.ndarray:
     Returns:
         uint64 array (length,).
     """
+    return hash_words(seed, epoch, stream, np.arange(length))
+
+
+def hash_words(seed: int, epoch: int, stream: int, indices: np.ndarray) -> np.ndarray:
+    """Those words of :func:`hash_stream` that have these indices; uint64 of their shape."""
     state = np.zeros(1, np.uint64)
     for word in (seed, epoch, stream):
         state = _splitmix64(state + np.uint64(word & _UINT64_MAX) + _GOLDEN_RATIO)
-    return _splitmix64(state + np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN_RATIO)
+    return _splitmix64(state + (indices.astype(np.uint64) + np.uint64(1)) * _GOLDEN_RATIO)
 
 
 def seed_everything_from(key: SampleKey) -> None:

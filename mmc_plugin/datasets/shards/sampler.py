@@ -1,0 +1,98 @@
+"""Shuffling that reads each shard in long runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmpretrain.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from ...errors import InputError
+from ..seeding import ORDER_STREAM, SEED_STREAM, SampleKey, hash_words
+
+_WITHIN_STREAM = 2  # order within blocks that are read together
+
+
+@DATA_SAMPLERS.register_module()
+class BlockShuffledSampler(Sampler):
+    """Blocks of neighbours in random order; within ``together`` of them at a time, all images.
+
+    So at any time ``together`` runs of a shard are read, not single images of all shards. Each
+    image comes up once an epoch. Order and seeds depend on (seed, epoch, index) only, whatever the
+    number of processes, and are made as they are needed: neither time nor memory at the start
+    grow with the number of images. The seeds are those of :class:`SeededSampler`.
+
+    Args:
+        dataset (Sized): A data set that tells its ``runs()``, such as :class:`ShardedImages`; of
+            any other all images are one run.
+        block (int): Most images of a block. Defaults to 256.
+        together (int): Blocks that are mixed. Defaults to 64.
+        seed (int, optional): As in :class:`SeededSampler`.
+    """
+
+    def __init__(
+        self, dataset: Sized, block: int = 256, together: int = 64, seed: int | None = None
+    ) -> None:
+        if block < 1 or together < 1:
+            raise InputError(
+                f'BlockShuffledSampler: block and together must be positive, got {block} and '
+                f'{together}.'
+            )
+        self.rank, self.world_size = get_dist_info()
+        self.dataset, self.together = dataset, together
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = self._passed = 0
+        self.num_samples = -(-len(dataset) // self.world_size)
+        self.total_size = self.num_samples * self.world_size
+        runs = dataset.runs() if hasattr(dataset, 'runs') else np.array([0, len(dataset)])
+        blocks = [np.arange(low, high, block) for low, high in zip(runs[:-1], runs[1:])]
+        self._starts = np.concatenate([*blocks, runs[-1:]])
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Name the epoch that comes next."""
+        self.epoch = epoch
+
+    def pass_over(self, samples: int) -> int:
+        """As :meth:`SeededSampler.pass_over`."""
+        self._passed = min(samples, self.total_size)
+        return -(-(self.total_size - self._passed) // self.world_size)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        """Yield the keys of this process for the epoch that ``set_epoch`` named."""
+        passed, self._passed = self._passed, 0
+        return self._keys(passed + self.rank)
+
+    def _keys(self, place: int) -> Iterator[SampleKey]:
+        """Every ``world_size``-th key of the epoch from a place on."""
+        begin = 0
+        for part in self._parts():
+            mine = part[max(place - begin, 0) :: self.world_size]
+            seeds = hash_words(self.seed, self.epoch, SEED_STREAM, mine)
+            for index, seed in zip(mine.tolist(), seeds.tolist(), strict=True):
+                yield SampleKey(index, seed)
+            place += len(mine) * self.world_size
+            begin += len(part)
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        """Indices of the epoch, one lot that is mixed after the other; the first repeated."""
+        number = len(self._starts) - 1
+        words = hash_words(self.seed, self.epoch, ORDER_STREAM, np.arange(number))
+        order = np.argsort(words, kind='stable')
+        first = None
+        for low in range(0, number, self.together):
+            lot = [
+                np.arange(self._starts[each], self._starts[each + 1])
+                for each in order[low : low + self.together]
+            ]
+            indices = np.concatenate(lot)
+            words = hash_words(self.seed, self.epoch, _WITHIN_STREAM, indices)
+            indices = indices[np.argsort(words, kind='stable')]
+            first = indices if first is None else first
+            yield indices
+        if self.total_size > len(self.dataset):  # so that all processes get equally many
+            yield np.resize(first, self.total_size - len(self.dataset))
