@@ -25,10 +25,13 @@ class SampleKey(NamedTuple):
     Attributes:
         index: Position in the dataset.
         seed: Seed of everything random in this sample, in [0, 2**64).
+        ahead: Position of one that the same process will be asked for soon; -1 if that is not
+            known.
     """
 
     index: int
     seed: int
+    ahead: int = -1
 
 
 def _splitmix64(words: np.ndarray) -> np.ndarray:

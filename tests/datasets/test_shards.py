@@ -13,12 +13,14 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from mmc_plugin.datasets import BlockShuffledSampler, ImageTree, SeededSampler, ShardedImages
-from mmc_plugin.datasets.seeding import SEED_STREAM, hash_stream
+from mmc_plugin.datasets.seeding import SEED_STREAM, SampleKey, hash_stream
 from mmc_plugin.datasets.shards import ShardIndex, making, stores
 from mmc_plugin.datasets.shards.making import index_shards, verify_shards, write_shards
+from mmc_plugin.engine.cli import complete_loader
 from mmc_plugin.errors import InputError, RunError
 
 VIEW = [dict(type='ViewCrop', size=32), dict(type='ViewFlip'), dict(type='ViewColorJitter')]
@@ -314,3 +316,35 @@ def test_parquet_of_hugging_face(images, tmp_path):
     pq.write_table(pa.table(dict(a=[1])), tmp_path / 'train-00000.parquet')
     with pytest.raises(InputError, match='has no column image with the bytes of files, but a'):
         index_shards(str(tmp_path), None, quiet)
+
+
+def test_what_comes_next_is_on_its_way(images, shards, monkeypatch):
+    """From a store each image is asked for once, the next batch's before they are needed."""
+    fsspec.filesystem('memory').put(str(shards), '/ahead', recursive=True)
+    dataset, asked = ShardedImages('memory://ahead', PIPELINE), []
+    read = dataset.store.read
+    dataset.store.read = lambda *args: asked.append(args) or read(*args)
+    sampler = BlockShuffledSampler(dataset, seed=0, ahead=5)
+    keys = list(sampler)
+    assert [key.ahead for key in keys[:-5]] == [key.index for key in keys[5:]]
+    plain = ShardedImages(str(shards), PIPELINE)
+    for low in range(0, 23, 5):
+        batch = dataset.__getitems__(keys[low : low + 5])
+        for key, sample in zip(keys[low : low + 5], batch, strict=True):
+            expected = plain[SampleKey(key.index, key.seed)]
+            assert torch.equal(sample['inputs']['mask'], expected['inputs']['mask'])
+            assert torch.equal(sample['inputs']['views'][1], expected['inputs']['views'][1])
+    assert len(asked) == len(set(asked)) == 23
+
+
+def test_the_tools_set_how_far_to_look_ahead():
+    loader = dict(batch_size=6, num_workers=1, sampler=dict(type='BlockShuffledSampler'))
+    for root, ahead in {'s3://bucket': 6, '/data': None}.items():
+        cfg = Config(dict(train_dataloader=dict(loader, dataset=dict(data_root=root))))
+        complete_loader(cfg, 'train_dataloader')
+        assert cfg.train_dataloader.sampler.get('ahead') == ahead
+
+
+def test_the_sampler_refuses():
+    with pytest.raises(InputError, match='must be positive and ahead not negative, got 0, 64'):
+        BlockShuffledSampler(range(3), block=0)

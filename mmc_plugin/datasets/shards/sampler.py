@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sized
 
 import numpy as np
@@ -29,19 +30,30 @@ class BlockShuffledSampler(Sampler):
             any other all images are one run.
         block (int): Most images of a block. Defaults to 256.
         together (int): Blocks that are mixed. Defaults to 64.
+        ahead (int): Keys tell which image comes so many keys later, so that it is on its way from
+            a store by then: batch size times workers, which :func:`complete_loader` sets where
+            ``data_root`` is the address of a store. Defaults to 0, none.
         seed (int, optional): As in :class:`SeededSampler`.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     def __init__(
-        self, dataset: Sized, block: int = 256, together: int = 64, seed: int | None = None
+        self,
+        dataset: Sized,
+        block: int = 256,
+        together: int = 64,
+        ahead: int = 0,
+        seed: int | None = None,
     ) -> None:
-        if block < 1 or together < 1:
+        if block < 1 or together < 1 or ahead < 0:
             raise InputError(
-                f'BlockShuffledSampler: block and together must be positive, got {block} and '
-                f'{together}.'
+                'BlockShuffledSampler: block and together must be positive and ahead not negative, '
+                f'got {block}, {together} and {ahead}.'
             )
         self.rank, self.world_size = get_dist_info()
-        self.dataset, self.together = dataset, together
+        self.dataset, self.together, self.ahead = dataset, together, ahead
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = self._passed = 0
         self.num_samples = -(-len(dataset) // self.world_size)
@@ -65,7 +77,16 @@ class BlockShuffledSampler(Sampler):
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process for the epoch that ``set_epoch`` named."""
         passed, self._passed = self._passed, 0
-        return self._keys(passed + self.rank)
+        keys = self._keys(passed + self.rank)
+        return self._with_next(keys) if self.ahead else keys
+
+    def _with_next(self, keys: Iterator[SampleKey]) -> Iterator[SampleKey]:
+        waiting: deque[SampleKey] = deque()
+        for key in keys:
+            waiting.append(key)
+            if len(waiting) > self.ahead:
+                yield waiting.popleft()._replace(ahead=key.index)
+        yield from waiting
 
     def _keys(self, place: int) -> Iterator[SampleKey]:
         """Every ``world_size``-th key of the epoch from a place on."""

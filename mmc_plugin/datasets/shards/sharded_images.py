@@ -25,6 +25,7 @@ from .stores import LocalStore, open_store
 
 _TRIES = 1000  # images in a row that cannot be read, as mmengine's data sets
 _THREADS = 32  # reads at a time from a store that answers slowly
+_MOST_COMING = 4096  # images on their way to a process
 _ROW_GROUPS = 4  # of parquet, kept in memory in each process
 
 
@@ -70,13 +71,14 @@ class ShardedImages(Dataset):
         self.scan_report = dict(images=len(self.index), other_files=0, left_out=self.index.left_out)
         self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._coming: dict[int, Future] = {}
         print_log(
             f'{self.data_root!r}: {len(self.index)} images in {len(self.index.shards)} shards.',
             logger='current',
         )
 
     def __getstate__(self) -> dict:
-        return dict(vars(self), _pool=None, _groups=OrderedDict())
+        return dict(vars(self), _pool=None, _coming={}, _groups=OrderedDict())
 
     def __len__(self) -> int:
         return len(self.index)
@@ -118,17 +120,21 @@ class ShardedImages(Dataset):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[int | SampleKey]) -> list[dict]:
-        """Samples; from a store the bytes of the later ones come while the first are decoded."""
+        """Samples; from a store the bytes of later ones come while the first are decoded.
+
+        Those of the next batch do so too, where the keys tell which they are.
+        """
         places = [key.index if isinstance(key, SampleKey) else int(key) for key in keys]
         waiting: list[Future | None] = [None] * len(keys)
         if not isinstance(self.store, LocalStore):
-            pool = self._threads()
-            waiting = [
-                pool.submit(self._read_tar, entry)
-                if self.index.shards[entry.shard]['kind'] == 'tar'
-                else None
-                for entry in map(self.index.__getitem__, places)
-            ]
+            self._threads()  # of this process, with nothing on its way that a parent asked for
+            waiting = [self._coming.pop(place, None) or self._fetch(place) for place in places]
+            if len(self._coming) > _MOST_COMING:  # of an epoch that was broken off
+                self._coming.clear()
+            for place in (getattr(key, 'ahead', -1) for key in keys):
+                future = self._fetch(place) if place >= 0 else None
+                if future is not None:
+                    self._coming[place] = future
         samples = []
         for key, place, future in zip(keys, places, waiting, strict=True):
             if isinstance(key, SampleKey):
@@ -136,9 +142,16 @@ class ShardedImages(Dataset):
             samples.append(self._sample(place, future))
         return samples
 
+    def _fetch(self, place: int) -> Future | None:
+        """Begin to read an image of a tar file; row groups of parquet are read together."""
+        entry = self.index[place]
+        if self.index.shards[entry.shard]['kind'] != 'tar':
+            return None
+        return self._threads().submit(self._read_tar, entry)
+
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None or self._pool[0] != os.getpid():
-            self._pool = os.getpid(), ThreadPoolExecutor(_THREADS)
+            self._pool, self._coming = (os.getpid(), ThreadPoolExecutor(_THREADS)), {}
         return self._pool[1]
 
     def _sample(self, idx: int, future: Future | None) -> dict:
