@@ -21,7 +21,9 @@ from mmc_plugin.datasets.seeding import SEED_STREAM, SampleKey, hash_stream
 from mmc_plugin.datasets.shards import ShardIndex, making, stores
 from mmc_plugin.datasets.shards.making import index_shards, verify_shards, write_shards
 from mmc_plugin.engine.cli import complete_loader
+from mmc_plugin.engine.training import train, training_config
 from mmc_plugin.errors import InputError, RunError
+from mmc_plugin.visualization.run_log import read_scalars
 
 VIEW = [dict(type='ViewCrop', size=32), dict(type='ViewFlip'), dict(type='ViewColorJitter')]
 PIPELINE = [
@@ -348,3 +350,22 @@ def test_the_tools_set_how_far_to_look_ahead():
 def test_the_sampler_refuses():
     with pytest.raises(InputError, match='must be positive and ahead not negative, got 0, 64'):
         BlockShuffledSampler(range(3), block=0)
+
+
+def test_a_run_on_shards_has_the_losses_of_the_folder(images, shards, tmp_path):
+    config = Path(__file__).parents[1] / 'configs' / 'tiny_mmc.py'
+    found = []
+    for root, kind in ((images, 'ImageTree'), (shards, 'ShardedImages')):
+        settings = [f'train_dataloader.dataset.data_root={root}', 'train_cfg.max_epochs=2',
+                    f'train_dataloader.dataset.type={kind}', 'train_dataloader.num_workers=1',
+                    'optim_wrapper.precision=fp32']  # fmt: skip
+        cfg = training_config(str(config), settings, str(tmp_path / kind))
+        complete_loader(cfg, 'train_dataloader')
+        train(cfg)
+        found.append([each['loss'] for each in read_scalars(str(tmp_path / kind))])
+    assert found[0] == found[1] and len(found[0]) == 4
+
+
+def test_blocks_in_order(shards):
+    keys = list(BlockShuffledSampler(ShardedImages(str(shards)), block=4, shuffle=False, seed=0))
+    assert [key.index for key in keys] == list(range(23))

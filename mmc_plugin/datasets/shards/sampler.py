@@ -33,6 +33,7 @@ class BlockShuffledSampler(Sampler):
         ahead (int): Keys tell which image comes so many keys later, so that it is on its way from
             a store by then: batch size times workers, which :func:`complete_loader` sets where
             ``data_root`` is the address of a store. Defaults to 0, none.
+        shuffle (bool): Defaults to True; False is the order of the index.
         seed (int, optional): As in :class:`SeededSampler`.
 
     Raises:
@@ -45,6 +46,7 @@ class BlockShuffledSampler(Sampler):
         block: int = 256,
         together: int = 64,
         ahead: int = 0,
+        shuffle: bool = True,
         seed: int | None = None,
     ) -> None:
         if block < 1 or together < 1 or ahead < 0:
@@ -54,6 +56,7 @@ class BlockShuffledSampler(Sampler):
             )
         self.rank, self.world_size = get_dist_info()
         self.dataset, self.together, self.ahead = dataset, together, ahead
+        self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = self._passed = 0
         self.num_samples = -(-len(dataset) // self.world_size)
@@ -102,18 +105,21 @@ class BlockShuffledSampler(Sampler):
     def _parts(self) -> Iterator[np.ndarray]:
         """Indices of the epoch, one lot that is mixed after the other; the first repeated."""
         number = len(self._starts) - 1
-        words = hash_words(self.seed, self.epoch, ORDER_STREAM, np.arange(number))
-        order = np.argsort(words, kind='stable')
+        order = self._shuffled(np.arange(number), ORDER_STREAM)
         first = None
         for low in range(0, number, self.together):
             lot = [
                 np.arange(self._starts[each], self._starts[each + 1])
                 for each in order[low : low + self.together]
             ]
-            indices = np.concatenate(lot)
-            words = hash_words(self.seed, self.epoch, _WITHIN_STREAM, indices)
-            indices = indices[np.argsort(words, kind='stable')]
+            indices = self._shuffled(np.concatenate(lot), _WITHIN_STREAM)
             first = indices if first is None else first
             yield indices
         if self.total_size > len(self.dataset):  # so that all processes get equally many
             yield np.resize(first, self.total_size - len(self.dataset))
+
+    def _shuffled(self, numbers: np.ndarray, stream: int) -> np.ndarray:
+        if not self.shuffle:
+            return numbers
+        words = hash_words(self.seed, self.epoch, stream, numbers)
+        return numbers[np.argsort(words, kind='stable')]
