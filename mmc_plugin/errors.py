@@ -42,6 +42,20 @@ class StoppedRunError(RunError):
         self.status = status
 
 
+class RollBackError(RunError):
+    """A training that has to go back to its last checkpoint.
+
+    Args:
+        text (str): Why, as the beginning of a sentence.
+        seed (int): What it goes on with.
+        most (int): How often it may go back.
+    """
+
+    def __init__(self, text: str, seed: int, most: int) -> None:
+        super().__init__(text)
+        self.seed, self.most = seed, most
+
+
 class MissingPackageError(UserError, ImportError):
     """A package that has to be installed for what is asked."""
 

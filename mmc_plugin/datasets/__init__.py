@@ -10,9 +10,11 @@ from .palette_prompts import DavisFramePrompts, VocPrompts
 from .part_patches import CocoParts, CubParts
 from .revisited import RevisitedLandmarks
 from .seeding import SampleKey, SeededSampler
+from .shards import BlockShuffledSampler, ShardedImages
 from .split_file import SplitFile
 
 __all__ = [
+    'BlockShuffledSampler',
     'CifarImages',
     'ClassFolders',
     'CocoParts',
@@ -27,6 +29,7 @@ __all__ = [
     'RevisitedLandmarks',
     'SampleKey',
     'SeededSampler',
+    'ShardedImages',
     'SplitFile',
     'UnlabelledFolder',
     'VideoClip',

@@ -25,10 +25,13 @@ class SampleKey(NamedTuple):
     Attributes:
         index: Position in the dataset.
         seed: Seed of everything random in this sample, in [0, 2**64).
+        ahead: Position of one that the same process will be asked for soon; -1 if that is not
+            known.
     """
 
     index: int
     seed: int
+    ahead: int = -1
 
 
 def _splitmix64(words: np.ndarray) -> np.ndarray:
@@ -50,10 +53,15 @@ def hash_stream(seed: int, epoch: int, stream: int, length: int) -> np.ndarray:
     Returns:
         uint64 array (length,).
     """
+    return hash_words(seed, epoch, stream, np.arange(length))
+
+
+def hash_words(seed: int, epoch: int, stream: int, indices: np.ndarray) -> np.ndarray:
+    """Those words of :func:`hash_stream` that have these indices; uint64 of their shape."""
     state = np.zeros(1, np.uint64)
     for word in (seed, epoch, stream):
         state = _splitmix64(state + np.uint64(word & _UINT64_MAX) + _GOLDEN_RATIO)
-    return _splitmix64(state + np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN_RATIO)
+    return _splitmix64(state + (indices.astype(np.uint64) + np.uint64(1)) * _GOLDEN_RATIO)
 
 
 def seed_everything_from(key: SampleKey) -> None:

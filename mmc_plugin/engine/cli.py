@@ -150,6 +150,10 @@ def complete_loader(
         loader.pin_memory = False
     if not persistent_workers or loader.num_workers == 0:
         loader.persistent_workers = False
+    sampler = loader.get('sampler') or {}
+    if str(sampler.get('type')).endswith('BlockShuffledSampler'):
+        if '://' in str((loader.get('dataset') or {}).get('data_root')):
+            sampler.setdefault('ahead', loader.batch_size * max(loader.num_workers, 1))
     if loader.num_workers == 0:
         # torch refuses it for a loader without workers.
         loader.pop('prefetch_factor', None)

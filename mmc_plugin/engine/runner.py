@@ -46,6 +46,8 @@ class ScreenFilter(logging.Filter):
 class _Mixin:
     """Before a runner of mmengine in the order of bases."""
 
+    reseed: int | None = None  # seed of a run that goes on, if it is not the checkpoint's
+
     def build_logger(self, *args, **kwargs):
         """The host's logger, its screen filtered."""
         logger = super().build_logger(*args, **kwargs)
@@ -94,6 +96,9 @@ class _Mixin:
                 'config that wrote it, or start a new run with load_from instead'
             ) from error
         if self._resume and not loaded:
+            if self.reseed is not None:  # the host takes the seed of the checkpoint
+                self._randomness_cfg.update(seed=self.reseed)
+                self.set_randomness(**self._randomness_cfg)
             self.dump_config()
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list
 from mmengine.runner import Runner
 
-from ..errors import InputError
+from ..errors import InputError, RollBackError, RunError
 from . import cli
 from .checkpoint import BrokenCheckpointError, find_resumable_checkpoint, inspect_checkpoint
 from .fitting import fit_to_data
@@ -93,16 +97,55 @@ def train(cfg: Config, allow_pickle: bool = False, allow_misfit: bool = False) -
 
     Returns:
         Runner: At the end of its training.
+
+    Raises:
+        RunError: If it cannot go on, or was asked to stop.
     """
     cli.prepare_launch(cfg)
+    rollbacks, seed = 0, None
+    while True:
+        try:
+            return _train_once(copy.deepcopy(cfg), allow_pickle, allow_misfit, seed)
+        except RollBackError as error:
+            rollbacks += 1
+            if rollbacks > error.most:
+                raise RunError(
+                    f'{error}, after {error.most} times that training went back: go on with '
+                    '--resume and a lower learning rate (optim_wrapper.optimizer.lr), in fp32 '
+                    '(optim_wrapper.precision=fp32) or with stronger clipping '
+                    '(optim_wrapper.clip_grad.max_norm).'
+                ) from error
+            seed = error.seed
+            _go_back(cfg, error, rollbacks)
+        gc.collect()  # the run before, with its workers
+
+
+def _train_once(
+    cfg: Config, allow_pickle: bool, allow_misfit: bool, seed: int | None = None
+) -> Runner:
+    """Train from one start on; see :func:`train`."""
     begun_from = forget_initial_backbone(cfg) if cfg.get('resume') else None
     runner = build_runner(cfg)
+    runner.reseed = seed
     if begun_from is not None:  # for the file that the next --resume reads
         runner.cfg.model.backbone.checkpoint = begun_from
     check_weights(cfg, runner.model, allow_pickle, allow_misfit)
     check_train_dataloader(runner.train_dataloader)
     runner.train()
     return runner
+
+
+def _go_back(cfg: Config, error: RollBackError, times: int) -> None:
+    """Let ``cfg`` go on from the newest whole checkpoint with another seed, in place."""
+    found = [find_resumable_checkpoint(cfg.work_dir)]
+    broadcast_object_list(found)  # what the first process sees holds for all
+    where = 'the beginning'
+    if found[0] is not None:
+        cfg.resume, cfg.load_from, where = True, found[0], found[0]
+    cfg.setdefault('randomness', {})['seed'] = error.seed
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}_rollback_{times}_{time.time():.0f}'
+    cli.say(f'{error}: going back to {where}, and on with the seed {error.seed}.')
+    time.sleep(1)  # logs are in folders that are named after the second
 
 
 def use_mixed_precision(cfg: Config) -> None:

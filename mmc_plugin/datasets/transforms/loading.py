@@ -158,8 +158,8 @@ class LoadImage(Transform):
     - Refused, too, are files that only keep a decoder busy: JPEG of more than 50 scans, lists of
       thousands of empty segments, chunks or tags, text PPM and run-length BMP above 2**20 pixels.
 
-    Required keys: ``img_path``. Added keys: ``img`` (uint8 (H, W, 3)), ``img_shape`` and
-    ``ori_shape`` (both (H, W) of ``img`` as decoded).
+    Required keys: ``img_path``. Optional: ``img_bytes``, the content of a file. Added keys: ``img``
+    (uint8 (H, W, 3)), ``img_shape`` and ``ori_shape`` (both (H, W) of ``img`` as decoded).
 
     Args:
         max_pixels (int): Largest number of pixels decoded. Defaults to 2**25, so that decoding
@@ -176,7 +176,8 @@ class LoadImage(Transform):
         """Read ``results['img_path']``."""
         path = results['img_path']
         try:
-            image = decode_image(read_image_file(path), self.max_pixels)
+            data = results.pop('img_bytes', None)  # of an image that is no file of its own
+            image = decode_image(read_image_file(path) if data is None else data, self.max_pixels)
         except UndecodableError as error:
             raise UnreadableImageError(path, str(error)) from error
         results['img'] = image

@@ -5,6 +5,7 @@ from .evaluation_report import EvaluationReportHook
 from .feature_monitor import FeatureMonitorHook
 from .freeze import FreezeHook
 from .loss_guard import LossGuardHook
+from .loss_recovery import LossRecoveryHook
 from .momentum_teacher_hook import MomentumTeacherHook
 from .online_probe import OnlineProbeHook
 from .progress import ProgressHook
@@ -26,6 +27,7 @@ __all__ = [
     'FeatureMonitorHook',
     'FreezeHook',
     'LossGuardHook',
+    'LossRecoveryHook',
     'MomentumTeacherHook',
     'OnlineProbeHook',
     'ProgressHook',

@@ -38,7 +38,8 @@ class MomentumTeacherHook(Hook):
     def _after_step(self, optimizer, args, kwargs) -> None:
         # A fused optimiser under a gradient scaler is called for skipped steps too, and told so.
         found_inf = getattr(optimizer, 'found_inf', None)
-        self._stepped = found_inf is None or not bool(found_inf)
+        skipped = getattr(optimizer, 'skipped', False)  # by LossRecoveryHook
+        self._stepped = not skipped and (found_inf is None or not bool(found_inf))
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the model which epoch begins."""
