@@ -21,6 +21,7 @@ from .prompt_masks import (
     prompt_similarity,
     threshold_counts,
 )
+from .refinement import bilateral_solver, guided_filter, refine_maps
 from .retrieval import RankingScores, ranking_scores
 from .spread import effective_rank, feature_spread
 from .variance import RunningVariance
@@ -29,6 +30,7 @@ __all__ = [
     'RankingScores',
     'RunningVariance',
     'average_precision',
+    'bilateral_solver',
     'boundary_accuracy',
     'centred_tokens',
     'choose_cases',
@@ -36,6 +38,7 @@ __all__ = [
     'episode_scores',
     'effective_rank',
     'feature_spread',
+    'guided_filter',
     'histogram_overlap',
     'iou_from_counts',
     'kmeans',
@@ -53,6 +56,7 @@ __all__ = [
     'prompt_similarity',
     'propagate_labels',
     'ranking_scores',
+    'refine_maps',
     'region_similarity',
     'sequence_statistics',
     'threshold_counts',
