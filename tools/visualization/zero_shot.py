@@ -46,6 +46,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='beside the object; may be given again',
     )  # fmt: skip
     click.add_argument('--threshold', default='auto', help='auto, otsu, or a cosine')
+    click.add_argument(
+        '--debias', choices=['mean', 'noise'], help="take away what a patch's place explains"
+    )
     click.add_argument('--refine', choices=['guided', 'bilateral'], help="to the image's edges")
     patches.add_argument('-k', '--clusters', type=int, default=3)
     compare = commands.add_parser('compare', help='reports of several evaluations in one figure')
@@ -93,7 +96,7 @@ def draw_click(args: argparse.Namespace) -> np.ndarray:
         ) from None
     segmenter = PromptSegmenter(
         args.checkpoint, args.device, size=args.size, fit=args.fit, layer=args.layer,
-        stride=args.stride,
+        stride=args.stride, debias=args.debias,
     )  # fmt: skip
     points = args.point + args.beside
     labels = [1] * len(args.point) + [0] * len(args.beside)
