@@ -1,5 +1,7 @@
 """What a notebook calls."""
 
+from ..evaluation.found_objects import FoundObject
+from .discovery import discover_objects
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
 from .patch_views import patch_clusters, patch_colours
@@ -10,9 +12,11 @@ from .reference import find_reference, reference_maps
 from .video import read_video, track_objects
 
 __all__ = [
+    'FoundObject',
     'PromptSegmenter',
     'Reconstruction',
     'Segment',
+    'discover_objects',
     'extract_features',
     'find_reference',
     'frozen_features',

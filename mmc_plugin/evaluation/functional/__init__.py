@@ -23,6 +23,7 @@ from .prompt_masks import (
 )
 from .refinement import bilateral_solver, guided_filter, refine_maps
 from .retrieval import RankingScores, ranking_scores
+from .spectral_cut import fiedler_vector, spectral_objects
 from .spread import effective_rank, feature_spread
 from .variance import RunningVariance
 
@@ -38,6 +39,7 @@ __all__ = [
     'episode_scores',
     'effective_rank',
     'feature_spread',
+    'fiedler_vector',
     'guided_filter',
     'histogram_overlap',
     'iou_from_counts',
@@ -59,6 +61,7 @@ __all__ = [
     'refine_maps',
     'region_similarity',
     'sequence_statistics',
+    'spectral_objects',
     'threshold_counts',
     'threshold_f1',
 ]
