@@ -11,6 +11,7 @@ from .few_shot import (
 )
 from .knn import knn_accuracy, knn_predict, knn_vote
 from .label_propagation import propagate_labels
+from .mutual_matches import mutual_matches
 from .neighbours import nearest_neighbours
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .prompt_masks import (
@@ -48,6 +49,7 @@ __all__ = [
     'knn_predict',
     'knn_vote',
     'mean_and_interval',
+    'mutual_matches',
     'nearest_accuracy',
     'nearest_neighbours',
     'otsu_threshold',
