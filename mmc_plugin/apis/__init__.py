@@ -1,7 +1,10 @@
 """What a notebook calls."""
 
+from ..evaluation.found_objects import FoundObject
+from .discovery import discover_objects
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
+from .matches import Match, find_in_images, match_images
 from .patch_views import patch_clusters, patch_colours
 from .pretrain import pretrain
 from .prompt_segmenter import PromptSegmenter, Segment
@@ -10,14 +13,19 @@ from .reference import find_reference, reference_maps
 from .video import read_video, track_objects
 
 __all__ = [
+    'FoundObject',
+    'Match',
     'PromptSegmenter',
     'Reconstruction',
     'Segment',
+    'discover_objects',
     'extract_features',
+    'find_in_images',
     'find_reference',
     'frozen_features',
     'load_backbone',
     'load_student',
+    'match_images',
     'patch_clusters',
     'patch_colours',
     'pretrain',

@@ -23,6 +23,7 @@ from ..evaluation.functional.prompt_masks import (
     otsu_threshold,
     prompt_similarity,
 )
+from ..evaluation.functional.refinement import check_refine, refine_maps
 from ..structures.image_frame import ImageFrame
 from .features import Photograph, extract_features, frozen_features, to_pixels
 
@@ -37,7 +38,8 @@ class Segment:
 
     Attributes:
         similarity: float32 (H, W) in [-1, 1]: the largest cosine to a positive point; for the
-            threshold ``'auto'`` of the tokens less their mean over the image.
+            threshold ``'auto'`` of the tokens less their mean over the image. What refines it may
+            leave this range by a little.
         mask: bool (H, W).
         threshold: The similarity above which a pixel is selected.
     """
@@ -61,6 +63,7 @@ class PromptSegmenter:
     Args:
         checkpoint_or_model (str | PathLike | nn.Module): See :func:`frozen_features`.
         device (str | torch.device): Where it runs. Defaults to 'cpu'.
+        refine (str, optional): Default of :meth:`segment`. Defaults to None.
         cache (int): Images whose tokens are kept, the last used ones; 0 keeps none. Defaults to 16.
         **settings: Of :class:`FrozenFeatures`, such as ``size``, ``fit`` and ``stride``; not for a
             model that is one already.
@@ -71,12 +74,14 @@ class PromptSegmenter:
         checkpoint_or_model: str | os.PathLike | nn.Module,
         device: str | torch.device = 'cpu',
         cache: int = 16,
+        refine: str | None = None,
         **settings: Any,
     ) -> None:
         if cache < 0:
             raise InputError(f'cache must be a number of images from 0, got {cache}.')
         self.model = frozen_features(checkpoint_or_model, device, **settings)
         self.cache = cache
+        self.refine = check_refine(refine)
         self._kept: OrderedDict[tuple, _Encoded] = OrderedDict()
 
     def segment(
@@ -88,6 +93,7 @@ class PromptSegmenter:
         size: int | None = None,
         layer: int | None = None,
         stride: int | None = None,
+        refine: str | None = None,
     ) -> Segment | list[Segment]:
         """Segment what was clicked on.
 
@@ -114,6 +120,9 @@ class PromptSegmenter:
             stride (int, optional): Distance of tokens in pixels of the square, a divisor of the
                 patch size; finer maps for (patch / stride)² times the work. Defaults to that of
                 the model.
+            refine (str, optional): ``'guided'`` or ``'bilateral'``: the upsampled map is made to
+                follow the edges of the image, see :func:`refine_maps`. Defaults to that of the
+                segmenter.
 
         Returns:
             Segment | list[Segment]: At the size of each image.
@@ -134,10 +143,12 @@ class PromptSegmenter:
                 f'{len(points)} and {len(labels)}.'
             )
         clicks = [_clicks(*each) for each in zip(points, labels, strict=True)]
+        refine = self.refine if refine is None else check_refine(refine)
         encoded = self._encode(images, size, layer, stride)
         found = [
-            self._select(each, *click, threshold)
-            for each, click in zip(encoded, clicks, strict=True)
+            # Pixels are decoded again: those of sixteen kept photographs would fill the memory.
+            self._select(each, *click, threshold, refine, to_pixels(image) if refine else None)
+            for image, each, click in zip(images, encoded, clicks, strict=True)
         ]
         return found if several else found[0]
 
@@ -208,7 +219,12 @@ class PromptSegmenter:
     @staticmethod
     @torch.no_grad()
     def _select(
-        encoded: _Encoded, points: Tensor, positive: Tensor, threshold: float | str
+        encoded: _Encoded,
+        points: Tensor,
+        positive: Tensor,
+        threshold: float | str,
+        refine: str | None,
+        pixels: Tensor | None,
     ) -> Segment:
         frame, tokens = encoded.frame, encoded.tokens
         cells = frame.cell(points, *tokens.shape[:2]).to(tokens.device)
@@ -216,6 +232,9 @@ class PromptSegmenter:
             tokens = centred_tokens(tokens, *frame.content_cells(*tokens.shape[:2]))
             threshold = AUTO_THRESHOLD
         maps = frame.upsample(prompt_similarity(tokens, cells))  # (P, H, W)
+        if refine is not None:
+            held = frame.content_cells(*tokens.shape[:2])
+            maps = refine_maps(maps, pixels, refine, held)
         positive = positive.to(maps.device)
         similarity = maps[positive].amax(0)
         if threshold == 'otsu':

@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
-from ..errors import RunError
+from ..errors import InputError, RunError
 from .seeding import SeededItems
 from .transforms.loading import LoadImage, UnreadableImageError
 
@@ -74,6 +74,27 @@ def scan_tree(root: str) -> tuple[list[str], dict[str, str], int]:
         # Sorted, so that of a folder and a link to it always the same one is taken.
         folders.extend(sorted(deeper, reverse=True))
     return sorted(found), left_out, others
+
+
+def scan_paths(paths: Sequence[str]) -> list[str]:
+    """Image files of a list in which a folder stands for the images below it, sorted.
+
+    Args:
+        paths (Sequence[str]): Files, which are taken as they are, and folders.
+
+    Raises:
+        ValueError: If a folder holds no image.
+    """
+    found = []
+    for path in paths:
+        if not os.path.isdir(path):
+            found.append(path)
+            continue
+        below, _, others = scan_tree(path)
+        if not below:
+            raise InputError(f'There is no image in {path!r} or below ({others} other files).')
+        found += [os.path.join(path, each) for each in below]
+    return found
 
 
 @DATASETS.register_module()

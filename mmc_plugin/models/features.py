@@ -16,6 +16,8 @@ from ..errors import InputError
 from ..structures.dense_grid import shifted_features
 from ..structures.image_frame import ImageFrame, canvas_size, check_fit
 
+DEBIASES = ('mean', 'noise')
+
 
 def patch_size_of(backbone: nn.Module) -> int:
     """Side of a patch of a ViT, in pixels.
@@ -145,6 +147,9 @@ class FrozenFeatures(BaseModel):
         mean (Sequence[float], optional): RGB on the scale 0 … 255. Defaults to None: what the
             backbone's checkpoint says, else ImageNet's.
         std (Sequence[float], optional): Likewise.
+        debias (str, optional): What a patch's place alone explains is taken away from the tokens of
+            :meth:`grid`: as an image of the ``'mean'`` colour shows it, or 16 images of
+            ``'noise'``; see :meth:`positional`. Defaults to None: nothing is.
         seed (int): Of the initial weights of a backbone given as a config without a checkpoint.
             Defaults to 0.
     """
@@ -158,6 +163,7 @@ class FrozenFeatures(BaseModel):
         stride: int | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        debias: str | None = None,
         seed: int = 0,
         data_preprocessor: dict | None = None,
     ) -> None:
@@ -175,6 +181,13 @@ class FrozenFeatures(BaseModel):
         self.fit = check_fit(fit)
         self.layer = layer
         self.stride = stride
+        if debias not in (None, *DEBIASES):
+            raise InputError(
+                f"debias must be None, 'mean' or 'noise', got {debias!r}: the images that show "
+                "what a patch's place alone explains."
+            )
+        self.debias = debias
+        self._positional: dict[tuple, Tensor] = {}
         source = getattr(backbone, 'source', None)
         for name, given, default in (('mean', mean, IMAGENET_MEAN), ('std', std, IMAGENET_STD)):
             values = given or getattr(source, name, None) or default
@@ -237,6 +250,45 @@ class FrozenFeatures(BaseModel):
         Returns:
             Tensor: (B, S / stride, S / stride, D).
         """
+        tokens = self._grid(images, layer, stride)
+        if self.debias is None:
+            return tokens
+        key = tuple(images.shape[-2:]), layer, stride
+        if key not in self._positional:
+            self._positional[key] = self.positional(self.debias, *key)
+        return tokens - self._positional[key].to(tokens)
+
+    @torch.no_grad()
+    def positional(
+        self, images: str, size: tuple[int, int], layer: int = -1, stride: int | None = None
+    ) -> Tensor:
+        """What a patch's place alone explains of its tokens.
+
+        Images that look the same everywhere are encoded: what their tokens differ by, in the mean
+        over the images, comes from their places.
+
+        Args:
+            images (str): ``'mean'``, one image of the colour that is normalised to 0, or
+                ``'noise'``, 16 images whose pixels are drawn from 0 … 255, the same each time.
+            size (tuple[int, int]): Height and width in pixels.
+            layer (int): As in :meth:`tokens`.
+            stride (int, optional): As in :meth:`grid`.
+
+        Returns:
+            Tensor: (h, w, D), with mean 0 over the places.
+        """
+        if images == 'mean':
+            pictures = [self.mean.expand(3, *size)]
+        else:
+            generator = torch.Generator().manual_seed(0)
+            pictures = [
+                torch.randint(256, (3, *size), generator=generator).float() for _ in range(16)
+            ]
+        grids = [self._grid(self.normalise(each[None]), layer, stride)[0] for each in pictures]
+        mean = torch.stack(grids).mean(0)
+        return mean - mean.mean((0, 1))
+
+    def _grid(self, images: Tensor, layer: int, stride: int | None) -> Tensor:
         return shifted_features(
             lambda moved: self.tokens(moved, [layer])[1][0],
             images,

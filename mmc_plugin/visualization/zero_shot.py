@@ -43,7 +43,7 @@ class Click:
     caption: str = ''
 
 
-def _draw_outline(axis: Axes, mask: np.ndarray, colour: str) -> None:
+def draw_outline(axis: Axes, mask: np.ndarray, colour: str) -> None:
     """Draw a mask's border, dark below so that it shows on any ground."""
     framed = np.pad(mask.astype(float), 1)  # so that borders at the image's edge close
     place = np.arange(-1, mask.shape[1] + 1), np.arange(-1, mask.shape[0] + 1)
@@ -93,7 +93,7 @@ def show_click(axis: Axes, click: Click) -> None:
     """The image with its clicks, and the outline of what was meant."""
     show_image(axis, click.image)
     if click.target is not None:
-        _draw_outline(axis, click.target, _TRUE)
+        draw_outline(axis, click.target, _TRUE)
     _draw_clicks(axis, click)
     _limit_to_image(axis, click.image)
 
@@ -114,7 +114,7 @@ def show_map(axis: Axes, click: Click, limits: tuple[float, float] | None = None
     show_image(axis, grey)
     low, high = limits or (None, None)
     shown = axis.imshow(click.similarity, cmap='turbo', alpha=0.65, vmin=low, vmax=high)
-    _draw_outline(axis, click.mask, _PREDICTED)
+    draw_outline(axis, click.mask, _PREDICTED)
     _draw_clicks(axis, click)
     _limit_to_image(axis, click.image)
     return shown

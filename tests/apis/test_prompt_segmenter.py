@@ -50,6 +50,21 @@ def test_a_click_selects_its_object(fit):
         assert -1 <= found.similarity.min() and found.similarity.max() <= 1 + 1e-6
 
 
+@pytest.mark.parametrize('refine', ['guided', 'bilateral'])
+@pytest.mark.parametrize('fit', ['stretch', 'pad'])
+def test_refined_masks_follow_the_image(refine, fit):
+    image, disc, _ = scene()
+    coarse = PromptSegmenter(FrozenFeatures(COLOUR, 48, fit))
+    plain = coarse.segment(image, (20, 24)).mask
+    found = coarse.segment(image, (20, 24), refine=refine)
+    assert iou(found.mask, disc) > iou(plain, disc) + 0.03
+    assert np.array_equal(found.mask, found.similarity > found.threshold)
+    default = PromptSegmenter(FrozenFeatures(COLOUR, 48, fit), refine=refine)
+    assert np.array_equal(default.segment(image, (20, 24)).mask, found.mask)
+    with pytest.raises(ValueError, match="refine must be None or one of .*, got 'crf'"):
+        coarse.segment(image, (20, 24), refine='crf')
+
+
 def test_a_click_that_selects_everything_says_so(segmenter):
     lines = []
     handler = logging.Handler()

@@ -157,3 +157,49 @@ def test_the_digest_follows_the_weights():
     with torch.no_grad():
         one.layers[2].ffn.layers[1].bias[3].add_(1e-7)
     assert weights_digest(one) != weights_digest(same)
+
+
+class Placed(torch.nn.Module):
+    """Mean colours of patches of 8 pixels, and a signal that depends on the place alone."""
+
+    patch_size = 8
+
+    def __init__(self, strength):
+        super().__init__()
+        self.strength = strength
+
+    def signal(self, rows, columns):
+        return self.strength * torch.randn(
+            rows * columns, 3, generator=torch.Generator().manual_seed(rows)
+        )
+
+    def forward(self, images):
+        grid = F.avg_pool2d(images, 8)
+        tokens = grid.flatten(2).transpose(1, 2) + self.signal(*grid.shape[-2:])
+        return (torch.cat([tokens.mean(1, keepdim=True), tokens], 1),)
+
+
+@pytest.mark.parametrize('size', [(48, 48), (32, 64)])
+def test_debiasing_takes_an_injected_positional_signal_away(size):
+    inputs = FrozenFeatures(Placed(0)).prepare(photographs((40, 40), (30, 60)))
+    inputs = F.interpolate(inputs, size)
+    clean = FrozenFeatures(Placed(0)).grid(inputs)
+    cells = size[0] // 8, size[1] // 8
+    signal = Placed(2).signal(*cells)
+    expected = clean + signal.mean(0)  # which all places share, and is no bias of one
+    plain = FrozenFeatures(Placed(2)).grid(inputs)
+    assert (plain - expected).abs().max() > 1
+    torch.testing.assert_close(FrozenFeatures(Placed(2), debias='mean').grid(inputs), expected)
+    noise = FrozenFeatures(Placed(2), debias='noise').grid(inputs)
+    # The noise of 64 pixels of 16 images, each of deviation 256 / √12 / 57.
+    torch.testing.assert_close(noise, expected, atol=5 * 1.3 / 32, rtol=0)
+
+
+def test_debiasing_leaves_features_without_positions_unchanged():
+    inputs = FrozenFeatures(COLOUR).prepare(photographs((40, 40)), 48)
+    plain = FrozenFeatures(COLOUR).grid(inputs)
+    torch.testing.assert_close(FrozenFeatures(COLOUR, debias='mean').grid(inputs), plain)
+    fine = FrozenFeatures(Placed(2), debias='mean').grid(inputs, stride=4)
+    assert fine.shape == (1, 12, 12, 3)
+    with pytest.raises(ValueError, match="debias must be None, 'mean' or 'noise', got 'sine'"):
+        FrozenFeatures(COLOUR, debias='sine')

@@ -51,6 +51,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='beside the object; may be given again',
     )  # fmt: skip
     click.add_argument('--threshold', default='auto', help='auto, otsu, or a cosine')
+    click.add_argument(
+        '--debias', choices=['mean', 'noise'], help="take away what a patch's place explains"
+    )
+    click.add_argument('--refine', choices=['guided', 'bilateral'], help="to the image's edges")
     patches.add_argument('-k', '--clusters', type=int, default=3, help='of k-means (default: 3)')
     compare = commands.add_parser('compare', help='reports of several evaluations in one figure')
     compare.add_argument(
@@ -102,11 +106,11 @@ def draw_click(args: argparse.Namespace) -> np.ndarray:
         ) from None
     segmenter = PromptSegmenter(
         args.checkpoint, args.device, size=args.size, fit=args.fit, layer=args.layer,
-        stride=args.stride,
+        stride=args.stride, debias=args.debias,
     )  # fmt: skip
     points = args.point + args.beside
     labels = [1] * len(args.point) + [0] * len(args.beside)
-    found = segmenter.segment(args.image, points, labels, threshold)
+    found = segmenter.segment(args.image, points, labels, threshold, refine=args.refine)
     kind = 'centred cosine' if threshold == 'auto' else 'cosine'
     click = Click(
         to_pixels(args.image).permute(1, 2, 0).numpy(), np.array(points), found.similarity,

@@ -12,6 +12,7 @@ model = dict(
     fit='stretch',  # or 'pad': the aspect is kept
     layer=-1,
     stride=None,  # a divisor of the patch size: shifted passes, averaged
+    debias=None,  # or 'mean', 'noise': what a patch's place alone explains is taken away
 )
 # The usual wrapper of several processes refuses a model without anything to train.
 model_wrapper_cfg = dict(type='MMSeparateDistributedDataParallel')

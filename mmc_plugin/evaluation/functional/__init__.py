@@ -11,6 +11,7 @@ from .few_shot import (
 )
 from .knn import knn_accuracy, knn_predict, knn_vote
 from .label_propagation import propagate_labels
+from .mutual_matches import mutual_matches
 from .neighbours import nearest_neighbours
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
 from .prompt_masks import (
@@ -21,7 +22,9 @@ from .prompt_masks import (
     prompt_similarity,
     threshold_counts,
 )
+from .refinement import bilateral_solver, guided_filter, refine_maps
 from .retrieval import RankingScores, ranking_scores
+from .spectral_cut import fiedler_vector, spectral_objects
 from .spread import effective_rank, feature_spread
 from .variance import RunningVariance
 
@@ -29,6 +32,7 @@ __all__ = [
     'RankingScores',
     'RunningVariance',
     'average_precision',
+    'bilateral_solver',
     'boundary_accuracy',
     'centred_tokens',
     'choose_cases',
@@ -36,6 +40,8 @@ __all__ = [
     'episode_scores',
     'effective_rank',
     'feature_spread',
+    'fiedler_vector',
+    'guided_filter',
     'histogram_overlap',
     'iou_from_counts',
     'kmeans',
@@ -43,6 +49,7 @@ __all__ = [
     'knn_predict',
     'knn_vote',
     'mean_and_interval',
+    'mutual_matches',
     'nearest_accuracy',
     'nearest_neighbours',
     'otsu_threshold',
@@ -53,8 +60,10 @@ __all__ = [
     'prompt_similarity',
     'propagate_labels',
     'ranking_scores',
+    'refine_maps',
     'region_similarity',
     'sequence_statistics',
+    'spectral_objects',
     'threshold_counts',
     'threshold_f1',
 ]

@@ -5,7 +5,7 @@ Legend: P prompts, M masks, T thresholds, h × w the grid of tokens, H × W pixe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -104,7 +104,12 @@ def pixel_codes(masks: Tensor, ignore: Tensor | None) -> Tensor:
 
 
 def threshold_counts(
-    maps: Tensor, codes: Tensor, owner: Tensor, thresholds: Tensor, frame: ImageFrame
+    maps: Tensor,
+    codes: Tensor,
+    owner: Tensor,
+    thresholds: Tensor,
+    frame: ImageFrame,
+    refine: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Count what each threshold predicts inside and outside the mask of each prompt.
 
@@ -118,6 +123,7 @@ def threshold_counts(
         owner (Tensor): int64 (P, ), the mask that each prompt belongs to.
         thresholds (Tensor): float (T, ), ascending.
         frame (ImageFrame): Of the image of H × W pixels.
+        refine (Callable, optional): Done to upsampled maps (C, H, W) before they are counted.
 
     Returns:
         tuple[Tensor, Tensor]: int64 (P, T) predicted pixels inside and outside the mask, among
@@ -128,6 +134,8 @@ def threshold_counts(
     out = []
     for part in prompt_chunks(len(maps), frame.height * frame.width):
         full = frame.upsample(maps[part])  # (C, H, W)
+        if refine is not None:
+            full = refine(full)
         # Bin i holds what is larger than i of the thresholds.
         key = torch.bucketize(full, thresholds, out_int32=True)
         row = 3 * torch.arange(len(key), device=key.device, dtype=torch.int32)[:, None, None]

@@ -3,6 +3,7 @@ from .classification import ClassificationAccuracy
 from .feature_variance import FeatureVariance
 from .few_shot import FewShot
 from .knn_accuracy import KNNAccuracy
+from .object_discovery import ObjectDiscovery
 from .part_retrieval import PartRetrieval
 from .prompt_iou import PromptIoU
 from .reported import ReportedMetric
@@ -17,6 +18,7 @@ __all__ = [
     'FeatureVariance',
     'FewShot',
     'KNNAccuracy',
+    'ObjectDiscovery',
     'PartRetrieval',
     'PromptIoU',
     'ReportedMetric',

@@ -26,7 +26,8 @@ class ImageResults(ReportedMetric):
 
         Args:
             sample (dict): ``tokens`` (h, w, D), ``masks`` bool (M, H, W), ``ignore`` bool (H, W),
-                ``labels`` int64 (M, ) and what else its pipeline packed.
+                ``labels`` int64 (M, ), ``pixels`` uint8 RGB (3, height, width), the image, if
+                the batch has it, and what else its pipeline packed.
             frame (ImageFrame): How the H × W pixels of the masks lie on the network's canvas.
 
         Returns:
@@ -48,7 +49,8 @@ class ImageResults(ReportedMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Measure the images of a batch."""
-        for sample in data_samples:
+        inputs = data_batch.get('inputs') or [None] * len(data_samples)
+        for pixels, sample in zip(inputs, data_samples, strict=True):
             result = dict(
                 sample_idx=sample['sample_idx'],
                 img_path=sample['img_path'],
@@ -60,7 +62,7 @@ class ImageResults(ReportedMetric):
             if result['skipped'] is None:
                 frame = ImageFrame(*sample['masks'].shape[1:], sample['canvas'], sample['fit'])
                 with torch.no_grad():
-                    result.update(self.measure(sample, frame))
+                    result.update(self.measure(dict(sample, pixels=pixels), frame))
             self.results.append(result)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:

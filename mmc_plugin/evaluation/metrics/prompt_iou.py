@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from mmpretrain.registry import METRICS
+from torch import Tensor
 
 from ...errors import InputError
 from ...structures.image_frame import ImageFrame
@@ -20,6 +22,7 @@ from ..functional.prompt_masks import (
     prompt_similarity,
     threshold_counts,
 )
+from ..functional.refinement import check_refine, refine_maps
 from .image_results import ImageResults
 from .reported import Predict
 
@@ -40,6 +43,8 @@ class PromptIoU(ImageResults):
     after bilinear upsampling of the similarities; ignored pixels count for nothing.
 
     Args:
+        refine (str, optional): ``'guided'`` or ``'bilateral'``, done to the upsampled maps, see
+            :func:`refine_maps`. Defaults to None: table 1 of the paper.
         report (Sequence[float]): Those of the thresholds that are printed, and reported for each
             category and size. Defaults to (0.1, 0.2, 0.3, 0.4).
         collect_device (str): Of mmengine. Defaults to 'cpu'.
@@ -52,9 +57,13 @@ class PromptIoU(ImageResults):
     default_prefix = 'one_click'
 
     def __init__(
-        self, report: Sequence[float] = (0.1, 0.2, 0.3, 0.4), collect_device: str = 'cpu'
+        self,
+        refine: str | None = None,
+        report: Sequence[float] = (0.1, 0.2, 0.3, 0.4),
+        collect_device: str = 'cpu',
     ) -> None:
         super().__init__(collect_device=collect_device)
+        self.refine = check_refine(refine)
         missing = [each for each in report if not np.isclose(THRESHOLDS, each).any()]
         if missing:
             raise InputError(
@@ -72,8 +81,9 @@ class PromptIoU(ImageResults):
         owner = torch.arange(number, device=codes.device).repeat_interleave(repeats)
         size = (codes == 1).sum((1, 2))
         inside, outside = threshold_counts(
-            maps, codes, owner, torch.tensor(THRESHOLDS, device=maps.device), frame
-        )
+            maps, codes, owner, torch.tensor(THRESHOLDS, device=maps.device), frame,
+            self._refinement(sample['pixels'], frame, tokens),
+        )  # fmt: skip
         iou = iou_from_counts(inside, outside, size[owner])
         counted = (codes[0] != 2).sum()
         return dict(
@@ -82,6 +92,13 @@ class PromptIoU(ImageResults):
             size=size.cpu().numpy(),
             label=sample['labels'].cpu().numpy(),
         )
+
+    def _refinement(self, pixels: Tensor, frame: ImageFrame, tokens: Tensor) -> Callable | None:
+        """What is done to upsampled maps of an image."""
+        if self.refine is None:
+            return None
+        cells = frame.content_cells(*tokens.shape[:2])
+        return partial(refine_maps, image=pixels, how=self.refine, cells=cells)
 
     def summarise(self, results: Sequence[dict]) -> dict[str, Any]:
         """Curves, and tables by category and size."""
@@ -159,11 +176,13 @@ class PromptIoU(ImageResults):
 
     def protocol(self) -> str:
         """What is measured, in words."""
+        ways = dict(guided='a guided filter', bilateral='the bilateral solver')
+        refined = f' and refined by {ways[self.refine]}' if self.refine else ''
         return (
             'Zero-shot segmentation by one click (arXiv 2308.11448, table 1): a pixel is '
             'predicted where the cosine of its token to the clicked one, upsampled bilinearly '
-            'to the size of the masks, is larger than the threshold; mIoU is the mean over '
-            'all prompts of all targets; ignored pixels do not count. Numbers are fractions.'
+            f'to the size of the masks{refined}, is larger than the threshold; mIoU is the mean '
+            'over all prompts of all targets; ignored pixels do not count. Numbers are fractions.'
         )
 
     def pictures(self, predict: Predict) -> dict[str, np.ndarray]:
@@ -185,7 +204,10 @@ class PromptIoU(ImageResults):
         frame = ImageFrame(*sample.masks.shape[1:], sample.canvas, sample.fit)
         point = sample.points[target, repeat]
         cell = frame.cell(point[None], *sample.tokens.shape[:2])
-        similarity = frame.upsample(prompt_similarity(sample.tokens, cell))[0].cpu().numpy()
+        maps = frame.upsample(prompt_similarity(sample.tokens, cell))
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        refine = self._refinement(pixels, frame, sample.tokens)
+        similarity = (maps if refine is None else refine(maps))[0].cpu().numpy()
         if image.shape[:2] != similarity.shape:
             image = cv2.resize(image, similarity.shape[::-1], interpolation=cv2.INTER_AREA)
         name = self.dataset_meta['categories'][int(sample.labels[target])]

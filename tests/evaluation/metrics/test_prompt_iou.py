@@ -9,6 +9,7 @@ from mmengine.dataset import pseudo_collate
 from pycocotools.coco import COCO
 
 from mmc_plugin.datasets.coco_prompts import CocoPrompts
+from mmc_plugin.evaluation.functional.refinement import refine_maps
 from mmc_plugin.evaluation.metrics.prompt_iou import THRESHOLDS, PromptIoU
 from mmc_plugin.models.features import FrozenFeatures
 
@@ -69,8 +70,9 @@ def evaluate(dataset, model, metric, batch=2):
     metric.dataset_meta = dataset.metainfo
     for start in range(0, len(dataset), batch):
         items = [dataset[i] for i in range(start, min(start + batch, len(dataset)))]
-        outputs = model.test_step(pseudo_collate(items))
-        metric.process({}, [each.to_dict() for each in outputs])
+        batch_of = pseudo_collate(items)
+        outputs = model.test_step(batch_of)
+        metric.process(batch_of, [each.to_dict() for each in outputs])
     return metric.evaluate(len(dataset))
 
 
@@ -169,6 +171,33 @@ def test_one_hot_features_find_their_objects_up_to_the_grid(tmp_path):
         evaluate(dataset, model, metric)
         found.append(metric.numbers['miou']['0.4'])
     assert found[0] > 0.85 and found[1] > 0.9 and found[2] == 1
+
+
+@pytest.mark.parametrize('refine', ['guided', 'bilateral'])
+def test_refined_maps_find_objects_beyond_the_grid(tmp_path, refine):
+    """Objects whose borders lie inside of patches, which blurs the plain map there."""
+    image = np.zeros((48, 48, 3), np.uint8)
+    image[..., 0] = 255
+    image[5:28, 3:37] = 0, 255, 0
+    write(tmp_path, {1: image}, [(1, 3, box(3, 5, 37, 28), 0)])
+    dataset = CocoPrompts(str(tmp_path), PIPELINE)
+    model = FrozenFeatures(dict(type='PatchColour', patch_size=8), 48, **PURE)
+    plain, refined = PromptIoU(), PromptIoU(refine=refine)
+    for metric in (plain, refined):
+        evaluate(dataset, model, metric)
+    assert refined.numbers['best']['miou'] > plain.numbers['best']['miou'] + 0.02
+    data = dataset[0]
+    tokens = F.normalize(model([data['inputs']])[0], dim=-1)
+    mask, curve = data['data_samples'].masks[0], []
+    for x, y in data['data_samples'].points[0].long().tolist():
+        cosine = (tokens @ tokens[y // 8, x // 8])[None, None]
+        full = F.interpolate(cosine, (48, 48), mode='bilinear')[0]
+        full = refine_maps(full, data['inputs'], refine, (6, 6))[0]
+        curve.append([((full > t) & mask).sum() / ((full > t) | mask).sum() for t in THRESHOLDS])
+    np.testing.assert_allclose(refined.numbers['curve'], np.mean(curve, 0), atol=1e-3)
+    assert 'refined by' in refined.protocol() and 'refined' not in plain.protocol()
+    with pytest.raises(ValueError, match="refine must be None or one of 'guided', 'bilateral'"):
+        PromptIoU(refine='crf')
 
 
 def test_identical_features_predict_everything(tmp_path):
