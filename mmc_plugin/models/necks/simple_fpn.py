@@ -84,8 +84,8 @@ class SimpleFPN(BaseModule):
             )
         if min(sizes[0]) < 2:
             raise InputError(
-                f'SimpleFPN got a map of {sizes[0][0]}×{sizes[0][1]} patches, which it cannot halve: '
-                'images must have at least 2×2 patches. Enlarge them (Resize in the pipeline) or pad '
+                f'SimpleFPN cannot halve a map of {sizes[0][0]}×{sizes[0][1]} patches: '
+                'images must have at least 2×2. Enlarge them (Resize in the pipeline) or pad '
                 'them (pad_size_divisor of the data_preprocessor).'
             )
         maps = list(inputs) * (SCALES // self.num_ins)
