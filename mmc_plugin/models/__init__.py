@@ -1,4 +1,4 @@
-from .backbones import PretrainedViT
+from .backbones import DetectionViT, PretrainedViT
 from .backbones.patch_colour import PatchColour
 from .features import FrozenFeatures
 from .heads import (
@@ -18,6 +18,7 @@ from .vit_classifier import ViTClassifier
 
 __all__ = [
     'DINO',
+    'DetectionViT',
     'IBOT',
     'MCSSL',
     'MMC',

@@ -72,6 +72,8 @@ def test_other_maps_are_refused():
         neck([torch.zeros(1, 8, 4, 4)])
     with pytest.raises(InputError, match='4 maps of one size'):
         neck([torch.zeros(1, 8, s, s) for s in (8, 4, 2, 1)])
+    with pytest.raises(InputError, match='a map of 1×3 patches.*at least 2×2'):
+        neck([torch.zeros(1, 8, 1, 3)] * 4)
     with pytest.raises(InputError, match='1 map or 4'):
         MODELS.build(dict(type='SimpleFPN', in_channels=[8, 8]))
     with pytest.raises(InputError, match='at least 4'):

@@ -238,8 +238,8 @@ class PretrainedViT(VisionTransformer):
             x = torch.cat([x[:, :1], registers, x[:, 1:]], dim=1)  # (B,1+R+N,D)
         x = self.pre_norm(self.drop_after_pos(x))
         outputs = []
-        for index, layer in enumerate(self.layers[: max(self.out_indices) + 1]):
-            x = layer(x)
+        for index in range(max(self.out_indices) + 1):
+            x = self._layer(index, x, size)
             if index == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if index in self.out_indices:
@@ -249,6 +249,10 @@ class PretrainedViT(VisionTransformer):
                     tokens = torch.cat([x[:, :1], patches], dim=1)  # (B,1+N,D)
                 outputs.append(self._format_output(tokens, size))
         return tuple(outputs)
+
+    def _layer(self, index: int, x: Tensor, size: Sequence[int]) -> Tensor:
+        """Tokens (B, 1 + R + N, D) of a grid after a layer."""
+        return self.layers[index](x)
 
     def _resized(self, positions: Tensor, size: Sequence[int], new_size: Sequence[int]) -> Tensor:
         how = self.interpolate_mode, self.pos_antialias, self.pos_offset

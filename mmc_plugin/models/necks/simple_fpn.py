@@ -74,13 +74,19 @@ class SimpleFPN(BaseModule):
             tuple[Tensor, ...]: ``num_outs`` maps (B, out_channels, ...), the largest first.
 
         Raises:
-            ValueError: If there are other than these, or of several sizes.
+            ValueError: If there are other than these, of several sizes, or too small to be halved.
         """
         sizes = [tuple(each.shape[-2:]) for each in inputs]
         if len(inputs) != self.num_ins or len(set(sizes)) != 1:
             raise InputError(
                 f'SimpleFPN takes {self.num_ins} maps of one size and got the sizes {sizes}: '
                 'set out_indices of the backbone and in_channels of the neck to fit.'
+            )
+        if min(sizes[0]) < 2:
+            raise InputError(
+                f'SimpleFPN cannot halve a map of {sizes[0][0]}×{sizes[0][1]} patches: '
+                'images must have at least 2×2. Enlarge them (Resize in the pipeline) or pad '
+                'them (pad_size_divisor of the data_preprocessor).'
             )
         maps = list(inputs) * (SCALES // self.num_ins)
         outs = [conv(resize(each)) for conv, resize, each in zip(self.convs, self.resize, maps)]
