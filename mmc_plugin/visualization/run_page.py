@@ -32,7 +32,7 @@ def write_run_page(
     Returns:
         list[Path]: The page, then its pictures.
     """
-    index, pictures = work_dir / 'index.html', _write_pictures(work_dir)
+    index, pictures = work_dir / 'index.html', write_pictures(work_dir)
     page.write_page(
         str(index),
         title,
@@ -52,7 +52,7 @@ def write_run_page(
     return [index, *(work_dir / name for name, _ in pictures.values())]
 
 
-def _write_pictures(work_dir: Path) -> dict[str, tuple[str, str]]:
+def write_pictures(work_dir: Path) -> dict[str, tuple[str, str]]:
     """Write the curves; put the last reconstruction under a fixed name.
 
     Returns:
