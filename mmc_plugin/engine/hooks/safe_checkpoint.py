@@ -51,9 +51,9 @@ class SafeCheckpointHook(CheckpointHook):
         keep_whole (int): How many of the newest checkpoints keep what a resumed run needs; -1 for
             all, the default. With 2 one is left to go on from when the newest is damaged.
         background (bool): Train on while a checkpoint is written: what it holds is copied to the
-            CPU's memory, which has to have room for it, and a thread does the rest. One is written
-            at a time, and the next one, the end of the run and a stop wait for it; its errors are
-            raised there. Files are the same. Defaults to False.
+            CPU's memory, which has to have room for it once more, and a thread does the rest. One
+            is written at a time, and the next one, the end of the run and a stop wait for it; its
+            errors are raised there. Files are the same. Defaults to False.
         **kwargs: Of ``CheckpointHook``.
 
     Checkpoints that do not go to a local path (another
@@ -292,7 +292,8 @@ class SafeCheckpointHook(CheckpointHook):
             self._together(
                 lambda: self._check_space(needed or 0), f'The checkpoint {filename}', needed
             )
-            content = snapshot(runner, self.out_dir, filename, **kwargs)
+            before = self._writer.content  # written, since it was waited for
+            content = snapshot(runner, self.out_dir, filename, before, **kwargs)
             if content is not None:  # on the main process
                 self._writer.start(content, path + TEMPORARY, publish)
             return
