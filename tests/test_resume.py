@@ -155,6 +155,24 @@ def test_killed_at_random_points(trainings, reference, tmp_path):
         assert_equal(work_dir, reference)
 
 
+def test_killed_while_checkpoints_are_written_in_the_background(trainings, reference, tmp_path):
+    options = ['default_hooks.checkpoint.background=True']
+    generator = random.Random(1)
+    kills = 0
+    for number in range(4):
+        work_dir = tmp_path / str(number)
+        while not trainings.run(work_dir, (2, generator.uniform(0, 0.1)), options=options):
+            kills += 1
+            if kills > 2:  # enough of them
+                assert trainings.run(work_dir, options=options)
+                break
+        assert_equal(work_dir, reference)
+        assert not glob(osp.join(work_dir, '*.tmp'))
+        assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / f'epoch_{EPOCHS}.pth')
+        if kills > 2:
+            return
+
+
 @pytest.mark.parametrize('how, code', [
     (signal.SIGTERM, 75), (signal.SIGUSR1, 75), ('STOP', 0),
 ])  # fmt: skip

@@ -9,7 +9,7 @@ _base_ = [
 ]
 train_dataloader = dict(
     batch_size=96,  # our choice: fits into 24 GB; smaller cards: 48
-    dataset=dict(data_root='{{$MMC_IMAGES:data/images}}'),
+    dataset=dict(data_root='{{$MMC_IMAGES:data/images}}', pipeline={{_base_.photograph_pipeline}}),
 )
 train_cfg = dict(max_epochs=200)
 # A small folder or a short run: tools/train.py lessens batch, warm-up and workers, and says so.

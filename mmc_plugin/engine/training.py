@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from ..errors import InputError, RollBackError, RunError
 from . import cli
+from .background import wait_for_writers
 from .checkpoint import BrokenCheckpointError, find_resumable_checkpoint, inspect_checkpoint
 from .fitting import fit_to_data
 from .hooks.loss_guard import check_train_dataloader
@@ -137,6 +138,7 @@ def _train_once(
 
 def _go_back(cfg: Config, error: RollBackError, times: int) -> None:
     """Let ``cfg`` go on from the newest whole checkpoint with another seed, in place."""
+    wait_for_writers()
     found = [find_resumable_checkpoint(cfg.work_dir)]
     broadcast_object_list(found)  # what the first process sees holds for all
     where = 'the beginning'

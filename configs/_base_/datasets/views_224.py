@@ -38,6 +38,12 @@ train_pipeline = [
     mask,
     dict(type='PackViews'),
 ]
+# The same for photographs that may be large, which are decoded no larger than the views need.
+photograph_pipeline = [
+    dict(type='LoadViews', num_views=[1, 1], transforms=[view1, view2]),
+    mask,
+    dict(type='PackViews'),
+]
 
 # With ten local crops beside the two views: the *_multicrop.py configs. The paper reports MMC with
 # and without them and does not give the numbers; these are of the MC-SSL and iBOT releases.

@@ -1,5 +1,6 @@
 from .block_mask import BlockMask, sample_cells
 from .gmml import GMMLMask, sample_block_mask
+from .load_views import LoadViews
 from .loading import LoadImage, UnreadableImageError
 from .packing import PackViews
 from .patch_drop import PatchDrop
@@ -20,6 +21,7 @@ __all__ = [
     'DrawPrompts',
     'GMMLMask',
     'LoadImage',
+    'LoadViews',
     'PackPrompts',
     'PackViews',
     'PatchDrop',

@@ -43,7 +43,7 @@ class UnreadableImageError(RunError):
         return f'cannot read the image {self.path!r}: {self.reason}'
 
 
-def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
+def _decode_jpeg(data: bytes, max_pixels: int, reduction: int) -> np.ndarray | None:
     """Decode a grey or colour JPEG with OpenCV, or with Pillow what OpenCV does not read."""
     header = read_jpeg_header(data)
     if header is None:
@@ -51,7 +51,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
     coefficients = header.coefficient_bytes
     flag = None
     if header.components in (1, 3):  # of CMYK and YCCK, Pillow knows Adobe's inverted inks
-        flag = _choose_size(header.pixels, coefficients, max_pixels)
+        flag = _choose_size(header.pixels, coefficients, max_pixels, reduction)
     if flag is None and header.pixels > max_pixels:
         raise UndecodableError(too_large(max_pixels))
     complete = data.endswith(_END)
@@ -73,9 +73,11 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
     return decode_with_pillow(data, max_pixels, coefficients) if image is None else image
 
 
-def _choose_size(pixels: int, coefficients: int, max_pixels: int) -> int | None:
+def _choose_size(pixels: int, coefficients: int, max_pixels: int, reduction: int) -> int | None:
     """OpenCV's flag for the largest size that fits, None if none does."""
     for factor, flag in _REDUCED:
+        if factor < reduction:
+            continue
         decoded = pixels / factor**2
         # The coefficients are given back before the picture is turned, which takes a copy.
         memory = max(coefficients + 3 * decoded, 2 * 3 * decoded)
@@ -102,8 +104,11 @@ def _decode_large_webp(data: bytes, max_pixels: int) -> np.ndarray | None:
     return _by_opencv(data) if large_for_pillow(header.pixels, max_pixels) else None
 
 
-def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
+def decode_image(data: bytes, max_pixels: int, reduction: int = 1) -> np.ndarray:
     """Decode an image file's content to uint8 (H, W, 3), BGR, upright; see :class:`LoadImage`.
+
+    A JPEG is decoded at 1/``reduction`` of its size (1, 2, 4 or 8) or smaller, which takes the
+    fewer coefficients of each block into account; anything else has its full size.
 
     Raises:
         UndecodableError: The content cannot be used; the message says why.
@@ -111,7 +116,7 @@ def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
     if not data:
         raise UndecodableError('the file is empty (zero bytes)')
     if data.startswith(_START):
-        return _decode_jpeg(data, max_pixels)
+        return _decode_jpeg(data, max_pixels, reduction)
     image = _decode_large_webp(data, max_pixels)
     return decode_with_pillow(data, max_pixels) if image is None else image
 
@@ -174,12 +179,18 @@ class LoadImage(Transform):
 
     def transform(self, results: dict) -> dict:
         """Read ``results['img_path']``."""
-        path = results['img_path']
+        return self._decode(results, self._read(results))
+
+    @staticmethod
+    def _read(results: dict) -> bytes:
+        data = results.pop('img_bytes', None)  # of an image that is no file of its own
+        return read_image_file(results['img_path']) if data is None else data
+
+    def _decode(self, results: dict, data: bytes, reduction: int = 1) -> dict:
         try:
-            data = results.pop('img_bytes', None)  # of an image that is no file of its own
-            image = decode_image(read_image_file(path) if data is None else data, self.max_pixels)
+            image = decode_image(data, self.max_pixels, reduction)
         except UndecodableError as error:
-            raise UnreadableImageError(path, str(error)) from error
+            raise UnreadableImageError(results['img_path'], str(error)) from error
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results

@@ -116,7 +116,9 @@ class LossGuardHook(Hook):
             for name, _ in runner.model.named_parameters()
         }
         for name, value in checkpoint['state_dict'].items():
-            if name in names and not bool(value.isfinite().all()):
+            # The sum is read in one pass; that of finite numbers may overflow, though.
+            suspect = name in names and not bool(value.sum().isfinite())
+            if suspect and not bool(value.isfinite().all()):
                 self._stop(runner, f'the weight {name} was not finite', iteration)
 
     def _look(self, runner: Runner, iteration: int, together: bool = False) -> None:

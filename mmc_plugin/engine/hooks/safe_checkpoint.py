@@ -18,6 +18,7 @@ from mmpretrain.registry import HOOKS
 
 from ...durable import TEMPORARY, replace_durably, write_durably
 from ...errors import InputError, RunError
+from ..background import BackgroundWriter, snapshot
 from ..checkpoint import LAST_CHECKPOINT, find_resumable_checkpoint, read_last_checkpoint
 from ..removal import LaterRemoval, OwnCheckpoints, keep_ids
 from ..weights_only import OlderCheckpoints
@@ -49,6 +50,10 @@ class SafeCheckpointHook(CheckpointHook):
         *args: Of ``CheckpointHook``.
         keep_whole (int): How many of the newest checkpoints keep what a resumed run needs; -1 for
             all, the default. With 2 one is left to go on from when the newest is damaged.
+        background (bool): Train on while a checkpoint is written: what it holds is copied to the
+            CPU's memory, which has to have room for it once more, and a thread does the rest. One
+            is written at a time, and the next one, the end of the run and a stop wait for it; its
+            errors are raised there. Files are the same. Defaults to False.
         **kwargs: Of ``CheckpointHook``.
 
     Checkpoints that do not go to a local path (another
@@ -56,14 +61,17 @@ class SafeCheckpointHook(CheckpointHook):
     for publication (``published_keys``) are too.
     """
 
-    def __init__(self, *args: Any, keep_whole: int = -1, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, keep_whole: int = -1, background: bool = False, **kwargs: Any
+    ) -> None:
         if type(keep_whole) is not int or (keep_whole < 1 and keep_whole != -1):
             raise InputError(
                 'default_hooks.checkpoint.keep_whole must be a number of checkpoints from 1, or -1 '
                 f'for all, got {keep_whole!r}'
             )
         super().__init__(*args, **kwargs)
-        self.keep_whole = keep_whole
+        self.keep_whole, self.background = keep_whole, background
+        self._writer = BackgroundWriter()
 
     def before_run(self, runner: Runner) -> None:
         """Let ``last_checkpoint`` name a whole checkpoint where the run is to be resumed."""
@@ -168,14 +176,27 @@ class SafeCheckpointHook(CheckpointHook):
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
+            tidy=lambda: self._tidy(step, stale),
+            in_background=self.background,
             **self.args,
         )
-        if is_main_process() and stale is not None:
+
+    def _tidy(self, step: int, stale: int | None) -> None:
+        """What becomes of older ones when a new one is in its place, on the main process."""
+        if stale is not None:
             self._own.remove(self._numbered(stale))
-        if is_main_process():
-            self._remove_between()
-        if is_main_process() and self.keep_whole > 0:
+        self._remove_between()
+        if self.keep_whole > 0:
             self._older.lighten(step)
+
+    def after_train(self, runner: Runner) -> None:
+        """Wait for what is being written."""
+        self._wait()
+        super().after_train(runner)
+
+    def _wait(self) -> None:
+        """Raise on all processes what has failed in the background."""
+        self._together(self._writer.finish, 'A checkpoint')
 
     def save_between(self, runner: Runner) -> str:
         """Save after an iteration, out of turn, for a run that is about to stop.
@@ -227,7 +248,13 @@ class SafeCheckpointHook(CheckpointHook):
             self._own.remove(path)
 
     def _write(
-        self, runner: Runner, filename: str, previous: str | None = None, **kwargs: Any
+        self,
+        runner: Runner,
+        filename: str,
+        previous: str | None = None,
+        tidy: Callable[[], None] | None = None,
+        in_background: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Save ``filename`` through a temporary name; what was there stays if anything fails.
 
@@ -235,23 +262,41 @@ class SafeCheckpointHook(CheckpointHook):
             runner (Runner): What saves.
             filename (str): Name in ``self.out_dir``.
             previous (str, optional): A checkpoint of about the same size.
+            tidy (Callable, optional): Called on the main process when the file is in its place.
+            in_background (bool): Do all but copying in a thread.
             **kwargs: Of ``runner.save_checkpoint``.
         """
         path = osp.join(self.out_dir, filename)
         last = osp.join(runner.work_dir, LAST_CHECKPOINT)
         needed = osp.getsize(previous) if previous and osp.isfile(previous) else None
 
+        if self.background:
+            self._wait()
+
         def write() -> None:
             if is_main_process() and needed is not None:
                 self._check_space(needed)
             runner.save_checkpoint(self.out_dir, filename + TEMPORARY, **kwargs)
 
+        is_last = path == self.last_ckpt
+
         def publish() -> None:
             if is_main_process():
                 replace_durably(path + TEMPORARY, path)
-                if path == self.last_ckpt:
+                if is_last:
                     write_durably(last, path)
+                if tidy is not None:
+                    tidy()
 
+        if in_background:
+            self._together(
+                lambda: self._check_space(needed or 0), f'The checkpoint {filename}', needed
+            )
+            before = self._writer.content  # written, since it was waited for
+            content = snapshot(runner, self.out_dir, filename, before, **kwargs)
+            if content is not None:  # on the main process
+                self._writer.start(content, path + TEMPORARY, publish)
+            return
         try:
             self._together(write, f'The checkpoint {filename}', needed)
             self._together(publish, f'The checkpoint {filename}', needed)

@@ -1,0 +1,111 @@
+"""Loading and cutting views in one, so that no more of a photograph is decoded than they need."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+from mmpretrain.datasets.transforms import MultiView
+from mmpretrain.registry import TRANSFORMS
+from PIL import Image
+
+from .loading import MAX_PIXELS, LoadImage
+from .views import ViewCrop
+
+_JPEG = b'\xff\xd8\xff'
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: width and height change places
+
+
+@TRANSFORMS.register_module()
+class LoadViews(LoadImage):
+    """:class:`LoadImage`, then mmpretrain's ``MultiView`` whose views begin with :class:`ViewCrop`.
+
+    Of a large JPEG the boxes of all views are drawn first, from its header, and it is decoded at
+    1/2, 1/4 or 1/8 where each box still has ``spare`` times the pixels of its view, a side.
+    Distribution of boxes and all else is the same; the pixels are those of a crop of the whole
+    photograph up to what the two filters differ in. Photographs below ``pixels``, and other
+    formats, give what the two transforms give, to the bit.
+
+    Required keys: as :class:`LoadImage`. Added keys: ``img``, list of uint8 (h, w, 3);
+    ``img_shape`` and ``ori_shape`` of the image as decoded.
+
+    Args:
+        transforms (Sequence[Sequence[dict | Callable]]): Steps of each kind of view.
+        num_views (Sequence[int]): Views of each kind.
+        pixels (int): Photographs of as many and more are decoded smaller. Defaults to 2**21, our
+            choice: below, half of all pairs of boxes with areas from 20 % on leave no room for it.
+        spare (float): Defaults to 2.0, our choice: views of photographs of 12 megapixels are then
+            1.3 grey levels, on average, from those of the whole photograph.
+        max_pixels (int): As in :class:`LoadImage`.
+
+    Raises:
+        UnreadableImageError: As :class:`LoadImage`.
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence[Sequence[dict | Callable]],
+        num_views: Sequence[int],
+        pixels: int = 2**21,
+        spare: float = 2.0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        super().__init__(max_pixels)
+        self.views = MultiView(transforms, list(num_views))
+        self.pixels, self.spare = pixels, spare
+        crops = [pipeline.transforms[0] for pipeline in self.views.transforms]
+        self._crops = crops if all(isinstance(each, ViewCrop) for each in crops) else None
+
+    def transform(self, results: dict) -> dict:
+        """Load ``results['img_path']`` and make its views."""
+        data = self._read(results)
+        size = _upright_size(data) if self._crops and data.startswith(_JPEG) else None
+        if size is None or size[0] * size[1] < self.pixels:
+            return self._cut(self._decode(results, data), [None] * len(self.views.transforms))
+        boxes = [crop.sample_box(*size) for crop in self._crops]
+        room = min(
+            side / (self.spare * wanted)
+            for box, crop in zip(boxes, self._crops, strict=True)
+            for side, wanted in zip(box[2:], crop.size, strict=True)
+        )
+        reduction = max(factor for factor in (1, 2, 4, 8) if factor <= max(room, 1))
+        results = self._decode(results, data, reduction)
+        found = results['img'].shape[:2]
+        # Of blocks of 8 pixels the last ones may reach beyond the picture: 1500 / 8 gives 188.
+        exact = [
+            each for each in (1, 2, 4, 8) if all(-(-s // each) == f for s, f in zip(size, found))
+        ]
+        scale = [1 / exact[0]] * 2 if exact else [f / s for f, s in zip(found, size)]
+        return self._cut(results, [_scaled(box, scale, found) for box in boxes])
+
+    def _cut(self, results: dict, boxes: Sequence[tuple[int, int, int, int] | None]) -> dict:
+        """The views; their transforms leave the image as it is."""
+        views = []
+        for view, box in zip(self.views.transforms, boxes, strict=True):
+            given = {} if box is None else dict(given_box=box)
+            views.append(view(dict(results, **given))['img'])
+        results['img'] = views
+        return results
+
+
+def _upright_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width as EXIF turns them; None where the header cannot be read."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION) in _TURNED
+    except Exception:  # of many kinds; LoadImage has the words
+        return None
+    return (width, height) if turned else (height, width)
+
+
+def _scaled(
+    box: tuple[int, int, int, int], scale: Sequence[float], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """A box in a picture that is smaller, at least a pixel and inside of it."""
+    ends = []
+    for start, length, factor, side in zip(box[:2], box[2:], scale, size, strict=True):
+        low = min(round(start * factor), side - 1)
+        ends.append((low, min(max(round((start + length) * factor), low + 1), side) - low))
+    (top, height), (left, width) = ends
+    return top, left, height, width
