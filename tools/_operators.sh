@@ -1,26 +1,25 @@
-# Sourced after _env.sh: a wheel of mmcv with its operators for CPUs, compiled once.
-#   mmc_operators PYTHON REQUIREMENT FOLDER [build]  makes the wheel of REQUIREMENT (onedl-mmcv==2.3.6)
-#       for the torch of PYTHON in FOLDER, or finds it there; sets MMC_WHEEL to it. Without "build" an
-#       absent one leaves MMC_WHEEL empty.
+# Sourced after _env.sh: mmcv with its operators for CPUs, compiled once and kept as a wheel.
+#   mmc_wheel FOLDER                         prints the wheel in FOLDER, or nothing
+#   mmc_operators VENV REQUIREMENT FOLDER    installs REQUIREMENT (onedl-mmcv==2.3.6) in the environment
+#                                            with its operators, and keeps the wheel in FOLDER
 
-mmc_operators() {
-    local python=$1 requirement=$2 folder=$3 build=${4:-} sources csrc torch
-    torch=$("$python" -c 'import sys, torch; print("torch%s-cp%d%d" % ((torch.__version__,) + sys.version_info[:2]))') ||
-        mmc_fail "$python has no torch, which mmcv's operators are compiled for."
-    folder="$folder/$torch"
-    MMC_WHEEL=$(find "$folder" -name "$(tr - _ <<<"${requirement/==/-}")*.whl" 2>/dev/null | head -1) || :
-    if [ -n "$MMC_WHEEL" ] || [ -z "$build" ]; then return; fi
+mmc_wheel() {
+    find "$1" -maxdepth 1 -name '*mmcv*.whl' 2>/dev/null | head -1 || :
+}
+
+mmc_compile() {
+    local python=$1 requirement=$2 folder=$3 sources csrc
     command -v c++ >/dev/null ||
         mmc_fail "mmcv's operators need a C++ compiler (Debian, Ubuntu: apt install g++)."
     echo "Compiling the operators of $requirement: some minutes, once."
     mkdir -p "$folder"
     sources=$(mktemp -d "$folder/build.XXXXXX")
     "$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-        --no-binary :all: -d "$sources" "$requirement" || mmc_fail "$requirement cannot be downloaded."
+        --no-binary :all: -d "$sources" "$requirement" ||
+        mmc_fail "the source of $requirement cannot be downloaded."
     tar xzf "$sources"/*.tar.gz -C "$sources"
-    # Sixty small files that each read all of torch's headers: as one file they compile in a fifth of
-    # the time.
     csrc=$(echo "$sources"/*/mmcv/ops/csrc/pytorch)
+    # Sixty small files that each read all of torch's headers: as one they take the time of two.
     mkdir "$csrc/together"
     (
         cd "$csrc"
@@ -37,5 +36,14 @@ mmc_operators() {
     ) || mmc_fail "mmcv's operators could not be compiled: see $folder/build.log."
     mv "$sources"/*.whl "$folder/"
     rm -rf "$sources"
-    MMC_WHEEL=$(echo "$folder"/*.whl)
+}
+
+mmc_operators() {
+    local python="$1/bin/python" mark="$1/mmc_operators" requirement=$2 folder=$3 wheel
+    [ -n "$(mmc_wheel "$folder")" ] || mmc_compile "$python" "$requirement" "$folder"
+    wheel=$(mmc_wheel "$folder")
+    if [ "$(cat "$mark" 2>/dev/null)" != "$wheel" ]; then
+        mmc_install "$python" --no-deps --force-reinstall "$wheel" || exit
+        echo "$wheel" >"$mark"
+    fi
 }

@@ -1,9 +1,11 @@
 """Drawn images with boxes as COCO and VOC have them, tiny detectors, and the tools run here."""
 
 import importlib
+import io
 import json
 import runpy
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import cv2
@@ -165,20 +167,23 @@ def tiny(tmp_path, monkeypatch, coco, voc, weights):
 
 
 @pytest.fixture
-def tool(tmp_path, monkeypatch, capsys):
+def tool(tmp_path, monkeypatch):
     """Run a tool in this process, in a folder of its own: → its exit code and what it wrote."""
     monkeypatch.chdir(tmp_path)
 
     def run(name: str, *arguments) -> tuple[int, str]:
         monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
         monkeypatch.setenv('LOCAL_RANK', '0')
-        code = 0
-        with DefaultScope.overwrite_default_scope(None):
+        code, said = 0, io.StringIO()
+        with (
+            DefaultScope.overwrite_default_scope(None),
+            redirect_stdout(said),
+            redirect_stderr(said),
+        ):
             try:
                 runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
             except SystemExit as end:
                 code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out + said.err
+        return code, said.getvalue()
 
     return run
