@@ -145,6 +145,7 @@ def tiny(tmp_path, monkeypatch, coco, voc, weights):
         stages = model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
             stage.sampler.num = 16
+        model.test_cfg.rcnn.score_thr = 0.0  # after an iteration nothing is sure
         heads = model.roi_head.bbox_head
         for head in heads if isinstance(heads, list) else [heads]:
             head.fc_out_channels = 32
