@@ -4,10 +4,13 @@
 #   mmc_env_key              prints <hash of the pinned set>-<Python version>
 #   mmc_env VENV [editable]  makes VENV, or completes or reuses it; sets MMC_PYTHON to its interpreter.
 #                            With "editable", the checkout is installed into it too.
-# PYTHON names the interpreter to build with.
+# PYTHON names the interpreter to build with. MMC_PINS are the files of the set below requirements/, and
+# MMC_PYTHONS the versions that it is for.
 
 MMC_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 MMC_UV=uv==0.13.9
+MMC_PINS=(pinned.txt)
+MMC_PYTHONS='3.10 3.11 3.12'
 
 mmc_fail() {
     echo "error: $*" >&2
@@ -31,33 +34,37 @@ mmc_help() {
 mmc_find_python() {
     local candidate version seen=
     local candidates=(python3 python python3.12 python3.11 python3.10)
+    candidates+=("${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin/python3)
     [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
     for candidate in "${candidates[@]}"; do
         # Asked to run, not only looked up: version managers leave names that lead nowhere.
         version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
-        case $version in
-            3.10 | 3.11 | 3.12)
+        case " $MMC_PYTHONS " in
+            *" $version "*)
                 command -v "$candidate"
                 return
                 ;;
         esac
         seen=${seen:-" ($candidate is $version)"}
     done
-    mmc_fail "Python 3.10, 3.11 or 3.12 is needed and was not found$seen: install one of them, or" \
-        "name it with PYTHON=/path/to/python3.11."
+    mmc_fail "Python $(sed 's/ \([^ ]*\)$/ or \1/; s/ 3/, 3/' <<<"$MMC_PYTHONS") is needed and was not" \
+        "found$seen: install one (pyenv, uv python install, the system's packages), or name it with" \
+        "PYTHON=/path/to/python${MMC_PYTHONS%% *}."
 }
 
 # Prints the key that a complete environment is known by.
 mmc_env_key() {
     local python
     python=$(mmc_find_python) || exit
-    "$python" - "$MMC_ROOT/requirements/pinned.txt" <<'EOF'
+    "$python" - "${MMC_PINS[@]/#/$MMC_ROOT/requirements/}" <<'EOF'
 import hashlib
 import sys
 
-with open(sys.argv[1], 'rb') as file:
-    digest = hashlib.sha256(file.read()).hexdigest()
-print('%s-%d.%d' % ((digest[:16],) + sys.version_info[:2]))
+digest = hashlib.sha256()
+for name in sys.argv[1:]:
+    with open(name, 'rb') as file:
+        digest.update(file.read())
+print('%s-%d.%d' % ((digest.hexdigest()[:16],) + sys.version_info[:2]))
 EOF
 }
 
@@ -73,7 +80,7 @@ mmc_install() {
 }
 
 mmc_fill() {
-    local venv=$1 editable=$2 mark="$1/mmc_environment" key python wanted
+    local venv=$1 editable=$2 mark="$1/mmc_environment" key python wanted pins files=()
     if [ -e "$venv" ] && [ ! -f "$mark" ] && [ -n "$(ls -A "$venv" 2>/dev/null)" ]; then
         mmc_fail "$venv exists and was not made by this script: move it away, or set MMC_VENV to" \
             "another place."
@@ -103,9 +110,12 @@ mmc_fill() {
             "$venv/bin/python" -m pip install --disable-pip-version-check --quiet \
                 --only-binary :all: "$MMC_UV" || echo 'uv is not to be had here.' >&2
         fi
-        echo "Installing the packages of requirements/pinned.txt."
+        echo "Installing the packages of requirements/${MMC_PINS[*]}."
         : >"$mark"
-        mmc_install "$venv/bin/python" --no-deps -r "$MMC_ROOT/requirements/pinned.txt" || exit
+        for pins in "${MMC_PINS[@]}"; do
+            files+=(-r "$MMC_ROOT/requirements/$pins")
+        done
+        mmc_install "$venv/bin/python" --no-deps "${files[@]}" || exit
         echo "$wanted" >"$mark.new"
         mv "$mark.new" "$mark"
         rm -f "$mark.editable"

@@ -1,13 +1,58 @@
 #!/usr/bin/env bash
-# Runs the tests in the pinned environment: bash tools/run_tests.sh [options of pytest]
-# PYTHON names the interpreter to use, MMC_VENV another place for the environment, and MMC_DATA_ROOT
-# the real data that some tests need (they are skipped without it).
+# Runs the tests in a pinned environment: bash tools/run_tests.sh [--ops | --line upstream] [options of pytest]
+#   --ops            with mmdetection and mmcv's compiled operators, which detection needs
+#   --line upstream  on the upstream releases of OpenMMLab, with operators; needs Python 3.10
+#   --if-compiled    does nothing, and says so, where the operators have yet to be compiled
+# The environments of the first two are kept in ~/.cache/mmc_plugin (MMC_CACHE), with the wheel of the
+# operators, whose compilation needs a C++ compiler. PYTHON names the interpreter to use, MMC_VENV
+# another place for the environment, and MMC_DATA_ROOT the real data that some tests need (they are
+# skipped without it).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/_operators.sh"
 mmc_help "${BASH_SOURCE[0]}" "$@"
 
+line=onedl operators='' compiled='' options=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --line)
+            line=${2:-}
+            shift
+            ;;
+        --line=*) line=${1#*=} ;;
+        --ops) operators=onedl-mmcv==2.3.6 ;;
+        --if-compiled) compiled=only ;;
+        *) options+=("$1") ;;
+    esac
+    shift || mmc_fail "--line needs onedl or upstream after it."
+done
+case $line in
+    onedl)
+        if [ -n "$operators" ]; then MMC_PINS+=(operators.txt); fi
+        ;;
+    upstream)
+        MMC_PINS=(upstream.txt)
+        MMC_PYTHONS=3.10
+        operators=mmcv==2.1.0
+        ;;
+    *) mmc_fail "--line is '$line': it must be onedl or upstream." ;;
+esac
+
+if [ -n "$operators" ]; then
+    cache=${MMC_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mmc_plugin}
+    if [ -n "$compiled" ]; then
+        key=$(mmc_env_key 2>/dev/null) || key=none
+        if [ -z "$(mmc_wheel "$cache/wheels/$key")" ]; then
+            echo "Left out: the tests with $operators, whose operators are not compiled here."
+            exit
+        fi
+    fi
+    key=$(mmc_env_key)
+    venv=${MMC_VENV:-$cache/$key}
+    mmc_env "$venv"
+    mmc_operators "$venv" "$operators" "$cache/wheels/$key"
 # The environment beside the checkout is the user's, who may go on to train in it.
-if [ -z "${MMC_VENV:-}" ]; then
+elif [ -z "${MMC_VENV:-}" ]; then
     mmc_env "$MMC_ROOT/.venv" editable
 else
     mmc_env "$MMC_VENV"
@@ -19,4 +64,9 @@ fi
 # The checkout itself is under test, wherever else the environment may have a copy installed.
 export PYTHONPATH="$MMC_ROOT${PYTHONPATH:+:$PYTHONPATH}"
 cd "$MMC_ROOT"
-exec "$MMC_PYTHON" -m pytest "$@"
+code=0
+"$MMC_PYTHON" -m pytest ${options[@]+"${options[@]}"} || code=$?
+if [ -z "$operators" ]; then
+    echo 'Left out: detection (--ops) and the upstream releases of OpenMMLab (--line upstream).'
+fi
+exit $code

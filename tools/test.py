@@ -114,9 +114,14 @@ def build_config(args: argparse.Namespace) -> Config:
         if cfg.default_hooks.visualization.type == 'SegVisualizationHook':
             # mmseg's own takes other settings and draws no legend.
             cfg.default_hooks.visualization = dict(type='SegmentationPanelHook')
-        cfg.default_hooks.visualization.update(
-            enable=True, out_dir=args.show_dir, interval=args.interval
-        )
+        if cfg.default_hooks.visualization.type == 'DetVisualizationHook':
+            if args.interval != 1:
+                raise InputError('--interval: mmdet draws each image of a test; leave it out')
+            # Relative paths would be taken below the log's folder.
+            settings = dict(draw=True, test_out_dir=os.path.abspath(args.show_dir))
+        else:
+            settings = dict(enable=True, out_dir=args.show_dir, interval=args.interval)
+        cfg.default_hooks.visualization.update(settings)
     cli.complete_loader(cfg, 'test_dataloader', pin_memory=not args.no_pin_memory)
     return cfg
 
