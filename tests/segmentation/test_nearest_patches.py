@@ -98,8 +98,8 @@ def test_a_smaller_memory_takes_as_many_patches_of_each_image(street):
 def test_the_tool_leaves_a_report(call, weights, street, tmp_path):
     done = call(
         'test.py', CAMVID, weights, '--work-dir', tmp_path / 'work', '--cfg-options',
-        'model.features.size=32', 'model.k=5', 'model.features.backbone.num_heads=2', 'test_dataloader.num_workers=0',
-        CAMVID_ROOT=str(street),
+        'model.features.size=32', 'model.k=5', 'model.features.backbone.num_heads=2',
+        'test_dataloader.num_workers=0', CAMVID_ROOT=str(street),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / 'work').glob('test_*.json')
