@@ -2,6 +2,7 @@
 
 from ..evaluation.found_objects import FoundObject
 from .discovery import discover_objects
+from .embeddings import embed_folder, read_embeddings
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
 from .matches import Match, find_in_images, match_images
@@ -19,6 +20,7 @@ __all__ = [
     'Reconstruction',
     'Segment',
     'discover_objects',
+    'embed_folder',
     'extract_features',
     'find_in_images',
     'find_reference',
@@ -29,6 +31,7 @@ __all__ = [
     'patch_clusters',
     'patch_colours',
     'pretrain',
+    'read_embeddings',
     'read_video',
     'reconstruct',
     'reference_maps',

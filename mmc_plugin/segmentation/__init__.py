@@ -25,6 +25,7 @@ from .checks import CheckLabels, checked_dataset
 from .hooks import SegmentationPanelHook, SegmentationReportHook
 from .linear_head import LinearHead
 from .metric import ClassIoUMetric
+from .nearest_patches import NearestPatchSegmentor
 from .panel import segmentation_panel
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     'CheckLabels',
     'ClassIoUMetric',
     'LinearHead',
+    'NearestPatchSegmentor',
     'SegmentationPanelHook',
     'SegmentationReportHook',
     'checked_dataset',

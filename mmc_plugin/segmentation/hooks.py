@@ -9,10 +9,12 @@ from pathlib import Path
 import mmcv
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
+from ..engine.hooks.evaluation_report import checkpoint_of
 from ..errors import InputError
 from ..evaluation.report import write_report
 from .metric import ClassIoUMetric
@@ -51,7 +53,11 @@ class SegmentationReportHook(Hook):
             if test_cfg.get('mode') == 'slide'
             else ''
         )
-        checkpoint = runner._load_from
+        checkpoint = (
+            checkpoint_of(runner.cfg) if 'checkpoint_key' in runner.cfg else runner._load_from
+        )
+        network = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        how = f' {network.protocol}' if hasattr(network, 'protocol') else ''
         path = osp.join(
             runner.work_dir, f'test_{Path(checkpoint).stem if checkpoint else "untrained"}.json'
         )
@@ -59,8 +65,8 @@ class SegmentationReportHook(Hook):
         broken = f' ({left_out} with broken files left out)' if left_out else ''
         write_report(
             path,
-            protocol=f'semantic segmentation, {type(dataset).__name__}, {len(dataset)} images'
-            f'{broken}, '
+            protocol=f'semantic segmentation{how}, {type(dataset).__name__}, '
+            f'{len(dataset)} images{broken}, '
             f'test of the {test_cfg.get("mode", "whole")} image{window}; IoU and Acc in per cent '
             'from the pixels of all images together, labels of 255 left out',
             config=runner.cfg.filename,

@@ -14,7 +14,7 @@ from mmc_plugin.checkpoints.export import FORMATS
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools'
 FOLDERS = ('model_converters', 'visualization', 'analysis')
-NAMES = ['train.py', 'test.py', 'evaluate_all.py'] + [
+NAMES = ['train.py', 'test.py', 'evaluate_all.py', 'embed.py'] + [
     str(path.relative_to(TOOLS)) for each in FOLDERS for path in sorted((TOOLS / each).glob('*.py'))
 ]
 # Runs a tool and prints which of the heavy packages it imported.

@@ -99,10 +99,8 @@ class Measured:
         """Seconds of a click on a new image over those of one forward."""
         fine, _, how = row
         forward = np.median(self.seconds[False])
-        refining = [
-            s for key, s in self.seconds.items() if isinstance(key, tuple) and key[0] == row
-        ]
-        return (np.median(self.seconds[fine]) + (np.median(refining) if how else 0)) / forward
+        refining = np.median(self.refining[row]) if how else 0
+        return (np.median(self.seconds[fine]) + refining) / forward
 
 
 def curve(measured, images, choices):

@@ -11,6 +11,7 @@ from .few_shot import (
 )
 from .knn import knn_accuracy, knn_predict, knn_vote
 from .label_propagation import propagate_labels
+from .label_retrieval import patch_distribution, retrieve_labels
 from .mutual_matches import mutual_matches
 from .neighbours import nearest_neighbours
 from .pair_statistics import histogram_overlap, pair_histograms, patch_labels
@@ -54,6 +55,7 @@ __all__ = [
     'nearest_neighbours',
     'otsu_threshold',
     'pair_histograms',
+    'patch_distribution',
     'patch_labels',
     'pca_rgb',
     'pixel_codes',
@@ -62,6 +64,7 @@ __all__ = [
     'ranking_scores',
     'refine_maps',
     'region_similarity',
+    'retrieve_labels',
     'sequence_statistics',
     'spectral_objects',
     'threshold_counts',

@@ -1,0 +1,191 @@
+"""Features of all images of a folder, as files that other programs read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ..datasets.image_files import ImageFiles
+from ..datasets.image_tree import scan_tree
+from ..durable import write_durably, written_whole
+from ..errors import InputError
+from ..models.features import weights_digest
+from .features import frozen_features
+
+WHAT = ('cls', 'patches', 'mean')
+FORMATS = ('safetensors', 'npz')
+MANIFEST = 'manifest.json'
+
+
+@torch.no_grad()
+def embed_folder(
+    source: str | os.PathLike | nn.Module,
+    folder: str | os.PathLike,
+    out: str | os.PathLike,
+    what: Sequence[str] = ('cls',),
+    layers: Sequence[int] = (-1,),
+    size: int = 224,
+    fit: str = 'crop',
+    kind: str = 'safetensors',
+    shard: int = 1024,
+    half: bool = False,
+    batch_size: int = 32,
+    num_workers: int = 2,
+    device: str | torch.device = 'cpu',
+) -> dict:
+    """Write features of all images below a folder; what a killed run has written is kept.
+
+    Images are taken in the order of their names, ``shard`` in a file, ``00000.safetensors`` and so
+    on; beside the features of one file nothing grows with the number of images but their names.
+    The manifest says what was done and lists the files.
+
+    A file holds, for its n readable images: ``cls`` (n, L, D); ``patches`` (n, L, h, w, D);
+    ``mean`` (n, L, D), of the patches; and their names relative to the folder: in safetensors the
+    metadata ``names``, JSON, in npz the array ``names``.
+
+    Args:
+        source (str | PathLike | nn.Module): See :func:`frozen_features`.
+        folder (str | PathLike): Any nesting, any names.
+        out (str | PathLike): Folder for the files; one that an earlier call with the same settings
+            left is gone on with.
+        what (Sequence[str]): Of ``'cls'``, ``'patches'`` and ``'mean'``.
+        layers (Sequence[int]): L layers, from 0, or negative from the end.
+        size (int): Side of the square in pixels, rounded to whole patches.
+        fit (str): ``'crop'``, ``'stretch'`` or ``'pad'``, see :class:`ImageFrame`.
+        kind (str): ``'safetensors'``, which readers map into memory, or ``'npz'``.
+        shard (int): Images in a file.
+        half (bool): Write float16 instead of float32.
+        batch_size (int): Images in a batch.
+        num_workers (int): Processes that decode.
+        device (str | torch.device): Where the model runs.
+
+    Returns:
+        dict: The manifest.
+
+    Raises:
+        ValueError: If there is no image, a setting is none of the above, or ``out`` holds features
+            of other images, weights or settings.
+    """
+    _check(what, fit, kind, shard)
+    folder, out = os.fspath(folder), Path(out)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f'The folder {folder!r} does not exist.')
+    names, left_out, _ = scan_tree(folder)
+    if not names:
+        raise InputError(f'There is no image in {folder!r} or below.')
+    model = frozen_features(source, device)
+    size = model.canvas(size)
+    settings = dict(
+        folder=os.path.abspath(folder), images=len(names),
+        names_sha256=hashlib.sha256('\0'.join(names).encode(errors='surrogateescape')).hexdigest(),
+        weights_sha256=weights_digest(model.backbone), mean=model.mean.flatten().tolist(),
+        std=model.std.flatten().tolist(), what=list(what), layers=list(layers), size=size, fit=fit,
+        kind=kind, shard=shard, half=half,
+    )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = _begin(out / MANIFEST, settings)
+    for place in range(len(manifest['files']), -(-len(names) // shard)):
+        part = names[place * shard : (place + 1) * shard]
+        files = ImageFiles([os.path.join(folder, each) for each in part],
+                           round(size * 256 / 224), size, fit)  # fmt: skip
+        features, readable = _encode(model, files, what, layers, batch_size, num_workers, half)
+        kept = [name for name, ok in zip(part, readable, strict=True) if ok]
+        path = out / f'{place:05d}.{kind}'
+        with written_whole(str(path)) as temporary:
+            if kind == 'npz':
+                with open(temporary, 'wb') as file:  # np.savez would add a suffix to a name
+                    np.savez(file, names=np.array(kept, str), **features)
+            else:
+                save_file(features, temporary, dict(names=json.dumps(kept)))
+        unreadable = [name for name, ok in zip(part, readable, strict=True) if not ok]
+        manifest['files'].append(dict(name=path.name, images=len(kept), unreadable=unreadable))
+        # After the file: a file that no manifest lists is written again.
+        write_durably(out / MANIFEST, json.dumps(manifest, indent=1))
+        print_log(f'{path}: {len(kept)} images, {len(unreadable)} unreadable', logger='current')
+    return manifest
+
+
+def read_embeddings(
+    out: str | os.PathLike,
+) -> Iterator[tuple[list[str], dict[str, np.ndarray]]]:
+    """What :func:`embed_folder` has written, file after file.
+
+    Args:
+        out (str | PathLike): Its folder.
+
+    Yields:
+        tuple[list[str], dict[str, np.ndarray]]: Names of n images, and their arrays.
+
+    Raises:
+        FileNotFoundError: If there is no manifest.
+    """
+    path = Path(out) / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no {path}: name the folder that tools/embed.py wrote.')
+    for each in json.loads(path.read_text())['files']:
+        file = Path(out) / each['name']
+        if file.suffix == '.npz':
+            with np.load(file) as arrays:
+                found = dict(arrays)
+            yield found.pop('names').tolist(), found
+        else:
+            with safe_open(str(file), 'np') as arrays:
+                found = {key: arrays.get_tensor(key) for key in arrays.keys()}
+                yield json.loads(arrays.metadata()['names']), found
+
+
+def _check(what: Sequence[str], fit: str, kind: str, shard: int) -> None:
+    if not what or set(what) - set(WHAT):
+        raise InputError(
+            f'what must be some of {", ".join(WHAT)}, got {", ".join(what) or "none"}.'
+        )
+    if fit not in ('crop', 'stretch', 'pad'):
+        raise InputError(f"fit must be 'crop', 'stretch' or 'pad', got {fit!r}.")
+    if kind not in FORMATS:
+        raise InputError(f'The format must be {" or ".join(FORMATS)}, got {kind!r}.')
+    if shard < 1:
+        raise InputError(f'shard must be a positive number of images, got {shard}.')
+
+
+def _begin(path: Path, settings: dict) -> dict:
+    """A new manifest, or the one that is there."""
+    if not path.is_file():
+        return dict(settings=settings, files=[])
+    manifest = json.loads(path.read_text())
+    other = [key for key, value in settings.items() if manifest['settings'].get(key) != value]
+    if other:
+        raise InputError(
+            f'{path.parent} holds features with other settings ({", ".join(other)}): name another '
+            'folder, or remove it.'
+        )
+    return manifest
+
+
+def _encode(model, files, what, layers, batch_size, num_workers, half):
+    """Arrays of the readable images of a shard, and which are readable."""
+    rows = {key: [] for key in what}
+    readable = []
+    for images, ok in DataLoader(files, batch_size, num_workers=num_workers):
+        readable += ok.tolist()
+        if not ok.any():
+            continue
+        cls, patches = (
+            torch.stack(each, 1).float()
+            for each in model.tokens(model.normalise(images[ok]), layers)
+        )
+        found = dict(cls=cls, patches=patches, mean=patches.flatten(2, 3).mean(2))
+        for key in what:
+            rows[key].append((found[key].half() if half else found[key]).cpu().numpy())
+    arrays = {key: np.concatenate(each) for key, each in rows.items() if each}
+    return arrays, readable

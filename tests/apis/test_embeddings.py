@@ -1,0 +1,100 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmc_plugin.apis import embed_folder, embeddings, extract_features, read_embeddings
+from mmc_plugin.models.features import FrozenFeatures
+
+ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
+VIT = dict(type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw')
+SETTINGS = dict(what=('cls', 'patches', 'mean'), layers=(1, -1), size=32, fit='stretch', shard=2,
+                batch_size=2, num_workers=0)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / 'photos'
+    (root / 'deep').mkdir(parents=True)
+    for i, name in enumerate(('a.png', 'b.png', 'deep/c.png', 'deep/d.png', 'e.png')):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 30 + i, 3), dtype=np.uint8)
+        cv2.imwrite(str(root / name), pixels)
+    (root / 'b.png').write_bytes(b'broken')
+    return root
+
+
+def collect(out):
+    names, rows = [], {}
+    for its_names, arrays in read_embeddings(out):
+        names += its_names
+        for key, value in arrays.items():
+            rows.setdefault(key, []).append(value)
+    return names, {key: np.concatenate(each) for key, each in rows.items()}
+
+
+@pytest.mark.parametrize('kind', ['safetensors', 'npz'])
+def test_files_hold_what_the_network_gives(folder, tmp_path, kind):
+    model = FrozenFeatures(VIT, 32)
+    manifest = embed_folder(model, folder, tmp_path / 'out', kind=kind, **SETTINGS)
+    names, found = collect(tmp_path / 'out')
+    assert names == ['a.png', 'deep/c.png', 'deep/d.png', 'e.png']
+    assert [each['unreadable'] for each in manifest['files']] == [['b.png'], [], []]
+    cls, patches = extract_features(model, [str(folder / each) for each in names], (1, -1), 32)
+    # The files' pixels are rounded to whole numbers.
+    np.testing.assert_allclose(found['cls'], cls.transpose(0, 1), atol=0.02)
+    np.testing.assert_allclose(found['patches'], patches.transpose(0, 1), atol=0.05)
+    np.testing.assert_allclose(found['mean'], found['patches'].mean((2, 3)), atol=1e-5)
+    half = embed_folder(model, folder, tmp_path / 'half', kind=kind, half=True, **SETTINGS)
+    assert half['settings']['half'] and collect(tmp_path / 'half')[1]['cls'].dtype == np.float16
+
+
+def test_a_killed_run_goes_on(folder, tmp_path, monkeypatch):
+    model, out = FrozenFeatures(VIT, 32), tmp_path / 'out'
+    embed_folder(model, folder, tmp_path / 'whole', **SETTINGS)
+    encode, seen = embeddings._encode, []
+
+    def killed(model, files, *rest):
+        seen.append(len(files))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return encode(model, files, *rest)
+
+    monkeypatch.setattr(embeddings, '_encode', killed)
+    with pytest.raises(KeyboardInterrupt):
+        embed_folder(model, folder, out, **SETTINGS)
+    assert len(json.loads((out / 'manifest.json').read_text())['files']) == 1
+    embed_folder(model, folder, out, **SETTINGS)
+    assert seen == [2, 2, 2, 1]  # the first file was not made again
+    for name in ('00000', '00001', '00002'):
+        whole = (tmp_path / 'whole' / f'{name}.safetensors').read_bytes()
+        assert (out / f'{name}.safetensors').read_bytes() == whole
+    embed_folder(model, folder, out, **SETTINGS)
+    assert len(seen) == 4
+
+
+def test_wrong_input_gets_a_sentence(folder, tmp_path):
+    model, out = FrozenFeatures(VIT, 32), tmp_path / 'out'
+    embed_folder(model, folder, out, **SETTINGS)
+    with pytest.raises(ValueError, match=r'holds features with other settings \(layers, half\)'):
+        embed_folder(model, folder, out, **{**SETTINGS, 'layers': (-1,), 'half': True})
+    other = FrozenFeatures(VIT, 32, seed=1)
+    with pytest.raises(ValueError, match=r'other settings \(weights_sha256\)'):
+        embed_folder(other, folder, out, **SETTINGS)
+    for options, words in (
+        (dict(what=('cls', 'keys')), 'what must be some of cls, patches, mean, got cls, keys'),
+        (dict(fit='long'), "fit must be 'crop'"),
+        (dict(kind='parquet'), "must be safetensors or npz, got 'parquet'"),
+        (dict(shard=0), 'shard must be a positive number'),
+    ):
+        with pytest.raises(ValueError, match=words):
+            embed_folder(model, folder, tmp_path / 'x', **{**SETTINGS, **options})
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(ValueError, match='no image in'):
+        embed_folder(model, tmp_path / 'empty', tmp_path / 'x', **SETTINGS)
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        embed_folder(model, tmp_path / 'gone', tmp_path / 'x', **SETTINGS)
+    with pytest.raises(FileNotFoundError, match='manifest.json'):
+        next(read_embeddings(tmp_path / 'empty'))
+    assert torch.is_grad_enabled()

@@ -1,0 +1,60 @@
+"""Write the features of all images below a folder to files, for other programs.
+
+Example::
+
+    python tools/embed.py CHECKPOINT photos --what cls patches --layers 5 -1 --out features
+
+A killed run goes on where it was when it is started again. docs/features.md says what the files
+hold; in Python, mmc_plugin.apis.read_embeddings reads them.
+"""
+
+import argparse
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
+    parser.add_argument('folder', help='images, in any nesting')
+    parser.add_argument('--out', required=True, help='folder for the files')
+    parser.add_argument(
+        '--what', nargs='+', default=['cls'], choices=['cls', 'patches', 'mean'],
+        help='class token, patch tokens, mean of the patch tokens',
+    )  # fmt: skip
+    parser.add_argument('--layers', nargs='+', type=int, default=[-1])
+    parser.add_argument('--size', type=int, default=224, help='side of the square in pixels')
+    parser.add_argument('--fit', choices=['crop', 'stretch', 'pad'], default='crop')
+    parser.add_argument('--format', choices=['safetensors', 'npz'], default='safetensors')
+    parser.add_argument('--shard', type=int, default=1024, help='images in a file')
+    parser.add_argument('--half', action='store_true', help='float16 instead of float32')
+    parser.add_argument('--batch-size', type=int, default=32)
+    parser.add_argument('--workers', type=int, default=2, help='processes that decode')
+    parser.add_argument('--device', help='by default cuda if there is one, else cpu')
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # help and mistakes are answered before seconds of imports
+
+import torch
+
+from mmc_plugin.apis import embed_folder
+from mmc_plugin.engine import cli
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    with cli.one_sentence_errors():
+        manifest = embed_folder(
+            args.checkpoint, args.folder, args.out, args.what, args.layers, args.size, args.fit,
+            args.format, args.shard, args.half, args.batch_size, args.workers, device,
+        )  # fmt: skip
+        files = manifest['files']
+        cli.say_skipped([name for each in files for name in each['unreadable']])
+        print(f'{sum(each["images"] for each in files)} images in {len(files)} files in {args.out}')
+
+
+if __name__ == '__main__':
+    main()
