@@ -16,11 +16,15 @@ from ..apis import patch_clusters, patch_colours
 from ..errors import InputError
 from ..visualization.patch_pictures import cluster_picture
 from . import markup, parts
+from .inbox import Inbox
 from .networks import Network, Settings, level
 from .pictures import cut_out, enlarged, heat, jpeg_uri, png_bytes
 from .session import Picture, new_picture
-from .uploads import IMAGE_BYTES, decoded, read_image
+from .uploads import IMAGE_BYTES, read_image
 
+MOST_CHOSEN = 3  # networks that the page begins with
+GRIDS = {1: '1', 2: '4, for 4 × the encode', 4: '16, for 16 × the encode'}  # 1 / stride
+_DEFAULTS = dict(layer=-1, size=480)  # of PromptSegmenter
 VIEWS = ('similarity', 'object', 'PCA colours', 'k-means')
 HINT = 'Click on an object. Shift and click, or the right button, marks what is not part of it.'
 _SAVE = """(file) => {
@@ -37,10 +41,11 @@ class Clicks:
 
     Args:
         networks (Mapping[str, Network]): By name.
+        inbox (Inbox): Where visitors' files arrive.
     """
 
-    def __init__(self, networks: Mapping[str, Network]) -> None:
-        self.networks = networks
+    def __init__(self, networks: Mapping[str, Network], inbox: Inbox) -> None:
+        self.networks, self.inbox = networks, inbox
         self.samples = parts.sample_names()
 
     # An event comes first: Gradio puts it where the signature names it.
@@ -60,10 +65,7 @@ class Clicks:
 
     def upload(self, event: gr.EventData, picture: Picture | None, *controls: Any):
         """Take a visitor's image."""
-        files = event.data
-        if not isinstance(files, list) or not files:
-            raise InputError('What was sent is no file.')
-        image, given = read_image(decoded(files[0], IMAGE_BYTES))
+        image, given = self.inbox.take('image', event.key)
         name = PurePath(str(event.name)[-80:]).name or 'image'
         yield from self._shown(new_picture(name, image, given), controls)
 
@@ -148,7 +150,7 @@ class Clicks:
         return picture, markup.stage(rows, hint), code, heard, slider
 
     def _segment_views(self, picture, name, segment, views, rule) -> list[str]:
-        kind = 'cosine less the mean token' if rule == 'auto' else 'cosine'
+        kind = 'cosine of centred tokens' if rule == 'auto' else 'cosine'
         part, low, high = segment.mask.mean(), segment.similarity.min(), segment.similarity.max()
         drawn = dict(
             similarity=lambda: heat(picture.image, segment.similarity, segment.mask),
@@ -233,7 +235,7 @@ class Clicks:
         options = ''.join(
             f', {key}={value}'
             for key, value in network.options(settings).items()
-            if value not in (None, dict(layer=-1).get(key))
+            if value not in (None, _DEFAULTS.get(key))
         )
         image, weights, imports = repr(picture.name), repr(network.path), ''
         if picture.sample:
@@ -262,34 +264,27 @@ def _there(picture: Picture | None) -> Picture:
 
 def _settings(controls: tuple) -> Settings:
     layer, size, finer = controls[4:7]
-    if not (224 <= size <= 720 and finer in (1, 2, 4)):
+    if not (224 <= size <= 720 and finer in GRIDS):
         raise InputError('There is no such size or grid.')
     return Settings(int(size), int(layer), int(finer))
 
 
-def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
+def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) -> gr.State:
     """Build the tab; returns the chosen picture."""
-    clicks = Clicks(networks)
+    clicks = Clicks(networks, inbox)
     names = list(networks)
+    grids = {each for each in GRIDS for network in networks.values() if network.patch % each == 0}
     depth = max(network.depth for network in networks.values())
     picture = gr.State(None, time_to_live=3600)
     choose = parts.picker(
         parts.sample_pictures(),
         'Drop an image here, or choose a file (JPEG, PNG, WebP, BMP; at most 20 MB)',
-        'image/jpeg,image/png,image/webp,image/bmp', False, IMAGE_BYTES,
+        'image', 'image/jpeg,image/png,image/webp,image/bmp', IMAGE_BYTES,
     )  # fmt: skip
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
             stage = parts.stage()
             news = gr.HTML(markup.message(''))
-            code = gr.Code(
-                label='The click in Python',
-                language='python',
-                interactive=False,
-                lines=4,
-                buttons=['copy'],
-                wrap_lines=True,
-            )
         with gr.Column(scale=1, min_width=280):
             side = gr.Radio(
                 ['on the object', 'beside it'],
@@ -309,7 +304,7 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
             )
             chosen = gr.CheckboxGroup(
                 names,
-                value=names[:1],
+                value=names[:MOST_CHOSEN],
                 label='Networks, side by side',
                 elem_id='networks',
                 visible=len(names) > 1,
@@ -320,7 +315,7 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
                     224, 720, 480, step=16, label='Input size in pixels', elem_id='size'
                 )
                 finer = gr.Radio(
-                    [('1', 1), ('4: 4 × the time', 2), ('16: 16 × the time', 4)],
+                    [(words, each) for each, words in GRIDS.items() if each in grids],
                     value=1, label='Tokens a patch', elem_id='grid',
                 )  # fmt: skip
                 clusters = gr.Slider(2, 10, 4, step=1, label='k of k-means', elem_id='clusters')
@@ -330,6 +325,10 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
                     'Similarity (NPY)', size='sm', min_width=80, elem_id='save-similarity'
                 )
             file = gr.JSON(visible=False)
+    code = gr.Code(
+        label='The click in Python', language='python', interactive=False, lines=4,
+        buttons=['copy'], wrap_lines=True, elem_id='code',
+    )  # fmt: skip
     controls = [chosen, views, rule, threshold, layer, size, finer, clusters, side]
     inputs, outputs = [picture, *controls], [picture, stage, code, news, threshold]
     settings = dict(inputs=inputs, outputs=outputs, **parts.AT_ONCE)

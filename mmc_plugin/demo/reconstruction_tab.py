@@ -62,10 +62,13 @@ class Reconstructions:
 def reconstruction_tab(networks: Mapping[str, Network], picture: gr.State, tab: gr.Tab) -> None:
     """Build the tab."""
     drawn = Reconstructions(networks)
+    for each in networks.values():
+        if not each.student:
+            gr.HTML(markup.message(f'Not {each.name}: {each.no_student}'))
     if not drawn.networks:
         gr.HTML(markup.message(
-            'None of these checkpoints holds a student with a reconstruction head. Those of a run '
-            'of MMC, SiT or MC-SSL do: start the page with one.'
+            'Checkpoints of a run of MMC, SiT or MC-SSL hold a student with a reconstruction head: '
+            'start the page with one.'
         ))  # fmt: skip
         return
     with gr.Row():

@@ -17,10 +17,11 @@ from ..apis.features import to_pixels
 from ..errors import InputError
 from ..visualization.video import draw_objects, write_video
 from . import markup, parts
+from .inbox import Inbox
 from .networks import Network, Settings, level
 from .pictures import cut_out, data_uri, jpeg_uri
 from .session import Clip, new_clip
-from .uploads import MOST_FRAMES, VIDEO_BYTES, decoded, read_clip, read_image
+from .uploads import MOST_FRAMES, VIDEO_BYTES, read_image
 
 FRAMES_A_SECOND = 12
 PAN = 'a pan over the cat'
@@ -31,20 +32,15 @@ class Videos:
 
     Args:
         networks (Mapping[str, Network]): By name.
+        inbox (Inbox): Where visitors' files arrive.
     """
 
-    def __init__(self, networks: Mapping[str, Network]) -> None:
-        self.networks = networks
+    def __init__(self, networks: Mapping[str, Network], inbox: Inbox) -> None:
+        self.networks, self.inbox = networks, inbox
 
     def upload(self, event: gr.EventData, name: str, rule: str, threshold: float):
         """Take a visitor's video, or the images of one."""
-        files = event.data
-        if not isinstance(files, list) or not files:
-            raise InputError('What was sent is no file.')
-        if len(files) > 4 * MOST_FRAMES:
-            raise InputError(f'These are {len(files)} files: choose at most {4 * MOST_FRAMES}.')
-        contents = [decoded(each, VIDEO_BYTES) for each in files[: MOST_FRAMES + 1]]
-        frames, _, more = read_clip(contents)
+        frames, more = self.inbox.take('clip', event.key)
         clip = self._clip(PurePath(str(event.name)[-80:]).name or 'video', frames)
         note = f' There are more; the page takes the first {MOST_FRAMES}.' if more else ''
         return self._shown(clip, name, rule, threshold, f'{len(frames)} frames.{note}')
@@ -142,15 +138,15 @@ def _there(clip: Clip | None) -> Clip:
     return clip
 
 
-def video_tab(networks: Mapping[str, Network]) -> None:
+def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
     """Build the tab."""
-    videos, names = Videos(networks), list(networks)
+    videos, names = Videos(networks, inbox), list(networks)
     clip = gr.State(None, time_to_live=3600)
     choose = parts.picker(
         parts.sample_pictures()[:1],
         f'Drop a short video or its frames here (at most 64 MB, {MOST_FRAMES} frames), or take '
         'the pan over the cat',
-        'video/*,image/jpeg,image/png', True, VIDEO_BYTES,
+        'clip', 'video/*,image/jpeg,image/png', VIDEO_BYTES,
     )  # fmt: skip
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
