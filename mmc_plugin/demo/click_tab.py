@@ -71,9 +71,8 @@ class Clicks:
 
     def _shown(self, picture: Picture, controls: tuple):
         """Show a new picture at once, then encode it."""
-        points, source = picture.points, jpeg_uri(picture.image)
         names = self._chosen(controls[0])
-        plain = markup.view(source, f'The image {picture.name}', picture.name, points)
+        plain = self._plain(picture)
         for place, name in enumerate(names):
             words = f'Encoding with {name} …'
             progress = markup.progress(place, len(names), words)
@@ -84,7 +83,7 @@ class Clicks:
                 progress,
                 gr.skip(),
             )
-            self.networks[name].encode(picture.image, _settings(controls))
+            self._encode(picture, name, _settings(controls))
         yield self.draw(picture, *controls)
 
     def point(self, event: gr.EventData, picture: Picture | None, *controls: Any):
@@ -117,11 +116,9 @@ class Clicks:
         rows, news, found = [], [], None
         for name in names:
             network = self.networks[name]
-            tokens, encode = network.encode(picture.image, settings)
-            side = f'{tokens.shape[1]} × {tokens.shape[0]} tokens'
-            words = [side]
-            if encode > 0.02:
-                words.append(f'encoded in {encode:.2f} s')
+            tokens, seconds = self._encode(picture, name, settings)
+            words = [f'{tokens.shape[1]} × {tokens.shape[0]} tokens']
+            words.append(f'encoded in {seconds:.2f} s' if seconds > 0.02 else 'encoded before')
             shown = []
             if clicked:
                 segment, seconds = network.click(
@@ -131,23 +128,28 @@ class Clicks:
                 found = found or segment
                 words.append(f'click {1000 * seconds:.0f} ms')
                 shown += self._segment_views(picture, name, segment, views, rule)
-            else:
-                words.append('waiting for a click')
-                shown.append(
-                    markup.view(
-                        jpeg_uri(picture.image), f'The image {picture.name}', picture.name,
-                        picture.points,
-                    )
-                )  # fmt: skip
             shown += self._token_views(picture, name, tokens, views, int(controls[7]))
-            rows.append(markup.row(name, ' · '.join(words), shown))
+            if shown:
+                rows.append(markup.row(name, ' · '.join(words), shown))
             news.append(f'{name}: {", ".join(words)}')
+        if not clicked:
+            rows.insert(0, markup.row(picture.name, '. '.join(news), [self._plain(picture)]))
         hint = '' if clicked else HINT
         code = self._code(picture, names[0], settings, rule, threshold) if clicked else ''
         moved = found is not None and rule == 'otsu'
         slider = round(float(found.threshold), 3) if moved else gr.skip()
         heard = markup.message('. '.join(news), hidden=True)
         return picture, markup.stage(rows, hint), code, heard, slider
+
+    def _encode(self, picture: Picture, name: str, settings: Settings):
+        """Tokens of a picture, and the seconds that they took when it was first seen."""
+        tokens, seconds = self.networks[name].encode(picture.image, settings)
+        return tokens, picture.encoded.setdefault((name, settings), seconds)
+
+    def _plain(self, picture: Picture) -> str:
+        return markup.view(
+            jpeg_uri(picture.image), f'The image {picture.name}', picture.name, picture.points
+        )
 
     def _segment_views(self, picture, name, segment, views, rule) -> list[str]:
         kind = 'cosine of centred tokens' if rule == 'auto' else 'cosine'
@@ -292,12 +294,12 @@ def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) ->
                 label='A click is',
                 elem_id='side',
             )
-            with gr.Row():
+            with gr.Row(elem_classes='pair'):
                 undo = gr.Button('Undo', size='sm', min_width=80, elem_id='undo')
                 reset = gr.Button('Reset', size='sm', min_width=80, elem_id='reset')
             rule = parts.threshold_rule()
             threshold = gr.Slider(
-                -0.2, 1, 0.3, step=0.005, label='Threshold of the cosine', elem_id='threshold'
+                -0.2, 1, 0.3, step=0.005, label='Cosine above', elem_id='threshold'
             )
             views = gr.CheckboxGroup(
                 list(VIEWS), value=list(VIEWS[:2]), label='Show', elem_id='views'
@@ -319,15 +321,15 @@ def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) ->
                     value=1, label='Tokens a patch', elem_id='grid',
                 )  # fmt: skip
                 clusters = gr.Slider(2, 10, 4, step=1, label='k of k-means', elem_id='clusters')
-            with gr.Row():
+            with gr.Row(elem_classes='pair'):
                 mask = gr.Button('Mask (PNG)', size='sm', min_width=80, elem_id='save-mask')
                 similarity = gr.Button(
                     'Similarity (NPY)', size='sm', min_width=80, elem_id='save-similarity'
                 )
             file = gr.JSON(visible=False)
     code = gr.Code(
-        label='The click in Python', language='python', interactive=False, lines=4,
-        buttons=['copy'], wrap_lines=True, elem_id='code',
+        label='The click in Python', language='python', interactive=False, lines=1,
+        buttons=['copy'], wrap_lines=True, show_line_numbers=False, elem_id='code',
     )  # fmt: skip
     controls = [chosen, views, rule, threshold, layer, size, finer, clusters, side]
     inputs, outputs = [picture, *controls], [picture, stage, code, news, threshold]

@@ -69,7 +69,8 @@ class Network:
         try:
             self.student = load_student(path, device)
         except (UserError, OSError) as error:
-            self.no_student = error.sentence() if isinstance(error, UserError) else str(error)
+            words = error.sentence() if isinstance(error, UserError) else str(error)
+            self.no_student = words.replace(path, self.place)
 
     def options(self, settings: Settings) -> dict:
         """Keyword arguments of :meth:`PromptSegmenter.segment`.

@@ -31,7 +31,7 @@ def build_page(networks: Mapping[str, Network], inbox: Inbox) -> gr.Blocks:
         )
         with gr.Tab('Click'):
             picture = click_tab(networks, inbox, page)
-        with gr.Tab('Follow in a video'):
+        with gr.Tab('Video'):
             video_tab(networks, inbox)
         with gr.Tab('Reconstruct') as tab:
             reconstruction_tab(networks, picture, tab)

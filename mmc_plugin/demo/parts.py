@@ -74,7 +74,7 @@ def _shown(error: Exception) -> gr.Error:
 def threshold_rule() -> gr.Radio:
     """How the threshold is found."""
     return gr.Radio(
-        [('automatic', 'auto'), ('Otsu', 'otsu'), ('by hand', 'number')],
+        [('auto', 'auto'), ('Otsu', 'otsu'), ('by hand', 'number')],
         value='auto',
         label='Threshold',
         elem_classes='rule',

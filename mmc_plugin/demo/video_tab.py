@@ -156,7 +156,7 @@ def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
         with gr.Column(scale=1, min_width=280):
             name = gr.Radio(names, value=names[0], label='Network', visible=len(names) > 1)
             rule = parts.threshold_rule()
-            threshold = gr.Slider(-0.2, 1, 0.3, step=0.005, label='Threshold of the cosine')
+            threshold = gr.Slider(-0.2, 1, 0.3, step=0.005, label='Cosine above')
             size = gr.Slider(
                 160, 480, 320, step=16, label='Short side of frames in pixels', elem_id='frame-size'
             )
