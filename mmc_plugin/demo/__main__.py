@@ -79,7 +79,10 @@ def main(argv: list[str] | None = None) -> None:
             print(f'{network.name}: {network.words} ({network.place})')
         shown = f'[{args.host}]' if ':' in args.host else args.host
         print(f'The page is at http://{shown}:{port} (end it with Ctrl-C)', flush=True)
-        uvicorn.run(app, host=args.host, port=port, log_level='warning')
+        # Open pages keep a connection, which would hold up the end.
+        uvicorn.run(
+            app, host=args.host, port=port, log_level='warning', timeout_graceful_shutdown=1
+        )
 
 
 if __name__ == '__main__':

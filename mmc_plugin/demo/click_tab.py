@@ -336,18 +336,17 @@ def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) ->
     settings = dict(inputs=inputs, outputs=outputs, **parts.AT_ONCE)
 
     stage.point(parts.said(clicks.point), trigger_mode='multiple', **settings)
-    choose.sample(parts.said(clicks.sample), trigger_mode='always_last', **settings)
+    choose.sample(parts.said(clicks.sample), trigger_mode='multiple', **settings)
     choose.upload(parts.said(clicks.upload), **settings)
     stage.undo(parts.said(clicks.undo), trigger_mode='multiple', **settings)
     undo.click(parts.said(clicks.undo), trigger_mode='multiple', **settings)
     reset.click(parts.said(clicks.reset), **settings)
     draw = parts.said(clicks.draw)
-    for control in (chosen, views, rule, finer):
+    # Not when a slider is let go, which keys never do.
+    for control in (chosen, views, rule, layer, size, finer, clusters):
         control.input(draw, trigger_mode='always_last', **settings)
-    for control in (layer, size, clusters):
-        control.release(draw, trigger_mode='always_last', **settings)
     # Whoever moves the slider wants that threshold.
-    threshold.input(lambda: 'number', None, rule, show_progress='hidden', queue=False)
+    threshold.input(None, None, rule, js=parts.BY_HAND)
     threshold.input(
         parts.said(lambda picture, a, b, _, *rest: clicks.draw(picture, a, b, 'number', *rest)),
         trigger_mode='always_last', **settings,

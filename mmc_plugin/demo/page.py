@@ -48,13 +48,18 @@ def build_app(networks: Mapping[str, Network]) -> Guard:
         font=FONTS,
         font_mono=['ui-monospace', 'monospace'],
     )
-    theme.set(
+    both = dict(
         block_title_background_fill='none', block_title_text_color='*body_text_color',
-        block_title_text_weight='500', block_title_padding='0',
         block_label_background_fill='none', block_label_text_color='*body_text_color',
-        block_title_background_fill_dark='none', block_label_background_fill_dark='none',
-        block_title_text_color_dark='*body_text_color',
-        block_label_text_color_dark='*body_text_color',
+        # Dark enough for white letters.
+        checkbox_label_background_fill_selected='*primary_700',
+        checkbox_background_color_selected='*primary_800',
+        button_primary_background_fill='*primary_700',
+        button_primary_background_fill_hover='*primary_800',
+    )  # fmt: skip
+    theme.set(
+        block_title_text_weight='500', block_title_padding='0', color_accent='*primary_700',
+        slider_color='*primary_700', **both, **{f'{key}_dark': each for key, each in both.items()},
     )  # fmt: skip
     inbox, app = Inbox(), FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_route('/upload/{kind}', inbox.receive, methods=['POST'])

@@ -20,6 +20,7 @@ _HERE = Path(__file__).parent
 STAGE_JS = (_HERE / 'stage.js').read_text()
 PICKER_JS = (_HERE / 'picker.js').read_text()
 CSS = (_HERE / 'page.css').read_text()
+BY_HAND = "() => 'number'"  # of threshold_rule()
 # One after another: two networks at once are no faster, and clicks keep their order.
 AT_ONCE = dict(concurrency_limit=1, concurrency_id='networks', show_progress='hidden')
 

