@@ -52,7 +52,7 @@ class Reconstructions:
                 for image, what, note in (
                     (made.clean, 'Clean', f'{side} × {side} pixels'),
                     (made.corrupted, 'Corrupted', share),
-                    (made.reconstructed, 'Reconstruction', f'mean error {error:.2f} of the range'),
+                    (made.reconstructed, 'Reconstruction', f'off by {error:.0%} on average'),
                 )
             ]
             rows.append(markup.row(name, 'student', views))
