@@ -158,12 +158,12 @@ def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
             name = gr.Radio(names, value=names[0], label='Network', visible=len(names) > 1)
             rule = parts.threshold_rule()
             threshold = gr.Slider(-0.2, 1, 0.3, step=0.005, label='Cosine above')
-            size = gr.Slider(
-                160, 480, 320, step=16, label='Short side of frames in pixels', elem_id='frame-size'
-            )
-            undo = gr.Button('Undo', size='sm')
-            follow = gr.Button('Follow', variant='primary', elem_id='follow')
-            stop = gr.Button('Stop', size='sm')
+            size = gr.Slider(160, 480, 320, step=16, label='Pixels a side', elem_id='frame-size')
+            with gr.Row(elem_classes='pair'):
+                undo = gr.Button('Undo', size='sm', min_width=80)
+                stop = gr.Button('Stop', size='sm', min_width=80)
+            with gr.Row(elem_classes='pair'):
+                follow = gr.Button('Follow', variant='primary', elem_id='follow')
     controls, outputs = [name, rule, threshold], [clip, stage, news]
     settings = dict(outputs=outputs, **parts.AT_ONCE)
     choose.upload(parts.said(videos.upload), controls, **settings)

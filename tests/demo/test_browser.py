@@ -410,7 +410,8 @@ def test_an_object_is_followed_through_a_video(visitor, tmp_path):
     assert len(found) == 6
     tinted = [np.abs(each - frame).max(-1) > 40 for each, frame in zip(found, frames, strict=True)]
     assert all(0.005 < each.mean() < 0.9 for each in tinted)
-    page.locator('.toast-close, [class*=toast] button').first.click()
+    page.locator('.toast-close').first.click()
+    page.locator('.toast-close').wait_for(state='detached')
     page.wait_for_function("document.querySelector('#followed video').currentTime > 0")
     visitor.picture('demo_video')
 
