@@ -186,7 +186,7 @@ def whose(picture, images):
 
 
 def together(server, visitors, seconds):
-    """Click at the same time; seconds of each click for the server and the visitor, and mistakes."""
+    """Click at the same time: seconds of each for server and visitor, mistakes, memory in MiB."""
     images = list(some_images(visitors))
     clicks, mistakes, highest = [], [], 0.0
     until = time.perf_counter() + seconds
