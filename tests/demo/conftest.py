@@ -1,6 +1,9 @@
-"""A checkpoint of a run with a student, as small as it can be."""
+"""A checkpoint of a run with a student, as small as it can be, and visitors of the page."""
 
+import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,3 +23,15 @@ def tiny_run(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp('tiny') / 'epoch_1.pth'
     torch.save(dict(meta=dict(cfg=config.pretty_text), state_dict=state), path)
     return path
+
+
+@pytest.fixture(scope='session')
+def benchmark():
+    """The tool that starts servers and visitors."""
+    pytest.importorskip('gradio')
+    folder = Path(__file__).parents[2] / 'tools' / 'benchmarks'
+    sys.path.insert(0, str(folder))
+    try:
+        return SimpleNamespace(**runpy.run_path(str(folder / 'demo.py')))
+    finally:
+        sys.path.remove(str(folder))

@@ -9,9 +9,6 @@ import base64
 import os
 import re
 import shutil
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import cv2
@@ -26,7 +23,6 @@ from mmc_plugin.visualization.video import write_video
 pytest.importorskip('gradio')
 playwright = pytest.importorskip('playwright.sync_api')
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed')
 READY = 'Click on an object. Shift'
@@ -45,37 +41,13 @@ def paths(student):
 
 
 @pytest.fixture(scope='module')
-def url(paths, tmp_path_factory):
+def url(paths, tmp_path_factory, benchmark):
     """Of a server in a process of its own; it must end without having written or complained."""
     folder = tmp_path_factory.mktemp('server')
-    (folder / 'tmp').mkdir()
-    environment = dict(
-        os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(folder / 'tmp'), GRADIO_TEMP_DIR='',
-        PYTHONUNBUFFERED='1',
-    )  # fmt: skip
-    environment.pop('GRADIO_TEMP_DIR')
-    command = [sys.executable, '-m', 'mmc_plugin.demo', '--port', '0', '--device', 'cpu', *paths]
-    server = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-    lines, ready = [], threading.Event()
-
-    def listen():
-        for line in server.stdout:
-            lines.append(line)
-            if line.startswith('The page is at'):
-                ready.set()
-        ready.set()
-
-    threading.Thread(target=listen, daemon=True).start()
-    try:
-        assert ready.wait(90) and server.poll() is None, ''.join(lines)
-        yield re.search(r'http://[\d.:]+', lines[-1]).group()
-    finally:
-        server.terminate()
-        server.wait(20)
-    assert 'Traceback' not in ''.join(lines)
+    server = benchmark.Server(paths, str(folder))
+    yield server.url
+    server.close()
+    assert 'Traceback' not in server.printed()
     assert not [each for each in folder.rglob('*') if each.is_file()]
 
 

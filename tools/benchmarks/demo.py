@@ -21,6 +21,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,7 @@ from mmc_plugin.demo.networks import Settings, load_networks
 from mmc_plugin.demo.session import new_picture
 
 ROOT = Path(__file__).resolve().parents[2]
+SQUARE = 24  # pixels
 
 
 def parse_args(argv=None):
@@ -62,17 +64,17 @@ class Server:
     """``python -m mmc_plugin.demo`` in a process of its own.
 
     Args:
-        checkpoint (str): To serve.
+        checkpoints (list[str]): To serve.
         folder (str): Its working and temporary folder.
         threads (int): Of its network.
     """
 
-    def __init__(self, checkpoint, folder, threads=1):
+    def __init__(self, checkpoints, folder, threads=1):
         environment = dict(
             os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS=str(threads), TMPDIR=folder
         )
         environment.pop('GRADIO_TEMP_DIR', None)
-        command = [sys.executable, '-m', 'mmc_plugin.demo', checkpoint, '--port', '0']
+        command = [sys.executable, '-m', 'mmc_plugin.demo', *checkpoints, '--port', '0']
         begin = time.perf_counter()
         self.log = tempfile.TemporaryFile('w+')
         self.process = subprocess.Popen(
@@ -84,7 +86,7 @@ class Server:
                 self.url = found[1]
                 break
         else:
-            raise SystemExit(f'The server did not start: {self.printed()}')
+            raise RuntimeError(f'the server did not start: {self.printed()}')
         httpx.get(self.url, timeout=60).raise_for_status()
         self.start = time.perf_counter() - begin
         ticks = Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()[11:13]
@@ -101,8 +103,8 @@ class Server:
         return self.log.read()
 
     def close(self):
-        """End it."""
-        self.process.terminate()
+        """End it, as Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
         self.process.communicate(timeout=30)
 
 
@@ -177,17 +179,26 @@ def some_images(count, seed=0):
         yield cv2.resize(crop, (480, 360), interpolation=cv2.INTER_LINEAR)
 
 
-def whose(picture, images):
-    """Which of some images a picture of the object shows: all of it is there, pale or not."""
-    grey = [cv2.cvtColor(np.ascontiguousarray(each), cv2.COLOR_RGB2GRAY) for each in images]
-    seen = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
-    edges = [cv2.Laplacian(each, cv2.CV_32F).ravel() for each in (seen, *grey)]
-    return int(np.argmax([np.corrcoef(edges[0], each)[0, 1] for each in edges[1:]]))
+def stamped(image, number):
+    """An image with a number below 256 in it: a bright and a dark square for each of its bits."""
+    image = image.copy()
+    for bit in range(8):
+        for side in range(2):
+            left = 2 * SQUARE * bit + SQUARE * side
+            image[-SQUARE:, left : left + SQUARE] = 255 * ((number >> bit & 1) ^ side)
+    return image
+
+
+def stamp_of(picture):
+    """The number in a picture of the object; what is not selected is pale there, white or not."""
+    grey = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)[-SQUARE:]
+    squares = [np.median(grey[:, left : left + SQUARE]) for left in range(0, 16 * SQUARE, SQUARE)]
+    return sum((squares[2 * bit] > squares[2 * bit + 1]) << bit for bit in range(8))
 
 
 def together(server, visitors, seconds):
     """Click at the same time: seconds of each for server and visitor, mistakes, memory in MiB."""
-    images = list(some_images(visitors))
+    images = [stamped(image, place) for place, image in enumerate(some_images(visitors))]
     clicks, mistakes, highest = [], [], 0.0
     until = time.perf_counter() + seconds
 
@@ -203,8 +214,9 @@ def together(server, visitors, seconds):
                 begin = time.perf_counter()
                 html, worked = visitor.click(*rng.uniform(0.05, 0.95, 2))
                 clicks.append((worked, time.perf_counter() - begin))
-                if f'image{place}.png' not in html or whose(pictures(html)[1], images) != place:
-                    mistakes.append(f'visitor {place} saw another image')
+                found = stamp_of(pictures(html)[1])
+                if f'image{place}.png' not in html or found != place:
+                    mistakes.append(f'visitor {place} saw image {found}')
         except Exception as error:  # a thread's own would be lost
             mistakes.append(f'visitor {place}: {error!r}')
         finally:
@@ -288,7 +300,7 @@ def main(argv=None):
         checkpoint = args.checkpoint or random_vit(os.path.join(folder, 'vits16.pth'))
         times = in_process(os.path.abspath(checkpoint), args.repeats)
         with tempfile.TemporaryDirectory() as home:
-            server = Server(os.path.abspath(checkpoint), home, args.threads)
+            server = Server([os.path.abspath(checkpoint)], home, args.threads)
             try:
                 before = server.memory()
                 clicks, mistakes, highest = together(server, args.visitors, args.seconds)
