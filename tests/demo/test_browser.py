@@ -46,8 +46,7 @@ def url(paths, tmp_path_factory, benchmark):
     folder = tmp_path_factory.mktemp('server')
     server = benchmark.Server(paths, str(folder))
     yield server.url
-    server.close()
-    assert 'Traceback' not in server.printed()
+    assert 'Traceback' not in server.close()
     assert not [each for each in folder.rglob('*') if each.is_file()]
 
 
@@ -386,6 +385,20 @@ def test_an_object_is_followed_through_a_video(visitor, tmp_path):
     page.locator('.toast-close').wait_for(state='detached')
     page.wait_for_function("document.querySelector('#followed video').currentTime > 0")
     visitor.picture('demo_video')
+
+
+def test_following_is_told_and_can_be_stopped(visitor):
+    visitor.tab('Video')
+    page = visitor.page
+    page.locator('.sample[data-name="chelsea.png"]:visible').click()
+    visitor.wait('a pan over the cat', '24 frames', 'Click on what to follow')
+    visitor.click(0.5, 0.4)
+    page.locator('#follow').click()
+    page.get_by_text('of 24').first.wait_for()
+    page.get_by_role('button', name='Stop').click()
+    page.get_by_text('Stopped.').wait_for()
+    visitor.click(0.6, 0.5)  # the page goes on
+    assert page.locator('#followed video').count() == 0 and len(dots(visitor)) == 2
 
 
 def test_the_student_paints_what_is_hidden(visitor, student):

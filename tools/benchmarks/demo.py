@@ -103,9 +103,11 @@ class Server:
         return self.log.read()
 
     def close(self):
-        """End it, as Ctrl-C does."""
+        """End it, as Ctrl-C does; returns what it has complained about."""
         self.process.send_signal(signal.SIGINT)
         self.process.communicate(timeout=30)
+        with self.log:
+            return self.printed()
 
 
 class Visitor:
@@ -307,8 +309,7 @@ def main(argv=None):
                 memory = one_after_another(server, args.images)
                 left = [each.name for each in Path(home).rglob('*') if each.is_file()]
             finally:
-                server.close()
-            complaints = 'Traceback' in server.printed()
+                complaints = 'Traceback' in server.close()
     early = len(memory) // 5
     found = dict(
         load=os.getloadavg(),
