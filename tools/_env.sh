@@ -1,4 +1,4 @@
-# Sourced by quickstart.sh, run_tests.sh and .ci/run: the pinned environment.
+# Sourced by quickstart.sh, demo.sh, run_tests.sh and .ci/run: the pinned environment.
 #   mmc_fail MESSAGE         one sentence on stderr, then exit 2
 #   mmc_help SCRIPT ARGUMENT...  prints SCRIPT's first comment and exits, if -h or --help is asked for
 #   mmc_env_key              prints <hash of the pinned set>-<Python version>

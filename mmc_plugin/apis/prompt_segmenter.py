@@ -63,8 +63,9 @@ class PromptSegmenter:
     Args:
         checkpoint_or_model (str | PathLike | nn.Module): See :func:`frozen_features`.
         device (str | torch.device): Where it runs. Defaults to 'cpu'.
-        refine (str, optional): Default of :meth:`segment`. Defaults to None.
         cache (int): Images whose tokens are kept, the last used ones; 0 keeps none. Defaults to 16.
+        cache_bytes (int, optional): What their tokens take at most; by default as much as they do.
+        refine (str, optional): Default of :meth:`segment`. Defaults to None.
         **settings: Of :class:`FrozenFeatures`, such as ``size``, ``fit`` and ``stride``; not for a
             model that is one already.
     """
@@ -74,13 +75,14 @@ class PromptSegmenter:
         checkpoint_or_model: str | os.PathLike | nn.Module,
         device: str | torch.device = 'cpu',
         cache: int = 16,
+        cache_bytes: int | None = None,
         refine: str | None = None,
         **settings: Any,
     ) -> None:
         if cache < 0:
             raise InputError(f'cache must be a number of images from 0, got {cache}.')
         self.model = frozen_features(checkpoint_or_model, device, **settings)
-        self.cache = cache
+        self.cache, self.cache_bytes = cache, cache_bytes
         self.refine = check_refine(refine)
         self._kept: OrderedDict[tuple, _Encoded] = OrderedDict()
 
@@ -212,9 +214,13 @@ class PromptSegmenter:
         for key in keys:
             self._kept[key] = found[key]
             self._kept.move_to_end(key)
-        while len(self._kept) > self.cache:
+        while self._kept and self._is_full():
             self._kept.popitem(last=False)
         return [found[key] for key in keys]
+
+    def _is_full(self) -> bool:
+        size = sum(each.tokens.nbytes for each in self._kept.values())
+        return len(self._kept) > self.cache or size > (self.cache_bytes or size)
 
     @staticmethod
     @torch.no_grad()

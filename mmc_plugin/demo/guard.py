@@ -1,7 +1,8 @@
 """What of Gradio's server a browser reaches: the page and its events, no file of this machine.
 
-The page carries pictures within its events. So Gradio's routes for files, uploads and proxies are
-shut, and no event may name a file.
+The page carries pictures within its events, and files come in by a route of its own
+(:mod:`mmc_plugin.demo.inbox`). So Gradio's routes for files, uploads and proxies are shut, and no
+event may name a file.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-MOST_BYTES = 96 * 2**20  # of a request; a video of 64 MB is 86 MB in base64
-LARGE_BYTES = 2**20
-LARGE_AT_ONCE = 4  # more wait, so that memory is bounded
+from .uploads import VIDEO_BYTES
+
+EVENT_BYTES = 2**18  # settings and a click
+FILE_BYTES = VIDEO_BYTES
+FILES_AT_ONCE = 4  # more wait, so that memory is bounded
+SECONDS = 120  # for a body to arrive; whoever dawdles leaves the place to others
 
 _OPEN = re.compile(
     r'/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/.*)?'
     r'|/(assets|static|svelte)/.*'
+    r'|/upload/(image|clip)'
     r'|/gradio_api/(info/?|startup-events|app_id/?|theme\.css|heartbeat/\w+|cancel|reset/?'
     r'|queue/(join|data))'
 )
@@ -38,13 +43,15 @@ class Guard:
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._files = asyncio.Semaphore(FILES_AT_ONCE)
 
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         """Answer a request or hand it on."""
+        if scope['type'] == 'lifespan':
+            await self.app(scope, receive, send)
+            return
         if scope['type'] != 'http':
-            if scope['type'] == 'lifespan':
-                await self.app(scope, receive, send)
+            await send(dict(type='websocket.close'))
             return
         if not _OPEN.fullmatch(scope['path']) or '..' in scope['path']:
             await _refuse(send, 404, 'There is no such page.')
@@ -54,48 +61,57 @@ class Guard:
             await self._post(scope, receive, send)
 
     async def _post(self, scope: dict, receive: Receive, send: Send) -> None:
-        declared = dict(scope['headers']).get(b'content-length', b'')
-        size = int(declared) if declared.isdigit() else MOST_BYTES
-        if size > MOST_BYTES:
+        is_file = scope['path'].startswith('/upload/')
+        most = FILE_BYTES if is_file else EVENT_BYTES
+        declared = dict(scope['headers']).get(b'content-length', b'0')
+        if not declared.isdigit() or int(declared) > most:
+            await _refuse(send, 413, 'This is more than the page takes at once.')
+        elif is_file:
+            async with self._files:
+                await self._checked(scope, receive, send, most)
+        else:
+            await self._checked(scope, receive, send, most)
+
+    async def _checked(self, scope: dict, receive: Receive, send: Send, most: int) -> None:
+        try:
+            body = await asyncio.wait_for(_read(receive, most), SECONDS)
+        except asyncio.TimeoutError:
+            await _refuse(send, 408, 'This came too slowly.')
+            return
+        if body is None:
             await _refuse(send, 413, 'This is more than the page takes at once.')
             return
-        if size > LARGE_BYTES:
-            async with self._large:
-                await self._checked(scope, receive, send)
-        else:
-            await self._checked(scope, receive, send)
-
-    async def _checked(self, scope: dict, receive: Receive, send: Send) -> None:
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message['type'] == 'http.disconnect':
+        if not scope['path'].startswith('/upload/'):
+            try:
+                if _names_a_file(json.loads(body or b'null')):
+                    await _refuse(send, 400, 'An event of this page names no file.')
+                    return
+            except (ValueError, RecursionError):
+                await _refuse(send, 400, 'This is no event of the page.')
                 return
-            body += message.get('body', b'')
-            if len(body) > MOST_BYTES:
-                await _refuse(send, 413, 'This is more than the page takes at once.')
-                return
-            if not message.get('more_body'):
-                break
-        try:
-            if _names_a_file(json.loads(body or b'null')):
-                await _refuse(send, 400, 'An event of this page names no file.')
-                return
-        except (ValueError, RecursionError):
-            await _refuse(send, 400, 'This is no event of the page.')
-            return
-        content = bytes(body)
+        content: bytes | None = body
         del body
-        sent = False
 
         async def replay() -> Message:
-            nonlocal sent, content
-            if sent:
+            nonlocal content
+            if content is None:
                 return await receive()
-            sent, whole, content = True, content, b''
+            whole, content = content, None
             return dict(type='http.request', body=whole, more_body=False)
 
         await self.app(scope, replay, send)
+
+
+async def _read(receive: Receive, most: int) -> bytes | None:
+    """The body of a request; None if it is longer. Of one that breaks off, what has come."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get('body', b'')
+        if len(body) > most:
+            return None
+        if not message.get('more_body'):
+            return bytes(body)
 
 
 def _names_a_file(value: Any) -> bool:

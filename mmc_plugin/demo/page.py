@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from . import markup, parts
 from .click_tab import click_tab
 from .guard import Guard
+from .inbox import Inbox
 from .networks import Network
 from .reconstruction_tab import reconstruction_tab
 from .video_tab import video_tab
@@ -20,8 +21,8 @@ MOST_WAITING = 128
 FONTS = ['system-ui', 'DejaVu Sans', 'sans-serif']  # of the machine: nothing is fetched
 
 
-def build_page(networks: Mapping[str, Network]) -> gr.Blocks:
-    """The page for some networks."""
+def build_page(networks: Mapping[str, Network], inbox: Inbox) -> gr.Blocks:
+    """The page for some networks, which takes files out of the inbox."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(
             markup.header(
@@ -29,9 +30,9 @@ def build_page(networks: Mapping[str, Network]) -> gr.Blocks:
             )
         )
         with gr.Tab('Click'):
-            picture = click_tab(networks, page)
-        with gr.Tab('Follow in a video'):
-            video_tab(networks)
+            picture = click_tab(networks, inbox, page)
+        with gr.Tab('Video'):
+            video_tab(networks, inbox)
         with gr.Tab('Reconstruct') as tab:
             reconstruction_tab(networks, picture, tab)
     page.state_session_capacity = MOST_SESSIONS
@@ -47,13 +48,23 @@ def build_app(networks: Mapping[str, Network]) -> Guard:
         font=FONTS,
         font_mono=['ui-monospace', 'monospace'],
     )
-    theme.set(
+    both = dict(
         block_title_background_fill='none', block_title_text_color='*body_text_color',
-        block_title_text_weight='500', block_title_padding='0',
         block_label_background_fill='none', block_label_text_color='*body_text_color',
+        # Dark enough for white letters.
+        checkbox_label_background_fill_selected='*primary_700',
+        checkbox_background_color_selected='*primary_800',
+        button_primary_background_fill='*primary_700',
+        button_primary_background_fill_hover='*primary_800',
     )  # fmt: skip
+    theme.set(
+        block_title_text_weight='500', block_title_padding='0', color_accent='*primary_700',
+        slider_color='*primary_700', **both, **{f'{key}_dark': each for key, each in both.items()},
+    )  # fmt: skip
+    inbox, app = Inbox(), FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_route('/upload/{kind}', inbox.receive, methods=['POST'])
     app = gr.mount_gradio_app(
-        FastAPI(docs_url=None, redoc_url=None, openapi_url=None), build_page(networks), '/',
+        app, build_page(networks, inbox), '/',
         theme=theme, css=parts.CSS, footer_links=[], show_error=False, ssr_mode=False,
     )  # fmt: skip
     return Guard(app)

@@ -20,6 +20,7 @@ _HERE = Path(__file__).parent
 STAGE_JS = (_HERE / 'stage.js').read_text()
 PICKER_JS = (_HERE / 'picker.js').read_text()
 CSS = (_HERE / 'page.css').read_text()
+BY_HAND = "() => 'number'"  # of threshold_rule()
 # One after another: two networks at once are no faster, and clicks keep their order.
 AT_ONCE = dict(concurrency_limit=1, concurrency_id='networks', show_progress='hidden')
 
@@ -74,7 +75,7 @@ def _shown(error: Exception) -> gr.Error:
 def threshold_rule() -> gr.Radio:
     """How the threshold is found."""
     return gr.Radio(
-        [('automatic', 'auto'), ('Otsu', 'otsu'), ('by hand', 'number')],
+        [('auto', 'auto'), ('Otsu', 'otsu'), ('by hand', 'number')],
         value='auto',
         label='Threshold',
         elem_classes='rule',
@@ -86,6 +87,6 @@ def stage() -> gr.HTML:
     return gr.HTML(markup.stage([], 'One moment …'), js_on_load=STAGE_JS)
 
 
-def picker(samples: list, words: str, accept: str, multiple: bool, limit: int) -> gr.HTML:
+def picker(samples: list, words: str, kind: str, accept: str, limit: int) -> gr.HTML:
     """Where pictures come from."""
-    return gr.HTML(markup.picker(samples, words, accept, multiple, limit), js_on_load=PICKER_JS)
+    return gr.HTML(markup.picker(samples, words, kind, accept, limit), js_on_load=PICKER_JS)

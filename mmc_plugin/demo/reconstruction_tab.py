@@ -52,7 +52,7 @@ class Reconstructions:
                 for image, what, note in (
                     (made.clean, 'Clean', f'{side} × {side} pixels'),
                     (made.corrupted, 'Corrupted', share),
-                    (made.reconstructed, 'Reconstruction', f'mean error {error:.2f} of the range'),
+                    (made.reconstructed, 'Reconstruction', f'off by {error:.0%} on average'),
                 )
             ]
             rows.append(markup.row(name, 'student', views))
@@ -62,10 +62,13 @@ class Reconstructions:
 def reconstruction_tab(networks: Mapping[str, Network], picture: gr.State, tab: gr.Tab) -> None:
     """Build the tab."""
     drawn = Reconstructions(networks)
+    for each in networks.values():
+        if not each.student:
+            gr.HTML(markup.message(f'Not {each.name}: {each.no_student}'))
     if not drawn.networks:
         gr.HTML(markup.message(
-            'None of these checkpoints holds a student with a reconstruction head. Those of a run '
-            'of MMC, SiT or MC-SSL do: start the page with one.'
+            'Checkpoints of a run of MMC, SiT or MC-SSL hold a student with a reconstruction head: '
+            'start the page with one.'
         ))  # fmt: skip
         return
     with gr.Row():
@@ -79,5 +82,5 @@ def reconstruction_tab(networks: Mapping[str, Network], picture: gr.State, tab: 
         fn=parts.said(drawn.draw), inputs=[picture, coverage, filling, seed], outputs=shown,
         trigger_mode='always_last', **parts.AT_ONCE,
     )  # fmt: skip
-    for event in (tab.select, coverage.release, filling.input, seed.input):
+    for event in (tab.select, coverage.input, filling.input, seed.input):
         event(**settings)

@@ -63,6 +63,7 @@ class Picture:
         given: Width and height of the file.
         points: On it.
         sample: Whether it is one of the photographs of :mod:`mmc_plugin.datasets.photographs`.
+        encoded: Seconds that each network took for it, by name and settings.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Picture:
     given: tuple[int, int]
     points: Points
     sample: bool = False
+    encoded: dict[tuple, float] = field(default_factory=dict)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -17,10 +18,11 @@ from ..apis.features import to_pixels
 from ..errors import InputError
 from ..visualization.video import draw_objects, write_video
 from . import markup, parts
+from .inbox import Inbox
 from .networks import Network, Settings, level
 from .pictures import cut_out, data_uri, jpeg_uri
 from .session import Clip, new_clip
-from .uploads import MOST_FRAMES, VIDEO_BYTES, decoded, read_clip, read_image
+from .uploads import MOST_FRAMES, VIDEO_BYTES, read_image
 
 FRAMES_A_SECOND = 12
 PAN = 'a pan over the cat'
@@ -31,20 +33,15 @@ class Videos:
 
     Args:
         networks (Mapping[str, Network]): By name.
+        inbox (Inbox): Where visitors' files arrive.
     """
 
-    def __init__(self, networks: Mapping[str, Network]) -> None:
-        self.networks = networks
+    def __init__(self, networks: Mapping[str, Network], inbox: Inbox) -> None:
+        self.networks, self.inbox = networks, inbox
 
     def upload(self, event: gr.EventData, name: str, rule: str, threshold: float):
         """Take a visitor's video, or the images of one."""
-        files = event.data
-        if not isinstance(files, list) or not files:
-            raise InputError('What was sent is no file.')
-        if len(files) > 4 * MOST_FRAMES:
-            raise InputError(f'These are {len(files)} files: choose at most {4 * MOST_FRAMES}.')
-        contents = [decoded(each, VIDEO_BYTES) for each in files[: MOST_FRAMES + 1]]
-        frames, _, more = read_clip(contents)
+        frames, more = self.inbox.take('clip', event.key)
         clip = self._clip(PurePath(str(event.name)[-80:]).name or 'video', frames)
         note = f' There are more; the page takes the first {MOST_FRAMES}.' if more else ''
         return self._shown(clip, name, rule, threshold, f'{len(frames)} frames.{note}')
@@ -142,15 +139,15 @@ def _there(clip: Clip | None) -> Clip:
     return clip
 
 
-def video_tab(networks: Mapping[str, Network]) -> None:
+def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
     """Build the tab."""
-    videos, names = Videos(networks), list(networks)
+    videos, names = Videos(networks, inbox), list(networks)
     clip = gr.State(None, time_to_live=3600)
     choose = parts.picker(
         parts.sample_pictures()[:1],
         f'Drop a short video or its frames here (at most 64 MB, {MOST_FRAMES} frames), or take '
         'the pan over the cat',
-        'video/*,image/jpeg,image/png', True, VIDEO_BYTES,
+        'clip', 'video/*,image/jpeg,image/png', VIDEO_BYTES,
     )  # fmt: skip
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
@@ -160,13 +157,13 @@ def video_tab(networks: Mapping[str, Network]) -> None:
         with gr.Column(scale=1, min_width=280):
             name = gr.Radio(names, value=names[0], label='Network', visible=len(names) > 1)
             rule = parts.threshold_rule()
-            threshold = gr.Slider(-0.2, 1, 0.3, step=0.005, label='Threshold of the cosine')
-            size = gr.Slider(
-                160, 480, 320, step=16, label='Short side of frames in pixels', elem_id='frame-size'
-            )
-            undo = gr.Button('Undo', size='sm')
-            follow = gr.Button('Follow', variant='primary', elem_id='follow')
-            stop = gr.Button('Stop', size='sm')
+            threshold = gr.Slider(-0.2, 1, 0.3, step=0.005, label='Cosine above')
+            size = gr.Slider(160, 480, 320, step=16, label='Pixels a side', elem_id='frame-size')
+            with gr.Row(elem_classes='pair'):
+                undo = gr.Button('Undo', size='sm', min_width=80)
+                stop = gr.Button('Stop', size='sm', min_width=80)
+            with gr.Row(elem_classes='pair'):
+                follow = gr.Button('Follow', variant='primary', elem_id='follow')
     controls, outputs = [name, rule, threshold], [clip, stage, news]
     settings = dict(outputs=outputs, **parts.AT_ONCE)
     choose.upload(parts.said(videos.upload), controls, **settings)
@@ -174,11 +171,15 @@ def video_tab(networks: Mapping[str, Network]) -> None:
     stage.point(parts.said(videos.point), [clip, *controls], trigger_mode='multiple', **settings)
     for event in (stage.undo, undo.click):
         event(parts.said(videos.undo), [clip, *controls], trigger_mode='multiple', **settings)
-    for event in (name.input, rule.input, threshold.release):
+    threshold.input(None, None, rule, js=parts.BY_HAND)
+    by_hand = parts.said(lambda clip, name, _, value: videos.draw(clip, name, 'number', value))
+    threshold.input(by_hand, [clip, *controls], trigger_mode='always_last', **settings)
+    for event in (name.input, rule.input):
         event(parts.said(videos.draw), [clip, *controls], trigger_mode='always_last', **settings)
     # Beside the clicks of others, which come between two frames.
     running = follow.click(
         parts.said(videos.follow), [clip, *controls, size], [result, news],
         concurrency_limit=1, concurrency_id='videos', show_progress='hidden',
     )  # fmt: skip
-    stop.click(lambda: markup.message('Stopped.'), None, news, cancels=[running], queue=False)
+    stopped = f'() => {json.dumps(markup.message("Stopped."))}'
+    stop.click(None, None, news, js=stopped, cancels=[running])

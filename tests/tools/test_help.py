@@ -58,7 +58,7 @@ def test_export_offers_every_format():
     assert list(tool['FORMATS']) == list(FORMATS)
 
 
-@pytest.mark.parametrize('script', ['run_tests.sh', 'quickstart.sh'])
+@pytest.mark.parametrize('script', ['run_tests.sh', 'quickstart.sh', 'demo.sh'])
 @pytest.mark.parametrize('arguments', [['--help'], ['-h'], ['some/folder', '--help']])
 def test_the_scripts_answer_at_once_and_build_nothing(script, arguments, tmp_path):
     environment = {'PATH': '/usr/bin:/bin', 'MMC_VENV': str(tmp_path / 'venv'), 'PYTHON': 'false'}
