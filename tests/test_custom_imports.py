@@ -70,7 +70,7 @@ model = dict(
     test_cfg=dict(mode='whole'))
 """
 DETECT = """
-custom_imports = dict(imports=['mmpretrain.models', 'mmc_plugin'], allow_failed_imports=False)
+custom_imports = dict(imports=['mmc_plugin.detection'], allow_failed_imports=False)
 default_scope = 'mmdet'
 model = dict(
     type='FCOS',
@@ -78,8 +78,8 @@ model = dict(
         type='mmpretrain.VisionTransformer', arch={arch}, img_size=32, patch_size=8,
         out_type='featmap', out_indices=[1],
         init_cfg=dict(type='Pretrained', checkpoint=r'{checkpoint}', prefix='teacher.backbone.')),
-    neck=dict(type='FPN', in_channels=[48], out_channels=16, num_outs=5),
-    bbox_head=dict(type='FCOSHead', num_classes=3, in_channels=16, feat_channels=16))
+    neck=dict(type='SimpleFPN', in_channels=48, out_channels=32),
+    bbox_head=dict(type='FCOSHead', num_classes=3, in_channels=32, feat_channels=32))
 """
 
 

@@ -95,7 +95,7 @@ def test_segmentation_in_mmsegmentation(folder, monkeypatch):
 def test_the_backbone_of_the_detector(folder):
     """What of it needs no compiled operators: the config, its backbone and the weights."""
     (folder / 'detect.py').write_text(snippet('detect.py'), encoding='utf-8')
-    cfg = Config.fromfile('detect.py')
+    cfg = Config.fromfile('detect.py', import_custom_modules=False)
     with DefaultScope.overwrite_default_scope(None):
         init_default_scope('mmpretrain')
         backbone = MODELS.build(cfg.model.backbone)
@@ -105,11 +105,12 @@ def test_the_backbone_of_the_detector(folder):
         if key != 'pos_embed':
             assert torch.equal(value, given[f'teacher.backbone.{key}']), key
     assert backbone.pos_embed.shape == (1, 1 + 32 * 32, 384)
-    (features,) = backbone(torch.rand(1, 3, 64, 96))
-    assert features.shape == (1, cfg.model.neck.in_channels[0], 4, 6)
+        neck = MODELS.build(cfg.model.neck)
+    maps = neck(backbone(torch.rand(1, 3, 64, 128)))
     strides = cfg.model.bbox_head.strides
-    assert len(strides) == len(cfg.model.bbox_head.regress_ranges) == cfg.model.neck.num_outs
-    assert strides[0] == cfg.model.backbone.patch_size
+    assert [each.shape[2:] for each in maps] == [(64 // s, 128 // s) for s in strides]
+    assert len(strides) == len(cfg.model.bbox_head.regress_ranges)
+    assert maps[0].shape[1] == cfg.model.bbox_head.in_channels
 
 
 def test_detection_in_mmdet(folder, data_root, monkeypatch):

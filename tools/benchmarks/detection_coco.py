@@ -39,7 +39,7 @@ def parse_args():
     parser.add_argument('--out', type=Path, required=True, help='folder for the runs')
     parser.add_argument('--checkpoint', help='a ViT-S/14, of any format that load_backbone reads')
     parser.add_argument('--runs', nargs='+', choices=RUNS, default=RUNS)
-    parser.add_argument('--iters', type=int, nargs=2, default=(400, 120), metavar=('8', 'ALL'))
+    parser.add_argument('--iters', type=int, default=400)
     parser.add_argument('--plot', type=Path, help='picture to write')
     return parser.parse_args()
 
@@ -70,7 +70,6 @@ def config(args, run: str) -> Config:
     if run == 'overfit':
         annotations.write_text(json.dumps(easiest(json.loads(source.read_text()), FEW)))
     patch, side = (16, 192) if run == 'overfit' else (14, 168)
-    iterations = args.iters[0 if run == 'overfit' else 1]
     model = cfg.model
     model.type = 'FasterRCNN'
     model.data_preprocessor.update(pad_mask=False, pad_size_divisor=1)
@@ -117,7 +116,7 @@ def config(args, run: str) -> Config:
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=True)
     cfg.val_evaluator.update(ann_file=str(annotations), metric='bbox')
     cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
-    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=iterations)
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=args.iters, val_interval=args.iters)
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=20),
         dict(type='CosineAnnealingLR', by_epoch=False, begin=20, eta_min=1e-6),
