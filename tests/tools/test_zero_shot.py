@@ -174,6 +174,36 @@ def test_similarity_of_a_row_without_weights(coco, tmp_path):
     assert (folder / 'similarity_overlap.png').is_file()
 
 
+@pytest.mark.parametrize('way', ['guided', 'bilateral'])
+def test_rows_of_refined_maps(way, coco, checkpoint, tmp_path):
+    codes, log, work = run(tmp_path, f'vit_coco_{way}.py', checkpoint, coco)
+    assert codes == [0], log
+    content, _ = report(work, 'prompt_iou')
+    assert 'refined by' in content['protocol'] and content['numbers']['prompts'] == 40
+
+
+def test_discovery_of_one_process_equals_that_of_two(coco, checkpoint, tmp_path):
+    found = []
+    for world in (1, 2):
+        config = '../discovery/vit_coco.py'
+        codes, log, work = run(tmp_path, config, checkpoint, coco, world=world)
+        assert codes == [0] * world, log
+        found.append(report(work, 'object_discovery')[0]['numbers'])
+    assert found[0]['objects'] == 8 and found[0]['images'] == 4
+    for key in ('corloc', 'iou', 'recall', 'found'):
+        assert found[0][key] == pytest.approx(found[1][key])
+
+
+def test_discovery_on_voc_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv('VOC12_ROOT', str(tmp_path))
+    cfg = Config.fromfile(str(ROOT / 'configs' / 'discovery' / 'vit_voc.py'))
+    assert METRICS.build(cfg.test_evaluator[0]).name == 'object_discovery'
+    data = cfg.test_dataloader.dataset
+    assert data.type == 'VocPrompts' and data.by == 'instance' and len(data.pipeline) == 2
+    with pytest.raises(FileNotFoundError, match='set .*data_root'):
+        DATASETS.build(data)
+
+
 @pytest.mark.parametrize(
     'config, weights, words',
     [

@@ -9,6 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS, METRICS
 
 import mmc_plugin  # noqa: F401  registers
 from mmc_plugin.evaluation.report import write_report
@@ -97,6 +101,21 @@ def test_clicks_and_patches_are_drawn(checkpoint, image, tmp_path, capsys):
     assert capsys.readouterr().out.count('wrote') == 2
     for path in (click, patches):
         assert cv2.imread(str(path)).std() > 20
+
+
+def test_refined_and_debiased_clicks_are_other_pictures(checkpoint, image, tmp_path):
+    pictures = []
+    for name, options in (
+        ('plain', []),
+        ('guided', ['--refine', 'guided']),
+        ('bilateral', ['--refine', 'bilateral']),
+        ('debias', ['--debias', 'mean']),
+    ):
+        out = str(tmp_path / f'{name}.png')
+        rest = ['--point', '10', '10', '--size', '64', '--device', 'cpu', '--out', out]
+        MAIN(['click', checkpoint, image, *options, *rest])
+        pictures.append(cv2.imread(out).tobytes())
+    assert len(set(pictures)) == 4
 
 
 def test_a_broken_image_is_left_out_and_listed(checkpoint, image, tmp_path, capsys):
@@ -221,6 +240,51 @@ def test_a_table_of_grids(checkpoint, coco, tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main([checkpoint, '--grids', '32:3', '--device', 'cpu'])
     assert 'stride must divide the patch size 8' in capsys.readouterr().err
+
+
+def test_tables_of_clicks(checkpoint, coco, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'benchmarks'))
+    rest = ['--size', '32', '--device', 'cpu', '--out', str(tmp_path / 'out.json')]
+    load('benchmarks/click_thresholds')([f'mine={checkpoint}', 'random', *rest])
+    numbers = json.loads((tmp_path / 'out.json').read_text())['numbers']
+    assert [row['name'] for row in numbers['networks']] == ['mine', 'random']
+    assert numbers['images'] == [2, 1] and len(numbers['networks'][0]['odd']['raw']) == 20
+    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith('|')]
+    assert len(table) == 4
+
+    load('benchmarks/finer_masks')([f'mine={checkpoint}', *rest])
+    numbers = json.loads((tmp_path / 'out.json').read_text())['numbers']
+    rows = {row['row']: row for row in numbers['networks'][0]['rows']}
+    assert len(rows) == 10 and rows['none']['cost'] == 1
+    assert all(0 <= row['miou'] <= 1 and 0 <= row['f'] <= 1 for row in rows.values())
+    assert rows['stride']['cost'] > 1 and rows['guided']['cost'] > 1
+    with pytest.raises(SystemExit):
+        load('benchmarks/finer_masks')([f'mine={checkpoint}', '--max-images', '1', *rest])
+    assert 'images with even ids and images with odd ids' in capsys.readouterr().err
+
+
+def test_the_benchmark_of_clicks_measures_what_the_metric_does(checkpoint, coco, monkeypatch):
+    """The loop that both tables share, against PromptIoU on the same clicks."""
+    monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'benchmarks'))
+    import clicks
+
+    args = clicks.parser('').parse_args([checkpoint, '--size', '32', '--repeats', '5'])
+    cfg = Config.fromfile(ROOT / 'configs' / 'zero_shot' / 'vit_coco.py')
+    init_default_scope('mmpretrain')
+    ((_, model),) = clicks.networks(args)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    metric = METRICS.build(cfg.test_evaluator[0])
+    metric.dataset_meta = dataset.metainfo
+    for i in range(3):
+        data = pseudo_collate([dataset[i]])
+        metric.process(data, [each.to_dict() for each in model.test_step(data)])
+    metric.evaluate(3)
+    found = []
+    for image in sum(clicks.click_images(args), []):
+        maps = image.maps(model, image.tokens(model), centred=False)
+        full = image.frame(model).upsample(maps)
+        found.append(image.ious(full, torch.tensor(metric.numbers['thresholds'])))
+    np.testing.assert_allclose(torch.cat(found).mean(0), metric.numbers['curve'], atol=1e-6)
 
 
 def test_the_benchmark_runs_on_its_config(checkpoint, coco, tmp_path, capsys, monkeypatch):
