@@ -45,7 +45,7 @@ def test_each_of_many_sees_his_own_image(benchmark, server):
 
 def test_a_stamp_is_read_wherever_the_object_lies(benchmark):
     rng = np.random.default_rng(0)
-    for number, image in zip((0, 5, 170, 255), images(benchmark, 4), strict=True):
+    for number, image in zip((0, 5, 18, 31), images(benchmark, 4), strict=True):
         for size in (20, 60):
             mask = rng.random((-(-360 // size), -(-480 // size))) < 0.5
             mask = np.kron(mask, np.ones((size, size)))[:360, :480] > 0

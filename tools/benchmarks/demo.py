@@ -43,7 +43,7 @@ from mmc_plugin.demo.networks import Settings, load_networks
 from mmc_plugin.demo.session import new_picture
 
 ROOT = Path(__file__).resolve().parents[2]
-SQUARE = 24  # pixels
+BITS, SQUARE = 5, 48  # pixels
 
 
 def parse_args(argv=None):
@@ -51,7 +51,7 @@ def parse_args(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--checkpoint', help='by default a ViT-S/16 with random weights')
-    parser.add_argument('--visitors', type=int, default=20)
+    parser.add_argument('--visitors', type=int, default=20, help=f'at most {2**BITS}')
     parser.add_argument('--seconds', type=float, default=120, help='that they click')
     parser.add_argument('--images', type=int, default=500)
     parser.add_argument('--repeats', type=int, default=7, help='turns of encode and click')
@@ -182,9 +182,9 @@ def some_images(count, seed=0):
 
 
 def stamped(image, number):
-    """An image with a number below 256 in it: a bright and a dark square for each of its bits."""
+    """An image with a number in it: a bright and a dark square for each of its bits."""
     image = image.copy()
-    for bit in range(8):
+    for bit in range(BITS):
         for side in range(2):
             left = 2 * SQUARE * bit + SQUARE * side
             image[-SQUARE:, left : left + SQUARE] = 255 * ((number >> bit & 1) ^ side)
@@ -194,8 +194,10 @@ def stamped(image, number):
 def stamp_of(picture):
     """The number in a picture of the object; what is not selected is pale there, white or not."""
     grey = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)[-SQUARE:]
-    squares = [np.median(grey[:, left : left + SQUARE]) for left in range(0, 16 * SQUARE, SQUARE)]
-    return sum((squares[2 * bit] > squares[2 * bit + 1]) << bit for bit in range(8))
+    squares = [
+        np.median(grey[:, left : left + SQUARE]) for left in range(0, 2 * BITS * SQUARE, SQUARE)
+    ]
+    return sum((squares[2 * bit] > squares[2 * bit + 1]) << bit for bit in range(BITS))
 
 
 def together(server, visitors, seconds):
