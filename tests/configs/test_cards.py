@@ -1,6 +1,7 @@
 """The card and the metafile of each folder of configs, against the configs and each other."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ DATA = {
     'ADE20K_ROOT': 'ADE20K', 'CITYSCAPES_ROOT': 'Cityscapes',
     'VOC12_ROOT': 'PASCAL VOC 2012, augmented', 'FLOWERS_ROOT': 'Oxford 102 Flowers',
     'PETS_ROOT': 'Oxford-IIIT Pets', 'CARS_ROOT': 'Stanford Cars', 'CIFAR_ROOT': 'CIFAR-',
+    'COCO_ROOT': 'COCO', 'VOC_ROOT': 'PASCAL VOC 2007 and 2012',
     'DATA_ROOT': 'any folder of images', 'MMC_IMAGES': 'any folder of images',
 }  # fmt: skip
 WIDTHS = dict(tiny=192, small=384, base=768, large=1024, huge=1280)
@@ -174,6 +176,8 @@ def test_mmpretrain_registers_the_models(models, monkeypatch):
     ModelHub._register_mmpretrain_models()
     ModelHub.register_model_index(ROOT / 'model-index.yml', ROOT)
     for model in models:
+        if model.config.startswith('configs/detection/') and find_spec('mmdet') is None:
+            continue  # their bases are mmdetection's
         found = ModelHub.get(model.name)
         assert Path(found.config.filename) == ROOT / model.config
 
