@@ -48,6 +48,13 @@ def parse_args():
     )
     parser.add_argument('--size', type=int, default=224, help='side of the views in pixels')
     parser.add_argument('--align', type=int, default=16, help='grid of the mask blocks in pixels')
+    parser.add_argument(
+        '--megapixels',
+        type=float,
+        nargs='*',
+        default=[],
+        help='instead, compare LoadViews with LoadImage and MultiView on photographs of this size',
+    )
     parser.add_argument('--repeats', type=int, default=15, help='turns that enter the median')
     parser.add_argument('--rounds', type=int, default=5, help='passes over the files in one turn')
     return parser.parse_args()
@@ -77,6 +84,28 @@ def write_jpegs(folder):
         paths.append(str(folder / f'{index}.jpg'))
         image.save(paths[-1], quality=95)
     return paths
+
+
+def compare_large(megapixels, repeats):
+    """Print how many times faster views are made of photographs that are decoded smaller."""
+    init_default_scope('mmpretrain')
+    view = [dict(type='ViewCrop', size=224)]
+    steps = dict(num_views=[1, 1], transforms=[view, view])
+    plain = Compose([dict(type='LoadImage'), dict(type='MultiView', **steps)])
+    fused = Compose([dict(type='LoadViews', **steps)])
+    side = int((megapixels * 1e6 / 12) ** 0.5)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number, image in enumerate(photographs()[:4]):
+            paths.append(f'{folder}/{number}.jpg')
+            large = cv2.resize(image, (4 * side, 3 * side), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(paths[-1], large[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        runs = [
+            partial(passes, lambda path, p=each: p(dict(img_path=path)), paths, 1)
+            for each in (plain, fused)
+        ]
+        times = in_turns(runs, repeats, warmup=1, device='cpu').T
+    print(f'{megapixels:g} megapixels: LoadViews {ratio(times[0], times[1])} times as fast')
 
 
 def plugin_pipeline(size, align):
@@ -208,6 +237,10 @@ def main():
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(0)
 
+    if args.megapixels:
+        for megapixels in args.megapixels:
+            compare_large(megapixels, args.repeats)
+        return
     plugin = plugin_pipeline(args.size, args.align)
     pipelines = {
         'mmc_plugin': plugin,
