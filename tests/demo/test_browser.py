@@ -73,7 +73,8 @@ class Visitor:
         self.page, self.pictures, self.errors = context.new_page(), pictures, []
         self.page.on('pageerror', lambda error: self.errors.append(str(error)))
         self.page.on('request', lambda request: self.addresses.add(request.url))
-        self.addresses = set()
+        self.page.on('response', lambda answer: self.answers.append((answer.status, answer.url)))
+        self.addresses, self.answers = set(), []
         self.page.goto(url)
         self.stage = self.page.locator('.tabitem:visible .stage')
         self.wait(READY)
@@ -126,6 +127,9 @@ class Visitor:
 
     def close(self):
         assert not self.errors
+        # The page asks for nothing that the guard refuses.
+        refused = [(status, each) for status, each in self.answers if status >= 400]
+        assert [each for _, each in refused if '/upload/' not in each] == []
         hosts = {re.match(r'\w+:(//[^/]+)?', each).group() for each in self.addresses}
         assert all(each.startswith(('http://127.0.0.1:', 'data:', 'blob:')) for each in hosts)
         self.page.context.close()
