@@ -118,6 +118,7 @@ def test_configs_resolve_and_tools_run_from_the_installed_wheel(installed, tmp_p
     code = """
 import runpy
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
@@ -131,7 +132,9 @@ assert mim.is_relative_to(site), mim
 assert Path(find_config('mmc/vitb_400e.py')).is_relative_to(mim)
 names = sorted(path for path in (mim / 'configs').rglob('*.py') if '_base_' not in path.parts)
 for name in names:
-    assert Config.fromfile(str(name)).model.type, name
+    # Those of detection stand on mmdet's, which needs operators.
+    if name.parent.name != 'detection' or find_spec('mmdet') and find_spec('mmcv._ext'):
+        assert Config.fromfile(str(name)).model.type, name
 print(len(names))
 
 sys.argv = ['train.py', '-h']

@@ -100,12 +100,12 @@ def test_the_backbone_of_the_detector(folder):
         init_default_scope('mmpretrain')
         backbone = MODELS.build(cfg.model.backbone)
         backbone.init_weights()
+        neck = MODELS.build(cfg.model.neck)
     given = torch.load(next((folder / 'work_dirs').rglob('*.pth')))['state_dict']
     for key, value in backbone.state_dict().items():
         if key != 'pos_embed':
             assert torch.equal(value, given[f'teacher.backbone.{key}']), key
     assert backbone.pos_embed.shape == (1, 1 + 32 * 32, 384)
-        neck = MODELS.build(cfg.model.neck)
     maps = neck(backbone(torch.rand(1, 3, 64, 128)))
     strides = cfg.model.bbox_head.strides
     assert [each.shape[2:] for each in maps] == [(64 // s, 128 // s) for s in strides]
