@@ -28,7 +28,7 @@ def found_panel(query: Click, found: Sequence[Click], title: str = '') -> np.nda
     number = len(found) + 1
     columns = min(_COLUMNS, number)
     rows = -(-number // columns)
-    figure = new_figure(2.7 * columns + 0.6, 2.45 * rows + 0.4)
+    figure = new_figure(2.7 * columns + 0.6, 1.95 * rows + 0.35)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, [''] * rows, [''] * columns)
@@ -61,7 +61,7 @@ def match_panel(
     Returns:
         np.ndarray: uint8 RGB of shape (H', W', 3).
     """
-    figure = new_figure(9.6, 4.2)
+    figure = new_figure(9.6, 3.7)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, [''], ['', ''])[0]
@@ -99,7 +99,7 @@ def objects_panel(
     """
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
-    figure = new_figure(2.9 * columns, 2.5 * rows + 0.4)
+    figure = new_figure(2.9 * columns, 2.0 * rows + 0.3)
     if title:
         figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, [''] * rows, [''] * columns)

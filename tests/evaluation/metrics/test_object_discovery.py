@@ -75,7 +75,7 @@ def test_an_object_of_a_photograph(refine):
     image[disc] = 250, 0, 0
     model = FrozenFeatures(dict(type='PatchColour', patch_size=8), 80)
     (found,) = discover_objects(model, image, refine=refine)
-    assert (found.mask & disc).sum() / (found.mask | disc).sum() > (0.95 if refine else 0.8)
+    assert (found.mask & disc).sum() / (found.mask | disc).sum() > (0.9 if refine else 0.8)
     left, top, right, bottom = found.box
     assert abs(np.array([left - 16, top - 10, right - 45, bottom - 39])).max() <= 4
     assert not found.mask[:, :left].any() and found.mask[:, left].any()
