@@ -14,6 +14,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 
+from mmc_plugin.errors import MissingPackageError
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmc_plugin'
 ARCH = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96)
@@ -191,3 +193,13 @@ def test_detection_in_mmdet_loads_the_teacher(pretrained):
     model = DETECTORS.build(cfg.model)
     model.init_weights()
     assert_arrived(model.backbone, weights)
+
+
+def test_detection_says_what_it_lacks():
+    try:
+        importlib.import_module('mmdet.models')
+    except ImportError:
+        with pytest.raises(MissingPackageError, match=r'needs (mmdetection|mmcv).*install\.md'):
+            importlib.import_module('mmc_plugin.detection')
+    else:
+        pytest.skip('mmdet and the operators are here')
