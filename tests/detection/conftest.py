@@ -145,7 +145,8 @@ def tiny(tmp_path, monkeypatch, coco, voc, weights):
         stages = model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
             stage.sampler.num = 16
-        model.test_cfg.rcnn.score_thr = 0.0  # after an iteration nothing is sure
+        # After an iteration nothing is sure.
+        model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=10)
         heads = model.roi_head.bbox_head
         for head in heads if isinstance(heads, list) else [heads]:
             head.fc_out_channels = 32

@@ -130,6 +130,7 @@ def test_detection_in_mmdet(folder, data_root, monkeypatch):
         monkeypatch, 'detect.py', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=2',
         'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
         'train_dataloader.dataset.indices=4', 'val_dataloader.dataset.indices=4',
+        'model.test_cfg.score_thr=0.0', 'model.test_cfg.max_per_img=10',
     )  # fmt: skip
     (log,) = (folder / 'run').glob('*/*.log')
     assert 'bbox_mAP' in log.read_text()
