@@ -28,7 +28,8 @@ from ..structures.image_frame import ImageFrame
 from .features import Photograph, extract_features, frozen_features, to_pixels
 
 # Of the centred cosine: the best of .1, .2, … .7 in the mean over three networks, on the
-# images with even ids among 120 of COCO val2017, squares of 224 pixels.
+# images with even ids among 120 of COCO val2017, squares of 224 pixels; at 480 pixels it is as good
+# as the best on the odd ones, see docs/zero_shot.md and tools/benchmarks/click_thresholds.py.
 AUTO_THRESHOLD = 0.5
 
 
