@@ -47,7 +47,7 @@ def expand(name: str) -> list[str]:
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_every_config_that_a_page_names_is_there(page):
     folders = '|'.join(METHODS) + '|segmentation|zero_shot|baselines|video'
-    folders += '|knn|few_shot|retrieval|parts|variance|discovery|dense_retrieval'
+    folders += '|knn|few_shot|retrieval|parts|variance|discovery|dense_retrieval|detection'
     pattern = rf'\b((?:{folders})/[\w{{}},]+\.py)'
     named = {name for each in re.findall(pattern, page.read_text()) for name in expand(each)}
     assert named or page.name not in (
