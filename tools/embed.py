@@ -22,13 +22,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--what', nargs='+', default=['cls'], choices=['cls', 'patches', 'mean'],
         help='class token, patch tokens, mean of the patch tokens',
     )  # fmt: skip
-    parser.add_argument('--layers', nargs='+', type=int, default=[-1])
+    parser.add_argument(
+        '--layers', nargs='+', type=int, default=[-1], help='from 0, or negative from the end'
+    )
     parser.add_argument('--size', type=int, default=224, help='side of the square in pixels')
-    parser.add_argument('--fit', choices=['crop', 'stretch', 'pad'], default='crop')
-    parser.add_argument('--format', choices=['safetensors', 'npz'], default='safetensors')
+    parser.add_argument(
+        '--fit', choices=['crop', 'stretch', 'pad'], default='crop',
+        help='how an image becomes a square (default: crop, its centre)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--format', choices=['safetensors', 'npz'], default='safetensors', help='of the files'
+    )
     parser.add_argument('--shard', type=int, default=1024, help='images in a file')
     parser.add_argument('--half', action='store_true', help='float16 instead of float32')
-    parser.add_argument('--batch-size', type=int, default=32)
+    parser.add_argument('--batch-size', type=int, default=32, help='images at once')
     parser.add_argument('--workers', type=int, default=2, help='processes that decode')
     parser.add_argument('--device', help='by default cuda if there is one, else cpu')
     return parser.parse_args(argv)

@@ -29,20 +29,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for each in (click, match, objects):
         each.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
     for each in (click, match):
-        each.add_argument('image')
+        each.add_argument('image', help='the first image')
     click.add_argument('other', nargs='+', help='images, or folders of them')
-    click.add_argument('--point', nargs=2, type=float, required=True, metavar=('X', 'Y'))
+    click.add_argument(
+        '--point', nargs=2, type=float, required=True, metavar=('X', 'Y'),
+        help='on the object, in pixels of the image',
+    )  # fmt: skip
     click.add_argument('--top', type=int, default=7, help='how many of the others are drawn')
-    match.add_argument('other')
+    match.add_argument('other', help='the second image')
     match.add_argument('--top', type=int, default=40, help='how many pairs are drawn')
     objects.add_argument('image', nargs='+', help='images, or folders of them')
     objects.add_argument('--number', type=int, default=1, help='objects to look for in each')
-    objects.add_argument('--refine', choices=['guided', 'bilateral'])
+    objects.add_argument('--refine', choices=['guided', 'bilateral'], help="to the image's edges")
     for each in (click, match, objects):
         each.add_argument('--size', type=int, default=480, help='side of the resized image')
-        each.add_argument('--fit', choices=['stretch', 'pad'], default='stretch')
+        each.add_argument(
+            '--fit', choices=['stretch', 'pad'], default='stretch',
+            help='squeeze the image into the square (default), or keep its aspect',
+        )  # fmt: skip
         each.add_argument('--device', help='by default cuda if there is one, else cpu')
-        each.add_argument('--title', default='')
+        each.add_argument('--title', default='', help='above the picture')
         each.add_argument('--out', required=True, help='the picture, such as a.png')
     return parser.parse_args(argv)
 
