@@ -24,6 +24,7 @@ from .uploads import IMAGE_BYTES, read_image
 
 MOST_CHOSEN = 3  # networks that the page begins with
 GRIDS = {1: '1', 2: '4, for 4 × the encode', 4: '16, for 16 × the encode'}  # 1 / stride
+EDGES = {'as the patches': None, 'guided': 'guided', 'bilateral': 'bilateral'}  # refine
 _DEFAULTS = dict(layer=-1, size=480)  # of PromptSegmenter
 VIEWS = ('similarity', 'object', 'PCA colours', 'k-means')
 HINT = 'Click on an object. Shift and click, or the right button, marks what is not part of it.'
@@ -123,7 +124,7 @@ class Clicks:
             if clicked:
                 segment, seconds = network.click(
                     picture.image, picture.points.places, picture.points.labels,
-                    level(rule, threshold), settings,
+                    level(rule, threshold), settings, _refine(controls),
                 )  # fmt: skip
                 found = found or segment
                 words.append(f'click {1000 * seconds:.0f} ms')
@@ -135,7 +136,8 @@ class Clicks:
         if not clicked:
             rows.insert(0, markup.row(picture.name, '. '.join(news), [self._plain(picture)]))
         hint = '' if clicked else HINT
-        code = self._code(picture, names[0], settings, rule, threshold) if clicked else ''
+        how = rule, threshold, _refine(controls)
+        code = self._code(picture, names[0], settings, *how) if clicked else ''
         moved = found is not None and rule == 'otsu'
         slider = round(float(found.threshold), 3) if moved else gr.skip()
         heard = markup.message('. '.join(news), hidden=True)
@@ -210,7 +212,7 @@ class Clicks:
         names, _, rule, threshold = controls[:4]
         found, _ = self.networks[self._chosen(names)[0]].click(
             picture.image, picture.points.places, picture.points.labels,
-            level(rule, threshold), _settings(controls),
+            level(rule, threshold), _settings(controls), _refine(controls),
         )  # fmt: skip
         stem = PurePath(picture.name).stem
         if kind == 'mask':
@@ -227,7 +229,7 @@ class Clicks:
             )
         return dict(name=name, kind=kind, data=base64.b64encode(content).decode())
 
-    def _code(self, picture, name, settings, rule, threshold) -> str:
+    def _code(self, picture, name, settings, rule, threshold, refine) -> str:
         """The click as Python, on the file as it was given."""
         network, points = self.networks[name], picture.points
         across, down = (
@@ -235,8 +237,8 @@ class Clicks:
         )
         places = [(round(x * across, 1), round(y * down, 1)) for x, y in points.places]
         options = ''.join(
-            f', {key}={value}'
-            for key, value in network.options(settings).items()
+            f', {key}={value!r}'
+            for key, value in (network.options(settings) | dict(refine=refine)).items()
             if value not in (None, _DEFAULTS.get(key))
         )
         image, weights, imports = repr(picture.name), repr(network.path), ''
@@ -269,6 +271,12 @@ def _settings(controls: tuple) -> Settings:
     if not (224 <= size <= 720 and finer in GRIDS):
         raise InputError('There is no such size or grid.')
     return Settings(int(size), int(layer), int(finer))
+
+
+def _refine(controls: tuple) -> str | None:
+    if controls[9] not in EDGES:
+        raise InputError('There is no such way to find edges.')
+    return EDGES[controls[9]]
 
 
 def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) -> gr.State:
@@ -320,6 +328,9 @@ def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) ->
                     [(words, each) for each, words in GRIDS.items() if each in grids],
                     value=1, label='Tokens a patch', elem_id='grid',
                 )  # fmt: skip
+                edges = gr.Radio(
+                    list(EDGES), value=next(iter(EDGES)), label='Edges of the map', elem_id='edges'
+                )
                 clusters = gr.Slider(2, 10, 4, step=1, label='k of k-means', elem_id='clusters')
             with gr.Row(elem_classes='pair'):
                 mask = gr.Button('Mask (PNG)', size='sm', min_width=80, elem_id='save-mask')
@@ -331,7 +342,7 @@ def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) ->
         label='The click in Python', language='python', interactive=False, lines=1,
         buttons=['copy'], wrap_lines=True, show_line_numbers=False, elem_id='code',
     )  # fmt: skip
-    controls = [chosen, views, rule, threshold, layer, size, finer, clusters, side]
+    controls = [chosen, views, rule, threshold, layer, size, finer, clusters, side, edges]
     inputs, outputs = [picture, *controls], [picture, stage, code, news, threshold]
     settings = dict(inputs=inputs, outputs=outputs, **parts.AT_ONCE)
 
@@ -343,7 +354,7 @@ def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) ->
     reset.click(parts.said(clicks.reset), **settings)
     draw = parts.said(clicks.draw)
     # Not when a slider is let go, which keys never do.
-    for control in (chosen, views, rule, layer, size, finer, clusters):
+    for control in (chosen, views, rule, layer, size, finer, clusters, edges):
         control.input(draw, trigger_mode='always_last', **settings)
     # Whoever moves the slider wants that threshold.
     threshold.input(None, None, rule, js=parts.BY_HAND)

@@ -105,12 +105,13 @@ class Network:
         labels: Sequence[int],
         threshold: float | str,
         settings: Settings,
+        refine: str | None = None,
     ) -> tuple[Segment, float]:
         """What the points select, and the seconds it took."""
         start = time.perf_counter()
         with self._lock:
             found = self.segmenter.segment(
-                image, points, labels, threshold, **self.options(settings)
+                image, points, labels, threshold, refine=refine, **self.options(settings)
             )
         return found, time.perf_counter() - start
 

@@ -16,7 +16,10 @@ from mmc_plugin.demo.click_tab import Clicks, _settings
 from mmc_plugin.demo.inbox import Inbox
 from mmc_plugin.demo.networks import Network, find_checkpoint, load_networks
 
-CONTROLS = [[], ['similarity', 'object'], 'otsu', 0.3, 1, 224, 1, 4, 'on the object']
+CONTROLS = dict(
+    chosen=[], views=['similarity', 'object'], rule='otsu', threshold=0.3, layer=1, size=224,
+    finer=1, clusters=4, side='on the object', edges='as the patches',
+)  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -30,8 +33,7 @@ def clicks(networks):
 
 
 def controls(**changes):
-    names = ('chosen', 'views', 'rule', 'threshold', 'layer', 'size', 'finer', 'clusters', 'side')
-    return [changes.get(name, value) for name, value in zip(names, CONTROLS, strict=True)]
+    return list({**CONTROLS, **changes}.values())
 
 
 def picture_of(clicks, image, name='mine.png', **changes):
@@ -76,6 +78,8 @@ def saved_mask(clicks, picture, **changes):
         dict(rule='auto', size=480),
         dict(rule='number', threshold=0.415, layer=2, finer=2),
         dict(finer=4, side='beside it'),
+        dict(edges='guided'),
+        dict(edges='bilateral', rule='auto'),
     ],
 )
 def test_the_line_of_python_repeats_the_click_to_the_bit(clicks, changes, tmp_path, monkeypatch):
@@ -92,6 +96,7 @@ def test_the_line_of_python_repeats_the_click_to_the_bit(clicks, changes, tmp_pa
     assert 0 < mask.mean() < 1
     assert ('size=' in code) == ('size' not in changes)  # 480 is the default
     assert ('layer=' in code) == ('layer' in changes)
+    assert ('refine=' in code) == ('edges' in changes)
 
 
 def test_the_line_of_python_finds_a_sample_and_the_reference(tmp_path, monkeypatch):
@@ -156,10 +161,12 @@ def test_a_session_that_has_ended_is_told(clicks):
         list(clicks.sample(SimpleNamespace(name='../../etc/passwd'), None, *controls()))
 
 
-@pytest.mark.parametrize('changes', [dict(size=10**6), dict(size=0), dict(finer=3), dict(layer=9)])
+@pytest.mark.parametrize(
+    'changes', [dict(size=10**6), dict(size=0), dict(finer=3), dict(layer=9), dict(edges=1)]
+)
 def test_settings_outside_the_controls_are_refused(clicks, changes):
     picture = picture_of(clicks, scene())
-    with pytest.raises(ValueError, match='no such size or grid|2 layers'):
+    with pytest.raises(ValueError, match='no such size or grid|2 layers|no such way'):
         clicks.draw(picture, *controls(**changes))
 
 

@@ -261,6 +261,7 @@ def in_process(checkpoint, repeats):
         1,
         4,
         'on the object',
+        'as the patches',
     ]
     images = some_images(10**6, seed=2)
     model = network.segmenter.model
