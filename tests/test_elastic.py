@@ -45,7 +45,7 @@ def test_a_killed_process_changes_nothing(fork_server, photo_folder, tmp_path):
     whole, killed = losses(tmp_path / 'whole'), losses(tmp_path / 'killed')
     assert sorted(whole) == list(range(1, EPOCHS * ITERS + 1))
     assert whole == killed
-    assert len([*(tmp_path / 'killed').glob('rank_1.*')]) == 2  # two starts
+    assert len([*(tmp_path / 'killed').glob('rank_1.*')]) >= 2  # started anew, at least once
     assert len([*(tmp_path / 'whole').glob('rank_1.*')]) == 1
 
 
