@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = str(ROOT / 'tools' / 'train.py')
 CONFIG = str(ROOT / 'tests' / 'configs' / 'tiny_mmc.py')
@@ -39,6 +41,9 @@ def launch(fork_server, images: Path, work_dir: Path, kill: bool) -> None:
     assert fork_server.wait(launcher) == [0], log.read_text()[-3000:]
 
 
+@pytest.mark.skipif(
+    'MMC_LONG_TESTS' not in os.environ, reason='takes a minute or more: set MMC_LONG_TESTS=1'
+)
 def test_a_killed_process_changes_nothing(fork_server, photo_folder, tmp_path):
     launch(fork_server, photo_folder, tmp_path / 'whole', kill=False)
     launch(fork_server, photo_folder, tmp_path / 'killed', kill=True)
