@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -66,6 +67,19 @@ def photo_folder(tmp_path_factory) -> Path:
     return folder
 
 
+def find_port() -> int:
+    """A port that no program listens on, for two processes to meet at."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """See :func:`find_port`."""
+    return find_port()
+
+
 class ForkServer:
     """Starts programs in forks of a process that has imported everything; see fork_server.py."""
 
@@ -117,6 +131,24 @@ class ForkServer:
             program=str(program), arguments=[str(each) for each in arguments], log=str(log),
             folder=str(log.parent), environment=environment or {}, die=die,
         )  # fmt: skip
+
+    def launch(
+        self,
+        program: str | Path,
+        arguments: Sequence[object],
+        logs: Sequence[Path],
+        environment: dict[str, str] | None = None,
+    ) -> list[int]:
+        """Start a program once for each log, with the variables that torchrun would set."""
+        world, port = str(len(logs)), str(find_port())
+        shared = dict(
+            WORLD_SIZE=world, LOCAL_WORLD_SIZE=world, MASTER_ADDR='127.0.0.1', MASTER_PORT=port
+        )
+        shared |= environment or {}
+        return [
+            self.start(program, arguments, log, shared | dict(RANK=str(rank), LOCAL_RANK=str(rank)))
+            for rank, log in enumerate(logs)
+        ]
 
     def wait(self, *processes: int, limit: float = 240) -> list[int]:
         """Wait for the end of programs; when one fails, the others are killed.

@@ -147,18 +147,24 @@ def give_backbone_checkpoint(cfg: Config, args: argparse.Namespace) -> None:
         cfg.merge_from_dict({f'{place}.allow_pickle': True})
 
 
+def test(cfg: Config, args: argparse.Namespace) -> None:
+    """Run the evaluation, and write what ``--out`` asks for."""
+    runner = build_runner(cfg)
+    check_weights(cfg, runner.model, args.allow_pickle, args.allow_misfit, test=True)
+    if args.out and args.out_item != 'metrics':
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    metrics = runner.test()
+    if args.out and args.out_item == 'metrics' and runner.rank == 0:
+        mmengine.dump(metrics, args.out)
+
+
 def main() -> None:
     args = parse_args()
     with cli.one_sentence_errors():
         cfg = build_config(args)
         cli.prepare_launch(cfg)
-        runner = build_runner(cfg)
-        check_weights(cfg, runner.model, args.allow_pickle, args.allow_misfit, test=True)
-        if args.out and args.out_item != 'metrics':
-            runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
-        metrics = runner.test()
-        if args.out and args.out_item == 'metrics' and runner.rank == 0:
-            mmengine.dump(metrics, args.out)
+        test(cfg, args)
+        cli.end_launch()
 
 
 if __name__ == '__main__':

@@ -129,6 +129,7 @@ def main() -> None:
     args = parse_args()
     with cli.one_sentence_errors():
         train(build_config(args), args.allow_pickle, args.allow_misfit)
+        cli.end_launch()
 
 
 if __name__ == '__main__':

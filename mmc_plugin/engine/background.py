@@ -8,11 +8,9 @@ import threading
 from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
-from unittest.mock import patch
 
 import torch
-from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..errors import InputError
@@ -42,31 +40,30 @@ def snapshot(
             f'default_hooks.checkpoint.background needs a Runner, not {type(runner).__name__}: set '
             'it to False'
         )
-    found: list[dict] = []
-
-    def keep(content: dict, *args: Any, **kwargs: Any) -> None:
-        found.append(content)
-
-    # The host puts a checkpoint together and writes it in one function, and makes the config's text
-    # anew each time, which takes a second.
-    with (
-        patch('mmengine.runner.runner.save_checkpoint', keep),
-        patch.object(Config, 'pretty_text', property(_text)),
-    ):
+    catch = _Catch()
+    runner.hooks.append(catch)  # the last to see what is written
+    try:
         runner.save_checkpoint(out_dir, filename, **kwargs)
-    return _copied(found[0], before) if found and is_main_process() else None
+    except _CaughtError:
+        pass
+    finally:
+        runner.hooks.remove(catch)
+    # The host puts it together on the main process alone.
+    return None if catch.content is None else _copied(catch.content, before)
 
 
-_pretty_text = Config.pretty_text.fget
-_TEXTS: dict[str, str] = {}  # of the last config, by what it holds
+class _CaughtError(Exception):
+    """The checkpoint is put together; it is not to be written now."""
 
 
-def _text(config: Config) -> str:
-    key = repr(config._cfg_dict)
-    if key not in _TEXTS:
-        _TEXTS.clear()
-        _TEXTS[key] = _pretty_text(config)
-    return _TEXTS[key]
+class _Catch(Hook):
+    """Takes what the host would write, which does both in one function."""
+
+    content: dict | None = None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        self.content = checkpoint
+        raise _CaughtError
 
 
 def _copied(value: Any, before: Any = None) -> Any:

@@ -1,6 +1,7 @@
 """What the command-line tools share: finding a config, completing it, errors in one sentence."""
 
 import errno
+import gc
 import logging
 import os
 import sys
@@ -228,6 +229,17 @@ def prepare_launch(cfg: Config) -> None:
     cfg.model_wrapper_cfg = wrapper
     if not torch_dist.is_initialized():
         torch_dist.init_process_group('gloo')
+
+
+def end_launch() -> None:
+    """Leave the group of processes, in place of the end of the program.
+
+    A thread of gloo that still frees a tensor while Python ends aborts the process. The threads go
+    with all that holds the group: the wrapped model, which only a collection frees.
+    """
+    if torch_dist.is_initialized():
+        gc.collect()
+        torch_dist.destroy_process_group()
 
 
 @contextmanager

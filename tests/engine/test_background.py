@@ -77,5 +77,10 @@ def test_a_copy_is_no_view():
     assert copied['a'].sum() == 0 and copied['b'][0] == 1 and copied['b'][1] == dict(c=(1, 2))
 
 
-def test_nothing_to_finish():
-    BackgroundWriter().finish()
+def test_an_error_is_told_once():
+    writer = BackgroundWriter()
+    writer.finish()  # nothing was begun
+    writer.start(dict(a=1), '/nowhere/a.pth', then=lambda: None)
+    with pytest.raises(RuntimeError, match='nowhere'):
+        writer.finish()
+    writer.finish()

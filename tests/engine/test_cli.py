@@ -2,7 +2,9 @@
 
 import errno
 import logging
+import multiprocessing
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +106,34 @@ def test_launchers_other_than_torchrun_need_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match='the launcher slurm needs a GPU'):
         cli.prepare_launch(Config(dict(launcher='slurm')))
+
+
+def leave(port: int) -> None:
+    """Train for a step, with a model that only a collection frees; fail if threads stay."""
+    os.environ.update(
+        MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), RANK='0', WORLD_SIZE='1', LOCAL_RANK='0'
+    )
+    cli.prepare_launch(Config(dict(launcher='pytorch')))
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
+    model(torch.ones(1, 2)).sum().backward()
+    model.itself = model
+    del model
+
+    def threads() -> list[str]:
+        return [each.read_text() for each in Path('/proc/self/task').glob('*/comm')]
+
+    assert any('gloo' in name for name in threads())
+    cli.end_launch()
+    os._exit(any('gloo' in name for name in threads()))
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='needs /proc')
+def test_no_thread_of_a_launch_outlives_it(free_port):
+    # One that frees a tensor while Python ends would abort the process.
+    child = multiprocessing.get_context('fork').Process(target=leave, args=(free_port,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
 
 
 def outcome(source: str, capsys) -> str | type:

@@ -7,7 +7,6 @@ import os
 import re
 import runpy
 import shutil
-import socket
 import sys
 from pathlib import Path
 
@@ -127,14 +126,11 @@ def test_a_test_leaves_figures_and_pictures(tested, trained, tiny, street):
     assert {p.name for p in (tested / 'shown').iterdir()} == {f'val{i}.png' for i in range(3)}
 
 
-def test_two_processes_find_what_one_finds(tested, tiny, trained, monkeypatch):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
+def test_two_processes_find_what_one_finds(tested, tiny, trained, free_port, monkeypatch):
     monkeypatch.chdir(tested)
     context = multiprocessing.get_context('fork')  # they need not import anything
     children = [
-        context.Process(target=one_of_two, args=(rank, port, tiny, trained / 'iter_20.pth'))
+        context.Process(target=one_of_two, args=(rank, free_port, tiny, trained / 'iter_20.pth'))
         for rank in range(2)
     ]
     for child in children:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import runpy
-import socket
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -207,14 +206,11 @@ def test_a_resumed_run_has_the_settings_that_it_had(config, labelled, call, tmp_
     assert {step['lr'] for step in steps} == {0.5}
 
 
-def test_dist_train_runs_two_processes_without_a_gpu(config, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
+def test_dist_train_runs_two_processes_without_a_gpu(config, free_port, tmp_path):
     options = ('--work-dir', 'work dir', '--no-validate', '--resume')
     done = run(
         'bash', TOOLS / 'dist_train.sh', config, 2, *options,
-        cwd=tmp_path, PORT=str(port), CUDA_VISIBLE_DEVICES='',
+        cwd=tmp_path, PORT=str(free_port), CUDA_VISIBLE_DEVICES='',
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count('--resume: no whole checkpoint in work dir') == 1

@@ -1,7 +1,6 @@
 """The configs of finetuning, trained and tested as users do on stand-ins in the real formats."""
 
 import json
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -81,25 +80,13 @@ def run(fork_server, checkpoint, data, tmp_path):  # noqa: F811
     """Runs a tool; gives exit codes, what was printed, and the folder of the work."""
 
     def run(tool, config, *arguments, options=(), world=1, work='work'):
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            port = probe.getsockname()[1]
         argv = [ROOT / 'configs' / 'finetune' / config, *arguments, '--work-dir', tmp_path / work]
         argv += ['--launcher', 'pytorch'] if world > 1 else []
         argv += ['--cfg-options', *SMALL, *options]
         variables = {name: str(path) for name, path in data.items()}
-        variables |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), WORLD_SIZE=str(world))
-        variables |= dict(MMC_CHECKPOINT=str(checkpoint), LOCAL_WORLD_SIZE=str(world))
+        variables |= dict(MMC_CHECKPOINT=str(checkpoint))
         logs = [tmp_path / f'{tool}_{work}_{rank}.txt' for rank in range(world)]
-        processes = [
-            fork_server.start(
-                ROOT / 'tools' / f'{tool}.py',
-                argv,
-                log,
-                variables | dict(RANK=str(rank), LOCAL_RANK=str(rank)),
-            )
-            for rank, log in enumerate(logs)
-        ]
+        processes = fork_server.launch(ROOT / 'tools' / f'{tool}.py', argv, logs, variables)
         return fork_server.wait(*processes, limit=60), logs[0].read_text(), tmp_path / work
 
     return run

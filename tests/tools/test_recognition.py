@@ -1,7 +1,6 @@
 """The configs of k-NN and its like, run as users run them on stand-ins in the real formats."""
 
 import json
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -71,24 +70,12 @@ def run(fork_server, checkpoint, data, tmp_path):
     """Runs tools/test.py; gives exit codes, what was printed, and the folder of the work."""
 
     def run(config, *options, world=1, work='work', weights=checkpoint):
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            port = probe.getsockname()[1]
         argv = [ROOT / 'configs' / config, weights, '--work-dir', tmp_path / work]
         argv += ['--launcher', 'pytorch'] if world > 1 else []
         argv += ['--cfg-options', *SMALL, *options]
         logs = [tmp_path / f'{work}_{rank}.txt' for rank in range(world)]
         variables = {name: str(path) for name, path in data.items()}
-        variables |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), WORLD_SIZE=str(world))
-        processes = [
-            fork_server.start(
-                ROOT / 'tools' / 'test.py',
-                argv,
-                log,
-                variables | dict(RANK=str(rank), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(world)),
-            )
-            for rank, log in enumerate(logs)
-        ]
+        processes = fork_server.launch(ROOT / 'tools' / 'test.py', argv, logs, variables)
         codes = fork_server.wait(*processes, limit=60)
         return codes, logs[0].read_text(), tmp_path / work
 

@@ -1,7 +1,6 @@
 """The configs of configs/video, run as users run them, in one process and in two."""
 
 import json
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -32,21 +31,12 @@ def checkpoint(tmp_path_factory):
 def run(fork_server, folder, root, checkpoint, *options, world=1):
     """Exit codes, what the first process printed, and the folder of the log, if there is one."""
     folder.mkdir()
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
     argv = [CONFIG, checkpoint, '--work-dir', folder / 'work']
     argv += ['--launcher', 'pytorch'] if world > 1 else []
     argv += [*options, '--cfg-options', 'model.size=64', 'test_dataloader.num_workers=0']
-    processes = []
-    for rank in range(world):
-        variables = dict(
-            DAVIS_ROOT=str(root), RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world),
-            LOCAL_WORLD_SIZE=str(world), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
-        )  # fmt: skip
-        log = folder / f'printed_{rank}.txt'
-        program = ROOT / 'tools' / 'test.py'
-        processes.append(fork_server.start(program, argv, log, environment=variables))
+    logs = [folder / f'printed_{rank}.txt' for rank in range(world)]
+    variables = dict(DAVIS_ROOT=str(root))
+    processes = fork_server.launch(ROOT / 'tools' / 'test.py', argv, logs, variables)
     codes = fork_server.wait(*processes)
     found = list((folder / 'work').glob('*/video_scores.json'))
     return codes, (folder / 'printed_0.txt').read_text(), found[0].parent if found else None

@@ -20,6 +20,7 @@ _MAX_TIFF_VALUES = 2**18
 # Bytes of a value of each TIFF type; those of one byte are kept as they are, not as numbers.
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _TIFF_SIZES |= {16: 8, 17: 8, 18: 8}
+_ORIENTATION, _SHORT = 0x0112, 3
 
 
 class UndecodableError(Exception):
@@ -132,3 +133,22 @@ def check_tiff(data: bytes) -> None:
             referred += size * count
     if referred > len(data):
         raise UndecodableError('truncated or damaged: its tags refer to more bytes than it has')
+
+
+def orientation(exif: bytes) -> int:
+    """How a picture lies, as EXIF data says: 1 to 8, and 1 where they say nothing that holds.
+
+    Args:
+        exif: From its byte order mark on.
+    """
+    order = '<' if exif[:2] == b'II' else '>'
+    try:
+        (at,) = struct.unpack_from(order + 'I', exif, 4)
+        (tags,) = struct.unpack_from(order + 'H', exif, at)
+        for start in range(at + 2, at + 2 + 12 * min(tags, _MAX_TIFF_TAGS), 12):
+            tag, kind, _, value = struct.unpack_from(order + 'HHIH', exif, start)
+            if (tag, kind) == (_ORIENTATION, _SHORT):
+                return value if 1 <= value <= 8 else 1
+    except struct.error:  # it is cut
+        pass
+    return 1

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .image_headers import UndecodableError, check_tiff
+from .image_headers import UndecodableError, check_tiff, orientation
 
 # Start-of-frame markers: C0 … CF without DHT (C4), JPG (C8) and DAC (CC).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -30,11 +30,18 @@ MAX_FILL = 2**16
 class JpegHeader:
     """What the segments up to the first scan say."""
 
-    pixels: int
+    width: int  # as stored
+    height: int
+    orientation: int  # of EXIF, 1 to 8; from 5 on width and height change places
     components: int  # 1 grey, 3 colour, 4 CMYK or YCCK
     blocks: int  # of 8 x 8 coefficients, of all components
     marker: int  # of the frame
     sequential: bool  # whether libjpeg decodes row by row; otherwise it holds all coefficients
+
+    @property
+    def pixels(self) -> int:
+        """Of the whole picture."""
+        return self.width * self.height
 
     @property
     def coefficient_bytes(self) -> int:
@@ -120,8 +127,10 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
             scan = start
         elif marker in _FRAMES and frame is None and start + 6 <= len(data):
             frame = marker, start
+    turned = 1
     if exif[:2] in (b'II', b'MM'):
         check_tiff(exif)
+        turned = orientation(exif)
     if frame is None:
         return None
     marker, at = frame
@@ -134,4 +143,4 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     blocks = _count_blocks(data, at + 7, components, width, height)
     if scan is not None and not sequential:
         _check_scans(data, scan)
-    return JpegHeader(width * height, components, blocks, marker, sequential)
+    return JpegHeader(width, height, turned, components, blocks, marker, sequential)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 
 from mmpretrain.datasets.transforms import MultiView
 from mmpretrain.registry import TRANSFORMS
-from PIL import Image
 
+from .image_headers import UndecodableError
+from .jpeg_headers import read_jpeg_header
 from .loading import MAX_PIXELS, LoadImage
 from .views import ViewCrop
 
 _JPEG = b'\xff\xd8\xff'
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: width and height change places
 
 
 @TRANSFORMS.register_module()
@@ -89,14 +88,15 @@ class LoadViews(LoadImage):
 
 
 def _upright_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width as EXIF turns them; None where the header cannot be read."""
+    """Height and width of a JPEG as EXIF turns it; None of what :class:`LoadImage` refuses."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
-    except Exception:  # of many kinds; LoadImage has the words
+        header = read_jpeg_header(data)
+    except UndecodableError:
         return None
-    return (width, height) if turned else (height, width)
+    if header is None:
+        return None
+    size = header.height, header.width
+    return size[::-1] if header.orientation > 4 else size
 
 
 def _scaled(

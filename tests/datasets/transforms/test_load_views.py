@@ -1,12 +1,16 @@
 """Views of a photograph that is decoded smaller are those of the whole photograph."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
 from mmpretrain.datasets.transforms import MultiView
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mmc_plugin.datasets.transforms import LoadImage, LoadViews
+from mmc_plugin.datasets.transforms.image_headers import orientation
+from mmc_plugin.datasets.transforms.load_views import _upright_size
 from mmc_plugin.datasets.transforms.loading import UnreadableImageError
 
 CROP = dict(type='ViewCrop', size=64, scale=(0.2, 1.0))
@@ -18,13 +22,13 @@ BARE = [[CROP], [dict(CROP, size=(32, 48))]]
 def large(tmp_path_factory, photographs):
     """Photographs of three megapixels, upright and turned by EXIF, and one that is grey."""
     folder = tmp_path_factory.mktemp('large')
-    for number, orientation in enumerate((1, 6, 3)):
+    for number, turned in enumerate((1, 6, 3)):
         image = cv2.resize(cv2.imread(str(photographs[number])), (2048, 1500),
                            interpolation=cv2.INTER_CUBIC)  # fmt: skip
         image = Image.fromarray(image[..., ::-1])
         image = image.convert('L') if number == 2 else image
         exif = Image.Exif()
-        exif[0x0112] = orientation
+        exif[0x0112] = turned
         image.save(folder / f'{number}.jpg', quality=95, exif=exif)
     return sorted(folder.glob('*.jpg'))
 
@@ -83,4 +87,30 @@ def test_no_box_gets_fewer_pixels_than_its_view(large):
 def test_what_cannot_be_read_says_so(tmp_path, large):
     (tmp_path / 'a.jpg').write_bytes(large[0].read_bytes()[:5000])
     with pytest.raises(UnreadableImageError, match='truncated'):
+        LoadViews(VIEWS, [1, 1])(dict(img_path=str(tmp_path / 'a.jpg')))
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('turned', range(1, 9))
+def test_the_size_is_that_which_pillow_turns_it_to(order, turned):
+    image, exif = Image.new('RGB', (24, 40)), Image.Exif()
+    exif.endian = order  # what it is written in
+    exif[0x010F], exif[0x0112] = 'a maker', turned
+    file = io.BytesIO()
+    image.save(file, 'JPEG', exif=exif)
+    data = file.getvalue()
+    assert (b'MM' if order == '>' else b'II') in data[:60]
+    with Image.open(io.BytesIO(data)) as opened:
+        width, height = ImageOps.exif_transpose(opened).size
+    assert _upright_size(data) == (height, width)
+    content = exif.tobytes().removeprefix(b'Exif\0\0')
+    assert orientation(content) == turned
+    for end in range(len(content)):  # cut anywhere, it says nothing or the same
+        assert orientation(content[:end]) in (1, turned)
+
+
+def test_headers_that_keep_a_reader_busy_are_refused(tmp_path, large):
+    data = large[0].read_bytes()
+    (tmp_path / 'a.jpg').write_bytes(data[:2] + b'\xff\xe2\0\2' * 5000 + data[2:])
+    with pytest.raises(UnreadableImageError, match='more than 4096 segments'):
         LoadViews(VIEWS, [1, 1])(dict(img_path=str(tmp_path / 'a.jpg')))

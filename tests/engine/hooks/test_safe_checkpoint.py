@@ -4,7 +4,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 from contextlib import contextmanager
 
@@ -375,13 +374,11 @@ def fail_on_main(rank: int, port: int, folder: str) -> None:
     os._exit(1)
 
 
-def test_all_processes_are_told(tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+def test_all_processes_are_told(free_port, tmp_path):
     context = multiprocessing.get_context('fork')
     both = [
-        context.Process(target=fail_on_main, args=(rank, port, str(tmp_path))) for rank in range(2)
+        context.Process(target=fail_on_main, args=(rank, free_port, str(tmp_path)))
+        for rank in range(2)
     ]
     for process in both:
         process.start()
