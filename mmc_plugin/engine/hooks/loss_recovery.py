@@ -11,9 +11,9 @@ import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
-from torch import Tensor
 
 from ...errors import InputError, RollBackError
+from ..optimizers import AutoPrecisionOptimWrapper
 from .loss_guard import LossGuardHook
 
 _FEWEST = 10  # good steps before a spike can be told from the beginning
@@ -41,7 +41,7 @@ class LossRecoveryHook(LossGuardHook):
         max_rollbacks (int): Times that training goes back before it ends. Defaults to 3.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or the optimiser's wrapper is another one.
     """
 
     def __init__(
@@ -70,22 +70,20 @@ class LossRecoveryHook(LossGuardHook):
         self._runner = runner
         self._losses: deque[float] = deque(maxlen=self.window)
         self._in_a_row = 0
-        self._loss: Tensor | float = 0.0
-        wrapper = runner.optim_wrapper
-        backward = wrapper.backward
-
-        def noted(loss: Tensor, **kwargs) -> None:
-            self._loss = self._loss + loss.detach()  # of the steps that are accumulated
-            backward(loss, **kwargs)
-
-        wrapper.backward = noted
-        wrapper.optimizer.register_step_pre_hook(self._judge)
+        self._wrapper = runner.optim_wrapper
+        if not isinstance(self._wrapper, AutoPrecisionOptimWrapper):
+            raise InputError(
+                'LossRecoveryHook asks AutoPrecisionOptimWrapper for the loss of a step: set '
+                f'optim_wrapper.type to it, not to {type(self._wrapper).__name__}'
+            )
+        self._wrapper.keep_loss = True
+        self._wrapper.optimizer.register_step_pre_hook(self._judge)
 
     @torch.no_grad()
     def _judge(self, optimizer: torch.optim.Optimizer, args, kwargs) -> None:
         """Take the gradients of a bad step away: the optimiser leaves out what has none."""
         optimizer.skipped = False
-        loss, self._loss = self._loss, 0.0
+        loss = self._wrapper.take_loss()
         found_inf = getattr(optimizer, 'found_inf', None)
         if found_inf is not None and bool(found_inf):
             return  # the loss scale of fp16 was too high, which mends itself

@@ -44,6 +44,8 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
     # Whether the gradient norm waits on the device for take_grad_norm(), rather than being read,
     # and the device waited for, at each step as the host does.
     defer_grad_norm = False
+    # Whether the loss that the optimiser's next step is of is kept for take_loss().
+    keep_loss = False
 
     def __init__(
         self, *args, precision: str = 'auto', clip_grad: dict | None = None, **kwargs
@@ -102,6 +104,8 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
 
     def backward(self, loss: torch.Tensor, **kwargs) -> None:
         """Back-propagate the loss, a scalar, scaled in fp16."""
+        if self.keep_loss:  # the sum, where gradients are accumulated
+            self._loss = self.__dict__.get('_loss', 0) + loss.detach()
         super().backward(self.loss_scaler.scale(loss), **kwargs)
 
     def step(self, **kwargs) -> None:
@@ -137,6 +141,10 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
         """
         norm = self.__dict__.pop('_grad_norm', None)
         return {} if norm is None else {self.grad_name: norm}
+
+    def take_loss(self) -> torch.Tensor:
+        """The kept loss since the last call, of which the gradient is; a scalar on the device."""
+        return self.__dict__.pop('_loss')
 
     def precision_state(self) -> dict:
         """What the state has besides the optimiser's: precision, and in fp16 the loss scale."""

@@ -42,7 +42,7 @@ def followed(data, bad, lr=0.1, momentum=0.9):
     return weight
 
 
-def run(data, tmp_path, name, count=1, wrapper='OptimWrapper', **settings):
+def run(data, tmp_path, name, count=1, wrapper='AutoPrecisionOptimWrapper', **settings):
     loader = DataLoader([torch.tensor([x]) for x in data], batch_size=1,
                         collate_fn=lambda batch: dict(inputs=torch.stack(batch)))  # fmt: skip
     runner = Runner(
@@ -59,7 +59,7 @@ def run(data, tmp_path, name, count=1, wrapper='OptimWrapper', **settings):
     return float(runner.model.weight.detach()), rows
 
 
-@pytest.mark.parametrize('wrapper', ['OptimWrapper', 'AutoPrecisionOptimWrapper'])
+@pytest.mark.parametrize('wrapper', ['BFloat16OptimWrapper', 'AutoPrecisionOptimWrapper'])
 def test_bad_steps_leave_no_trace(tmp_path, wrapper):
     data = [1.0, 2.0, NAN, 1.5, float('inf'), NAN, 0.5]
     weight, rows = run(data, tmp_path, 'a', wrapper=wrapper)
@@ -154,3 +154,8 @@ def test_what_it_refuses():
         LossRecoveryHook(spike=0.5)
     with pytest.raises(InputError, match='max_rollbacks must not be negative, got -1'):
         LossRecoveryHook(max_rollbacks=-1)
+
+
+def test_it_needs_the_loss_of_a_step(tmp_path):
+    with pytest.raises(InputError, match='set optim_wrapper.type to it, not to OptimWrapper'):
+        run([1.0], tmp_path, 'a', wrapper='OptimWrapper')
