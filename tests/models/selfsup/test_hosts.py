@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+from mmengine.logging import MessageHub
 from mmpretrain.registry import MODELS
 
 from mmc_plugin.models.selfsup import PretrainingMethod
+
+from .test_family import least_contrast, overfit
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 NECK = dict(
@@ -83,3 +87,29 @@ def test_features_are_all_tokens_after_the_last_norm(cfg):
         model.network('neck')
     with pytest.raises(ValueError, match='no reconstruction head'):
         model.reconstruct_layers(images, [-1])
+
+
+def test_four_images_are_learned_by_moco_down_to_the_best_of_all_queries():
+    hub = MessageHub.get_current_instance()  # the host's momentum follows a schedule
+    hub.update_info_dict(dict(iter=0, max_iters=300))
+    model = build(dict(MOCO, type='ViewMoCoV3', base_momentum=1e-12)).eval()  # the teacher stands
+    views = torch.randn(4, 3, 32, 32).expand(2, -1, -1, -1, -1)
+    with torch.no_grad():
+        model.loss(dict(views=views))  # the first copies the student
+        keys = F.normalize(model.momentum_encoder(views[0])[0], dim=1)
+    least = 2 * 0.4 * least_contrast(lambda queries: queries @ keys.T / 0.2)
+    out = overfit(model, dict(views=views), 'loss')
+    with torch.no_grad():  # it has stood
+        torch.testing.assert_close(F.normalize(model.momentum_encoder(views[0])[0], dim=1), keys)
+    assert least - 1e-4 <= out['loss'].item() < least + 0.02
+
+
+def test_four_images_are_learned_by_mae_down_to_nothing():
+    model = build(dict(MAE, type='ViewMAE'))
+    ramp = torch.linspace(-1, 1, 32)
+    across, down = ramp.expand(32, 32), ramp[:, None].expand(32, 32)
+    # Normalised, all patches of an image are the same ramp, whichever are hidden.
+    views = torch.stack([across, -across, down, -down])[:, None].expand(1, 4, 3, 32, 32)
+    first = model.loss(dict(views=views))['loss'].item()
+    assert first > 0.9  # of targets with variance 1
+    assert overfit(model, dict(views=views), 'loss')['loss'].item() < 0.01

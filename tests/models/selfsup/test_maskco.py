@@ -10,6 +10,8 @@ from mmpretrain.registry import MODELS
 from mmc_plugin.models.selfsup import PretrainingMethod
 from mmc_plugin.models.selfsup.maskco import box_iou, region_contrast
 
+from .test_family import least_contrast, overfit
+
 WIDTH, SIZE = 24, 32
 ARCH = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)
 VIT = dict(type='PretrainedViT', arch=ARCH, img_size=SIZE, patch_size=8, out_type='raw',
@@ -121,3 +123,24 @@ def test_batches_that_it_cannot_use_are_refused_in_a_sentence():
     del data['regions']
     with pytest.raises(ValueError, match="MaskCo needs 'regions' of each image: put RegionViews"):
         model.loss(data)
+
+
+def test_four_images_are_learned_down_to_the_best_of_all_queries():
+    model = build().eval()  # without batch statistics
+    data = inputs([[0.0, 0, 16, 16], [16, 16, 32, 32]])
+    data['mask'] = torch.zeros(2, 4, SIZE, SIZE, dtype=torch.bool)
+    data['mask'][0, :, :16, :16] = True
+    queue = model.queue.rows.clone()
+    with torch.no_grad():
+        tokens = model.teacher.backbone(data['views'][1])[-1][:, 1:]
+        keys = model.teacher.head(model.pool(tokens, data['regions'][1] / SIZE, data['views'][1]))
+    near = torch.tensor([[True, False]]).expand(4, 2)
+
+    def logits(query):
+        others = (query[:, None] * keys).sum(-1)
+        return torch.cat([others[:, :1], query @ queue.T, others[:, 1:]], 1) / 0.2
+
+    least = least_contrast(logits)
+    assert region_contrast(keys[:, 0], keys, near, queue, 0.2).item() > least  # keys are no best
+    out = overfit(model, data, 'loss_region', still=lambda: model.queue.rows.copy_(queue))
+    assert least - 1e-4 <= out['loss_region'].item() < least + 0.02
