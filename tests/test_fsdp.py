@@ -71,10 +71,7 @@ crop = [dict(type='ViewCrop', size=16, scale=(0.1, 0.3))]
 train_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False,
     dataset=dict(data_root=r'{images}', pipeline=[
-        dict(type='LoadImage'),
-        dict(type='MultiView', num_views=[2, 2], transforms=[view, crop]),
-        {mask},
-        dict(type='PackViews')]))
+        dict(type='LoadImage'), {views}, dict(type='PackViews')]))
 optim_wrapper = dict(
     type='ShardedAutoPrecisionOptimWrapper', constructor='ShardedOptimWrapperConstructor')
 auto_scale_lr = dict(base_batch_size=2)
@@ -84,18 +81,48 @@ default_hooks = dict(logger=dict(interval=1))
 log_processor = dict(window_size=1)
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 """
+GLOBAL = "dict(type='MultiView', num_views=[1, 1], transforms=[view, view])"
+CROPS = "dict(type='MultiView', num_views=[2, 2], transforms=[view, crop])"
+GMML = "dict(type='GMMLMask', align=patch)"
+PROTOTYPES = 'in_channels=width, hidden_channels=64, out_channels=16, num_prototypes=32'
+SHARDED = f'{ROOT}/configs/_base_/fsdp.py'
 METHODS = dict(
+    sit=dict(
+        base=[f'{ROOT}/configs/sit/vits_in1k_800e.py', SHARDED],
+        model='rec_head=dict(in_channels=width, hidden_channels=width, patch_size=patch),'
+        ' cls_head=dict(in_channels=width, hidden_channels=64, out_channels=16)',
+        views=f'{GLOBAL}, {GMML}',
+    ),
+    dino=dict(
+        base=[f'{ROOT}/configs/dino/vits_in1k_100e.py', SHARDED],
+        model=f'head=dict({PROTOTYPES})',
+        views=CROPS,
+    ),
     ibot=dict(
         base=[f'{ROOT}/configs/ibot/vitl_fsdp.py'],
-        model='head=dict(in_channels=width, hidden_channels=64, out_channels=16,'
-        ' num_prototypes=32, separate_patches=True, train_length=True)',
-        mask="dict(type='BlockMask', patch_size=patch, ratios=[(0.0, 0.9)], shape='random')",
+        model=f'head=dict({PROTOTYPES}, separate_patches=True, train_length=True)',
+        views=f"{CROPS}, dict(type='BlockMask', patch_size=patch, ratios=[(0.0, 0.9)],"
+        " shape='random')",
+    ),
+    mcssl=dict(
+        base=[f'{ROOT}/configs/mcssl/vits_in1k_800e.py', SHARDED],
+        model=f'head=dict({PROTOTYPES}),'
+        ' rec_head=dict(in_channels=width, hidden_channels=width, patch_size=patch)',
+        views=f'{GLOBAL}, {GMML}',
     ),
     msn=dict(
-        base=[f'{ROOT}/configs/msn/vits_in1k_800e.py', f'{ROOT}/configs/_base_/fsdp.py'],
+        base=[f'{ROOT}/configs/msn/vits_in1k_800e.py', SHARDED],
         model="num_prototypes=32, head=dict(in_channels=width, hidden_channels=64,"
         " out_channels=16, norm_cfg=dict(type='LN'))",
-        mask="dict(type='PatchDrop', patch_size=patch)",
+        views=f"{CROPS}, dict(type='PatchDrop', patch_size=patch)",
+    ),
+    maskco=dict(
+        base=[f'{ROOT}/configs/maskco/vits_coco.py', SHARDED],
+        model='head=dict(in_channels=width, hidden_channels=64, out_channels=16,'
+        ' norm_cfg=dict(type="LN")),'
+        ' mask_head=dict(in_channels=width, num_heads=3), queue_length=8, bins=4',
+        views="dict(type='RegionViews', patch_size=patch, side=(0.5, 1.0), min_overlap=0.5,"
+        ' transforms=[view, view])',
     ),
 )  # fmt: skip
 # Adam would hide gradients that are scaled wrongly.
