@@ -23,6 +23,7 @@ CSS = (_HERE / 'page.css').read_text()
 BY_HAND = "() => 'number'"  # of threshold_rule()
 # One after another: two networks at once are no faster, and clicks keep their order.
 AT_ONCE = dict(concurrency_limit=1, concurrency_id='networks', show_progress='hidden')
+BESIDE = dict(concurrency_limit=None, show_progress='hidden')  # what takes no time
 
 
 def sample_names() -> dict[str, Path]:
