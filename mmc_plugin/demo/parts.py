@@ -88,6 +88,6 @@ def stage() -> gr.HTML:
     return gr.HTML(markup.stage([], 'One moment …'), js_on_load=STAGE_JS)
 
 
-def picker(samples: list, words: str, kind: str, accept: str, limit: int) -> gr.HTML:
+def picker(samples: list, words: str, kind: str, accept: str, limit: int, most: int = 1) -> gr.HTML:
     """Where pictures come from."""
-    return gr.HTML(markup.picker(samples, words, kind, accept, limit), js_on_load=PICKER_JS)
+    return gr.HTML(markup.picker(samples, words, kind, accept, limit, most), js_on_load=PICKER_JS)

@@ -178,9 +178,9 @@ def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
     clip = gr.State(None, time_to_live=3600)
     choose = parts.picker(
         parts.sample_pictures()[:1],
-        f'Drop a short video or its frames here (at most 64 MB, {MOST_FRAMES} frames), or take '
-        'the pan over the cat',
-        'clip', 'video/*,image/jpeg,image/png', VIDEO_BYTES,
+        f'Drop a short video or a folder of its frames here (at most {VIDEO_BYTES >> 20} MB, '
+        f'{MOST_FRAMES} frames), or take the pan over the cat',
+        'clip', 'video/*,image/jpeg,image/png,image/webp,image/bmp', VIDEO_BYTES, MOST_FRAMES,
     )  # fmt: skip
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
