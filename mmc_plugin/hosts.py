@@ -33,7 +33,7 @@ PACKAGES = dict(
 )
 # Import name → what upstream's wheel imports without asking for it.
 BESIDE = dict(mmseg='ftfy regex')
-# What one of OneDL's packages prints when another of its optional parts is absent.
+# How begins what OneDL's packages print where an optional part of them is absent.
 REMARK = 'Could not import OneDL'
 # A module that only compiled operators bring. Upstream mmsegmentation imports it, OneDL's does not;
 # mmdetection does on both lines.
@@ -76,7 +76,7 @@ def operators() -> str:
     return (
         'mmcv is installed without its compiled operators, which upstream mmsegmentation and '
         'mmdetection need: pip uninstall mmcv-lite, then pip install mmcv, which compiles them '
-        'where there is no wheel'
+        'where there is no wheel (docs/install.md)'
     )
 
 
@@ -124,12 +124,12 @@ def needing_host(name: str, user: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         if error.name == name:
-            sentence = f'{user} needs {name}, which is not installed: {install(name)}'
+            what = f'which is not installed: {install(name)} (docs/install.md)'
         elif error.name == OPERATORS:
-            sentence = f'{user} needs {name}, for which {operators()}'
+            what = f'for which {operators()}'
         else:
             raise
-        raise MissingPackageError(f'{sentence} (docs/install.md).') from error
+        raise MissingPackageError(f'{user} needs {name}, {what}') from error
 
 
 def import_quietly(name: str) -> ModuleType:
@@ -145,7 +145,7 @@ def import_quietly(name: str) -> ModuleType:
             return import_module(name)
     finally:
         for each in said.getvalue().splitlines():
-            if each != REMARK:
+            if not each.startswith(REMARK):
                 print(each, file=sys.stdout)
 
 

@@ -110,7 +110,9 @@ def test_versions_compare_by_their_numbers(text, numbers):
 
 
 def test_what_the_hosts_say_of_their_optional_parts_is_not_shown(tmp_path, monkeypatch, capsys):
-    (tmp_path / 'chatty_host.py').write_text("print('Could not import OneDL')\nprint('news')\n")
+    (tmp_path / 'chatty_host.py').write_text(
+        "print('Could not import OneDL')\nprint('Could not import OneDL. More')\nprint('news')\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     assert hosts.import_quietly('chatty_host').__name__ == 'chatty_host'
     assert capsys.readouterr().out == 'news\n'
