@@ -4,7 +4,8 @@ Importing the package registers its parts in mmpretrain's registries, so that
 ``custom_imports = dict(imports=['mmc_plugin'])`` makes them available in any config.
 """
 
-from .version import __version__, check_hosts, import_quietly
+from .hosts import check_hosts, import_quietly
+from .version import __version__
 
 check_hosts()
 for _part in ('mmpretrain.datasets', 'mmpretrain.models'):

@@ -5,21 +5,11 @@ in mmpretrain's, so that ``custom_imports = dict(imports=['mmc_plugin.detection'
 project needs.
 """
 
-from ..errors import MissingPackageError
-from ..version import import_quietly
+from ..hosts import import_quietly, needing_host
 
-try:
-    import_quietly('mmdet')
+with needing_host('mmdet', 'mmc_plugin.detection'):
     for _part in ('datasets', 'engine', 'evaluation', 'models', 'visualization'):
         import_quietly(f'mmdet.{_part}')
-except ModuleNotFoundError as error:
-    if error.name not in ('mmdet', 'mmcv._ext'):
-        raise
-    what = dict(mmdet='mmdetection').get(error.name, "mmcv's compiled operators")
-    raise MissingPackageError(
-        f'mmc_plugin.detection needs {what}, which is not installed: docs/install.md says how '
-        '("Detection"), and bash tools/run_tests.sh --ops makes an environment with both.'
-    ) from error
 
 from mmdet.registry import MODELS
 

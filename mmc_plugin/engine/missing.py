@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import traceback
 
+from .. import hosts
+
 # Modules whose packages have other names.
 PACKAGES = {
     'PIL': 'pillow',
     'cv2': 'opencv-python',
-    'mmseg': 'mmsegmentation',
     'skimage': 'scikit-image',
     'sklearn': 'scikit-learn',
     'yaml': 'pyyaml',
 }
-OPERATORS = (
-    'mmcv is installed without its compiled operators, which upstream mmsegmentation needs: '
-    'pip uninstall mmcv-lite, then pip install mmcv, which compiles them where there is no wheel'
-)
 
 
 def missing_package(error: BaseException | None) -> str | None:
@@ -39,8 +36,8 @@ def missing_package(error: BaseException | None) -> str | None:
 
 def _sentence(error: ModuleNotFoundError) -> str:
     top = error.name.partition('.')[0]
-    if error.name == 'mmcv._ext':
-        return OPERATORS
+    if error.name == hosts.OPERATORS:
+        return hosts.operators()
     needs = _importer(error)
     if needs is None:
         return (
@@ -49,7 +46,8 @@ def _sentence(error: ModuleNotFoundError) -> str:
         )
     if top == needs:
         return f'{needs} has no {error.name} in the version that is installed: {error}'
-    return f'{needs} needs {top}, which is not installed: pip install {PACKAGES.get(top, top)}'
+    way = hosts.install(top) if top in hosts.PACKAGES else f'pip install {PACKAGES.get(top, top)}'
+    return f'{needs} needs {top}, which is not installed: {way}'
 
 
 def _importer(error: BaseException) -> str | None:

@@ -5,19 +5,11 @@ Importing the package registers its parts in mmsegmentation's registries, and th
 ``custom_imports = dict(imports=['mmc_plugin.segmentation'])`` is all that a project needs.
 """
 
-from ..errors import MissingPackageError
-from ..version import import_quietly
+from ..hosts import import_quietly, needing_host
 
-try:
+with needing_host('mmseg', 'mmc_plugin.segmentation'):
     import_quietly('mmseg')
     import_quietly('mmseg.datasets')
-except ModuleNotFoundError as error:
-    if error.name != 'mmseg':
-        raise
-    raise MissingPackageError(
-        'mmc_plugin.segmentation needs mmsegmentation, which is not installed: pip install '
-        "'mmc-plugin[segmentation]' installs the maintained one."
-    ) from error
 
 from .cached import CachedEncoderDecoder
 from .camvid import CamVidDataset

@@ -5,6 +5,7 @@ import sys
 import pytest
 from mmengine.config import Config
 
+from mmc_plugin import hosts
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.config_files import read_config
 from mmc_plugin.engine.missing import missing_package
@@ -35,16 +36,29 @@ def test_a_package_that_what_is_imported_needs(read):
     assert read('import no_such_thing.part') == needs.format('no_such_thing', 'no_such_thing')
 
 
-@pytest.mark.parametrize('module, package', [('cv2', 'opencv-python'), ('mmseg', 'mmsegmentation')])
-def test_it_has_the_name_that_pip_knows(read, monkeypatch, module, package):
+@pytest.mark.parametrize(
+    'module, line, packages',
+    [
+        ('cv2', 'upstream', 'opencv-python'),
+        ('mmseg', 'onedl', 'onedl-mmsegmentation'),
+        ('mmseg', 'upstream', 'mmsegmentation ftfy regex'),
+    ],
+)
+def test_it_has_the_name_that_pip_knows(read, monkeypatch, module, line, packages):
+    monkeypatch.setattr(hosts, 'line', lambda: line)
     monkeypatch.setitem(sys.modules, module, None)
-    assert read(f'import {module}').endswith(f'pip install {package}')
+    assert read(f'import {module}').endswith(f'pip install {packages}')
 
 
-def test_compiled_operators(read, monkeypatch):
+@pytest.mark.parametrize('line, words', [
+    ('upstream', 'mmcv is installed without its compiled operators'),
+    ('onedl', "mmcv's compiled operators are missing"),
+])  # fmt: skip
+def test_compiled_operators(read, monkeypatch, line, words):
+    monkeypatch.setattr(hosts, 'line', lambda: line)
     monkeypatch.setitem(sys.modules, 'mmcv._ext', None)
     said = read("from importlib import import_module\nimport_module('mmcv._ext')")
-    assert said.startswith('mmcv is installed without its compiled operators')
+    assert said.startswith(words)
 
 
 def test_a_module_that_is_named_and_not_there(read):

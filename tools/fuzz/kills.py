@@ -33,7 +33,7 @@ import torch
 from mmc_plugin.durable import TEMPORARY
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint
-from mmc_plugin.version import import_quietly
+from mmc_plugin.hosts import import_quietly
 
 for _part in ('datasets', 'engine', 'visualization'):  # which a run imports late
     import_quietly(f'mmpretrain.{_part}')
