@@ -27,6 +27,7 @@ DATA = {
     'ADE20K_ROOT': 'ADE20K', 'CITYSCAPES_ROOT': 'Cityscapes',
     'VOC12_ROOT': 'PASCAL VOC 2012, augmented', 'FLOWERS_ROOT': 'Oxford 102 Flowers',
     'PETS_ROOT': 'Oxford-IIIT Pets', 'CARS_ROOT': 'Stanford Cars', 'CIFAR_ROOT': 'CIFAR-',
+    'COCO_KEYPOINTS_ROOT': 'COCO, people', 'CUB_ROOT': 'CUB-200-2011',
     'COCO_ROOT': 'COCO', 'VOC_ROOT': 'PASCAL VOC 2007 and 2012',
     'DATA_ROOT': 'any folder of images', 'MMC_IMAGES': 'any folder of images',
 }  # fmt: skip
@@ -232,7 +233,7 @@ def test_length_data_and_network_of_a_model_are_those_of_its_config(folder, mode
 
         size = re.search(r'vit-(\w+)-p(\d+)', name)
         if size is None:  # the architecture is the checkpoint's
-            assert folder in ('finetune', 'baselines'), name
+            assert folder in ('finetune', 'parts', 'baselines'), name
             continue
         settings = cfg.model.backbone
         settings.type = settings.type.split('.')[-1]

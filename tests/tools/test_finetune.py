@@ -35,6 +35,7 @@ SMALL = [
 CASES = {
     'vit_imagenet.py': (['model.head.num_classes=6'], 12),
     'vit_imagenet_linear.py': (['model.head.num_classes=6'], 12),
+    'vit_imagenet_attentive.py': (['model.head.num_classes=6', 'model.head.num_heads=4'], 12),
     'vit_in100.py': ([], 100),
     'vit_in100_linear.py': ([], 100),
     'vit_folder.py': (['model.head.num_classes=3', 'model.head.kind=hybrid'], 12),
@@ -117,7 +118,7 @@ def test_every_config_trains_and_tests(run, config, checkpoint):  # noqa: F811
     assert report['checkpoint']['path'].endswith('epoch_1.pth')
     before = torch.load(checkpoint)['state_dict']
     after = torch.load(work / 'epoch_1.pth', weights_only=False)['state_dict']
-    linear = 'linear' in config
+    linear = 'linear' in config or 'attentive' in config
     for name in ('backbone.cls_token', 'backbone.layers.1.attn.qkv.weight'):
         assert torch.equal(before[name], after[name]) == linear, name
     assert len(after['head.fc.weight']) >= 3 and after['head.fc.weight'].std() > 0
@@ -157,6 +158,7 @@ def test_a_test_by_two_processes_is_that_of_one(run):
         (['model.head.num_classes=4'], 'have 3 classes and the head has 4: set model.head.num_'),
         (['model.head.num_classes=2'], 'have 3 classes and the head has 2: set model.head.num_'),
         (['model.head.num_classes=3', 'model.head.kind=all'], 'one of cls, pat, hybrid'),
+        (['model.head.type=AttentiveClsHead'], 'num_heads must divide the 64 channels'),
         (['model.backbone.out_type=cls_token'], "out_type must be 'raw'"),
         (['model.backbone.checkpoint=gone.pth'], 'gone.pth'),
     ],
