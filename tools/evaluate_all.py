@@ -142,8 +142,9 @@ def missing(protocol: Protocol) -> str | None:
     """What of its data is not there, in words."""
     root = folder_of(protocol)
     for place in (root, *(root / need for need in protocol.needs)):
-        if not place.is_dir():
-            return f'no folder {place}; set {protocol.variable} to the folder of the data'
+        if not (place.exists() if place.suffix else place.is_dir()):
+            what = 'file' if place.suffix else 'folder'
+            return f'no {what} {place}; set {protocol.variable} to the folder of the data'
     return None
 
 

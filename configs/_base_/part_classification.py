@@ -3,6 +3,7 @@
 # [release]. The study prints the best accuracy of all epochs; here the last epoch counts. The former:
 #   --cfg-options train_cfg.val_interval=1, and test best_accuracy_top1_epoch_*.pth
 _base_ = ['./linear_probe.py']
+model = dict(keep_bytes=4 * 2**30)  # each patch is encoded once, as far as they fit
 train_pipeline = [  # shows the inner 87 % of a patch, where a test shows all of it [release]
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'),
     dict(type='CenterCrop', crop_size=224),

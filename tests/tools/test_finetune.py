@@ -158,7 +158,6 @@ def test_a_test_by_two_processes_is_that_of_one(run):
         (['model.head.num_classes=4'], 'have 3 classes and the head has 4: set model.head.num_'),
         (['model.head.num_classes=2'], 'have 3 classes and the head has 2: set model.head.num_'),
         (['model.head.num_classes=3', 'model.head.kind=all'], 'one of cls, pat, hybrid'),
-        (['model.head.type=AttentiveClsHead'], 'num_heads must divide the 64 channels'),
         (['model.backbone.out_type=cls_token'], "out_type must be 'raw'"),
         (['model.backbone.checkpoint=gone.pth'], 'gone.pth'),
     ],
