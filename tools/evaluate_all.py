@@ -195,7 +195,7 @@ def evaluate(
 
 def config_for(protocol: Protocol, checkpoint: str, allow_pickle: bool) -> str:
     """The config; of those of segmentation, which are made for a width, the one that fits."""
-    if not protocol.config.startswith('segmentation/'):
+    if '/vits_' not in protocol.config:
         return protocol.config
     arch = read_backbone(checkpoint, allow_pickle=allow_pickle).settings['arch']
     made = {384: protocol.config, 768: protocol.config.replace('/vits_', '/vitb_')}

@@ -148,6 +148,8 @@ class PretrainedViT(VisionTransformer):
         state['pos_embed'] = self._resized(
             state['pos_embed'], grid(weights.settings), self.patch_resolution
         )
+        if not self.final_norm:  # whoever builds without the last norm has no place for its weights
+            state = {name: value for name, value in state.items() if not name.startswith('ln1.')}
         own = self.state_dict()
         wrong = misfits(state, {name: tuple(value.shape) for name, value in own.items()})
         if wrong:
