@@ -66,7 +66,7 @@ def test_the_studys_numbers(name, size):
         'decode_head.conv_seg.weight': (classes, 4 * width, 1, 1),
         'decode_head.conv_seg.bias': (classes,),
     }
-    assert model.backbone.out_indices == [3, 5, 7, 11] and not model.backbone.final_norm
+    assert model.backbone.out_indices == [3, 5, 7, 11] and not model.backbone.norm_last
     assert cfg.model.test_cfg == dict(mode='slide', crop_size=(side,) * 2, stride=(stride,) * 2)
     assert cfg.optim_wrapper.optimizer == dict(
         type='AdamW', lr=4e-4, betas=(0.9, 0.999), weight_decay=0.05

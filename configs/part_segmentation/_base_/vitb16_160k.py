@@ -9,7 +9,7 @@ _base_ = [
     '../../segmentation/_base_/runtime.py',
 ]
 model = dict(
-    backbone=dict(arch='deit-base', out_indices=(3, 5, 7, 11), final_norm=False),
+    backbone=dict(arch='deit-base', out_indices=(3, 5, 7, 11), norm_last=False),
     decode_head=dict(
         _delete_=True,
         type='FCNHead',
