@@ -45,6 +45,7 @@ CASES = {
     'vit_flowers.py': ([], 4),
     'vit_pets.py': ([], 6),
     'vit_cars.py': ([], 3),
+    'vit_cub_linear.py': ([], 2),
 }
 
 
@@ -56,6 +57,19 @@ def cars(root):
         save(root / 'car_ims' / f'{i:06d}.jpg', seed=i)
         records[0, i] = (f'car_ims/{i:06d}.jpg', np.uint8(1 + 97 * (i % 3)), np.uint8(i >= 6))
     scipy.io.savemat(root / 'cars_annos.mat', dict(annotations=records))
+    return root
+
+
+def species(root):
+    """CUB-200-2011 as it is unpacked: two images of two species in each split."""
+    names = [f'{number}/{i}.jpg' for number in ('001.Black', '200.Yellow') for i in range(2)]
+    for i, name in enumerate(names):
+        save(root / 'images' / name, seed=i)
+    for file, values in (
+        ('images', names), ('image_class_labels', (1, 1, 200, 200)), ('train_test_split', '1010')
+    ):  # fmt: skip
+        rows = [f'{i} {value}\n' for i, value in enumerate(values, 1)]
+        (root / f'{file}.txt').write_text(''.join(rows))
     return root
 
 
@@ -73,6 +87,7 @@ def data(tmp_path_factory):
         FLOWERS_ROOT=flowers(root / 'flowers'),
         PETS_ROOT=pets(root / 'pets'),
         CARS_ROOT=cars(root / 'cars'),
+        CUB_ROOT=species(root / 'cub'),
     )
 
 
