@@ -27,7 +27,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--protocols',
         nargs='+',
         metavar='NAME',
-        help='only these of --list: names, groups such as knn, or patterns such as "*/vit_pets"',
+        help='only these of --list: names, groups such as knn, patterns such as "*/vit_pets", or '
+        'parts_vs_objects: those of arXiv 2301.11915, with a table of their own',
     )
     parser.add_argument(
         '--list', action='store_true', help='list the protocols and where their data is looked for'
@@ -72,6 +73,7 @@ from mmc_plugin.engine import cli
 from mmc_plugin.engine.config_files import read_config
 from mmc_plugin.engine.tool_runs import run_tool
 from mmc_plugin.errors import InputError, UserError
+from mmc_plugin.evaluation.part_study import STUDY
 from mmc_plugin.evaluation.protocols import PROTOCOLS, Protocol
 from mmc_plugin.visualization.evaluation_page import Evaluation, write_evaluations
 
@@ -121,6 +123,8 @@ def choose(wanted: list[str] | None) -> list[Protocol]:
     """
     if not wanted:
         return list(PROTOCOLS)
+    study = [row.protocol for row in STUDY]
+    wanted = [each for one in wanted for each in (study if one == 'parts_vs_objects' else [one])]
     for pattern in wanted:
         if not any(matches(each, pattern) for each in PROTOCOLS):
             raise InputError(
@@ -142,8 +146,9 @@ def missing(protocol: Protocol) -> str | None:
     """What of its data is not there, in words."""
     root = folder_of(protocol)
     for place in (root, *(root / need for need in protocol.needs)):
-        if not place.is_dir():
-            return f'no folder {place}; set {protocol.variable} to the folder of the data'
+        if not (place.exists() if place.suffix else place.is_dir()):
+            what = 'file' if place.suffix else 'folder'
+            return f'no {what} {place}; set {protocol.variable} to the folder of the data'
     return None
 
 
@@ -194,7 +199,7 @@ def evaluate(
 
 def config_for(protocol: Protocol, checkpoint: str, allow_pickle: bool) -> str:
     """The config; of those of segmentation, which are made for a width, the one that fits."""
-    if not protocol.config.startswith('segmentation/'):
+    if '/vits_' not in protocol.config:
         return protocol.config
     arch = read_backbone(checkpoint, allow_pickle=allow_pickle).settings['arch']
     made = {384: protocol.config, 768: protocol.config.replace('/vits_', '/vitb_')}

@@ -6,6 +6,7 @@ from .embeddings import embed_folder, read_embeddings
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
 from .matches import Match, find_in_images, match_images
+from .part_patches import PartPatch, nearest_part_patches
 from .patch_views import patch_clusters, patch_colours
 from .pretrain import pretrain
 from .prompt_segmenter import PromptSegmenter, Segment
@@ -16,6 +17,7 @@ from .video import read_video, track_objects
 __all__ = [
     'FoundObject',
     'Match',
+    'PartPatch',
     'PromptSegmenter',
     'Reconstruction',
     'Segment',
@@ -28,6 +30,7 @@ __all__ = [
     'load_backbone',
     'load_student',
     'match_images',
+    'nearest_part_patches',
     'patch_clusters',
     'patch_colours',
     'pretrain',

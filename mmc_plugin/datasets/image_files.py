@@ -65,13 +65,14 @@ class ImageFiles(Dataset):
         return digest.hexdigest()
 
     def photograph(self, index: int) -> Image.Image:
-        """One image before the cut.
+        """One image, or its box, before the cut.
 
         Raises:
             UnreadableImageError: If the file cannot be read.
         """
         pixels = self._load(dict(img_path=self.paths[index]))['img']
-        return Image.fromarray(pixels[..., ::-1].copy())
+        image = Image.fromarray(pixels[..., ::-1].copy())
+        return image if self.boxes[index] is None else image.crop(self.boxes[index])
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         """One image.
@@ -84,8 +85,6 @@ class ImageFiles(Dataset):
             image = self.photograph(index)
         except UnreadableImageError:
             return torch.zeros(3, self.crop, self.crop, dtype=torch.uint8), False
-        if self.boxes[index] is not None:
-            image = image.crop(self.boxes[index])
         return place_image(image, self.resize, self.crop, self.fit), True
 
 

@@ -41,7 +41,7 @@ class Protocol:
         config: Below ``configs/``.
         variable: Environment variable that the config reads the folder of the data from.
         default: That folder where the variable is not set.
-        needs: What the folder must hold.
+        needs: What the folder must hold; a name with a suffix is a file.
         report: JSON file that a test leaves, as a pattern below its work directory.
         figures: Numbers of the report that are tabulated.
         options: ``--cfg-options`` that the evaluation of several protocols adds.
@@ -106,6 +106,8 @@ _FLOWERS = ('FLOWERS_ROOT', 'data/flowers102')
 _PETS = ('PETS_ROOT', 'data/pets')
 _CARS = ('CARS_ROOT', 'data/stanford_cars')
 _REVISITED = ('REVISITED_ROOT', 'data/revisited')
+_PEOPLE = ('COCO_KEYPOINTS_ROOT', 'data/coco')
+_CUB = ('CUB_ROOT', 'data/CUB_200_2011')
 _MINI = ('MINIIMAGENET_ROOT', 'data/miniimagenet')
 
 _CLICK = dict(report='*/prompt_iou.json')
@@ -113,6 +115,7 @@ _SHARED = dict(shares_features=True)
 _TOP1 = (Figure('top-1', ('top1',)),)
 _MIOU = (Figure('mIoU', ('mIoU',)),)
 _TRAINED = dict(trains=True)
+_NAMED = dict(trains=True, report='*/classification.json')
 _SEGMENTED = dict(trains=True, report='test_*.json')
 _HALVES = dict(needs=('train', 'val'))
 
@@ -167,10 +170,16 @@ PROTOCOLS: tuple[Protocol, ...] = (
     _protocol('retrieval', 'vit_folder', 'Retrieval, a folder', _FOLDER,
               (Figure('mAP', ('protocols', 'classes', 'map'), scale=100),), **_SHARED, **_HALVES),
     _protocol('parts', 'vit_coco_parts', 'Part retrieval, people in COCO',
-              ('COCO_KEYPOINTS_ROOT', 'data/coco'), _PARTS, **_SHARED,
+              _PEOPLE, _PARTS, **_SHARED,
               needs=('annotations/person_keypoints_train2017.json', 'train2017')),
-    _protocol('parts', 'vit_cub_parts', 'Part retrieval, birds in CUB-200-2011',
-              ('CUB_ROOT', 'data/CUB_200_2011'), _PARTS, **_SHARED),
+    _protocol('parts', 'vit_cub_parts', 'Part retrieval, birds in CUB-200-2011', _CUB, _PARTS,
+              **_SHARED),
+    *(_protocol('parts', f'vit_coco_{probe}', f'Part classification, {probe}, people in COCO',
+                _PEOPLE, _TOP1, **_NAMED,
+                needs=('annotations/person_keypoints_val2017.json', 'train2017', 'val2017'))
+      for probe in ('linear', 'attentive')),
+    *(_protocol('parts', f'vit_cub_{probe}', f'Part classification, {probe}, birds in CUB-200-2011',
+                _CUB, _TOP1, **_NAMED) for probe in ('linear', 'attentive')),
     _protocol('variance', 'vit_folder', 'Table 10: variance, 100 images of a folder',
               ('DATA_ROOT', 'data/images'),
               (Figure('image', ('image', 'mean'), '.19'),
@@ -188,10 +197,28 @@ PROTOCOLS: tuple[Protocol, ...] = (
               needs=('SegmentationClassAug',)),
     _protocol('segmentation', 'vits_camvid_linear', 'Linear segmentation, CamVid',
               ('CAMVID_ROOT', 'data/camvid'), _MIOU, **_SEGMENTED),
+    _protocol('part_segmentation', 'vits_ade20k', "Linear segmentation, ADE20K, the study's recipe",
+              ('ADE20K_ROOT', 'data/ade/ADEChallengeData2016'), _MIOU, **_SEGMENTED),
+    _protocol('part_segmentation', 'vits_ade20k_object', 'Linear segmentation, ADE20K-Object',
+              ('ADE20K_ROOT', 'data/ade/ADEChallengeData2016'), _MIOU, **_SEGMENTED),
+    _protocol('part_segmentation', 'vits_pascal_object', 'Linear segmentation, Pascal-Object', _VOC,
+              _MIOU, **_SEGMENTED),
+    _protocol('part_segmentation', 'vits_ade20k_part', 'Linear segmentation, ADE20K-Part',
+              ('ADE20K_PART_ROOT', 'data/ade20k_part'), _MIOU, **_SEGMENTED),
+    _protocol('part_segmentation', 'vits_pascal_part', 'Linear segmentation, Pascal-Part',
+              ('PASCAL_PART_ROOT', 'data/pascal_part'), _MIOU, **_SEGMENTED),
+    _protocol('part_segmentation', 'vits_lip', 'Linear segmentation, LIP', ('LIP_ROOT', 'data/LIP'),
+              _MIOU, **_SEGMENTED),
     _protocol('finetune', 'vit_in100', 'Table 4: finetuning, ImageNet-100', _IN100,
               (Figure('top-1', ('top1',), '91.02'),), **_TRAINED, **_HALVES),
     _protocol('finetune', 'vit_imagenet', 'Table 7: finetuning, ImageNet-1K', _IMAGENET, _TOP1,
               **_TRAINED, **_HALVES),
+    _protocol('finetune', 'vit_imagenet_linear', 'Linear probe, ImageNet-1K', _IMAGENET, _TOP1,
+              **_TRAINED, **_HALVES),
+    _protocol('finetune', 'vit_imagenet_attentive', 'Attentive probe, ImageNet-1K', _IMAGENET,
+              _TOP1, **_TRAINED, **_HALVES),
+    _protocol('finetune', 'vit_cub_linear', 'Linear probe, species of CUB-200-2011', _CUB, _TOP1,
+              **_TRAINED),
     _protocol('finetune', 'vit_cifar10', 'Table 7: finetuning, CIFAR-10', _CIFAR, _TOP1,
               **_TRAINED),
     _protocol('finetune', 'vit_cifar100', 'Table 7: finetuning, CIFAR-100', _CIFAR, _TOP1,

@@ -2,6 +2,7 @@ from .backbones import DetectionViT, PretrainedViT
 from .backbones.patch_colour import PatchColour
 from .features import FrozenFeatures
 from .heads import (
+    AttentiveClsHead,
     GlobalContrastHead,
     MaskPredictionHead,
     PatchContrastHead,
@@ -23,6 +24,7 @@ __all__ = [
     'MCSSL',
     'MMC',
     'MSN',
+    'AttentiveClsHead',
     'FrozenFeatures',
     'GlobalContrastHead',
     'MaskCo',

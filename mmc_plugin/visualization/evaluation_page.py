@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..durable import write_durably
-from ..evaluation.protocols import Protocol
+from ..evaluation.part_study import STUDY, parts_vs_objects
+from ..evaluation.protocols import PROTOCOLS, Protocol
 from .number_table import cell, markdown_lines
 from .page import grid, paragraph, picture, table, write_page
 
@@ -56,6 +57,8 @@ def write_evaluations(
 ) -> None:
     """Write ``report.json``, ``report.md`` and ``index.html``.
 
+    Where a protocol of arXiv 2301.11915 was evaluated, also ``parts_vs_objects.md``.
+
     Args:
         evaluations (Sequence[Evaluation]): So far.
         checkpoints (Mapping[str, dict]): Name → ``path`` and ``sha256``.
@@ -94,6 +97,15 @@ def write_evaluations(
               for name, about in checkpoints.items()]  # fmt: skip
     write_durably(out / 'report.md', ('\n'.join(lines) + '\n').encode())
     sections = [('Numbers', grid(header, body))]
+    if {protocol.name for protocol in protocols} & {row.protocol for row in STUDY}:
+        header, body = parts_vs_objects(
+            {(protocol.name, name): each for (protocol, name), each in found.items()},
+            list(checkpoints),
+            {protocol.name: protocol.title for protocol in PROTOCOLS},
+        )
+        table_of_parts = '\n'.join([*markdown_lines(header, body), ''])
+        write_durably(out / 'parts_vs_objects.md', table_of_parts.encode())
+        sections.append(('Parts vs. objects', grid(header, body)))
     for heading, each in (('Failed', failed), ('Not evaluated', left)):
         if each:
             sections.append((heading, ''.join(map(paragraph, each))))

@@ -80,6 +80,39 @@ def match_panel(
     return figure_to_array(figure)
 
 
+def parts_panel(
+    squares: Sequence[np.ndarray],
+    boxes: Sequence[tuple[float, float, float, float]],
+    captions: Sequence[str],
+    title: str = '',
+) -> np.ndarray:
+    """Images with the box of a part in each, and what the box shows below.
+
+    Args:
+        squares (Sequence[np.ndarray]): uint8 RGB (H, W, 3), the first with the part that was
+            looked for.
+        boxes (Sequence[tuple]): For each (left, top, right, bottom), in pixels.
+        captions (Sequence[str]): For each what is written below.
+        title (str): Above all.
+
+    Returns:
+        np.ndarray: uint8 RGB of shape (H', W', 3).
+    """
+    figure = new_figure(1.5 * len(squares), 3.4)
+    if title:
+        figure.suptitle(title, fontsize=12)
+    axes = grid_axes(figure, ['', ''], [''] * len(squares))
+    for above, below, square, box, caption in zip(*axes, squares, boxes, captions, strict=True):
+        show_image(above, square)
+        left, top, right, bottom = box
+        place = (left - 0.5, top - 0.5), right - left, bottom - top
+        for colour, width in (('black', 3.2), ('white', 1.3)):
+            above.add_patch(Rectangle(*place, fill=False, edgecolor=colour, linewidth=width))
+        show_image(below, square[round(top) : round(bottom), round(left) : round(right)])
+        below.set_xlabel(caption, fontsize=9)
+    return figure_to_array(figure)
+
+
 def objects_panel(
     images: Sequence[np.ndarray],
     masks: Sequence[Sequence[np.ndarray]],

@@ -8,6 +8,7 @@ from mmc_plugin.datasets.labelled_images import LabelledImages, check_classes
 
 from .test_cifar import batches, write_pickles
 from .test_image_sets import pets, save
+from .test_part_patches import PEOPLE, coco
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,14 @@ def test_arrays_and_sets_of_mmpretrain(tmp_path):
         assert dataset[i]['gt_label'] == labels[i]
     source = dict(type='OxfordIIITPet', data_root=str(pets(tmp_path / 'pets')), split='trainval')
     assert [LabelledImages(source)[i]['gt_label'] for i in range(6)] == [0] * 3 + [1] * 3
+
+
+def test_boxes_of_a_set_are_cut_out(tmp_path):
+    source = dict(type='CocoParts', **coco(tmp_path, PEOPLE))
+    dataset = LabelledImages(source)
+    image = np.asarray(Image.open(tmp_path / 'images' / 'a.png'))[..., ::-1]
+    np.testing.assert_array_equal(dataset[0]['img'], image[15:65, 25:75])
+    assert dataset[0]['img_shape'] == (50, 50) and dataset.metainfo['classes'][0] == 'nose'
 
 
 def test_an_unreadable_image_is_replaced_in_training_only(tmp_path):

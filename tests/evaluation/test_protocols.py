@@ -18,7 +18,7 @@ def roots(part):
 
 @ALL
 def test_configs_read_their_data_from_where_it_is_looked_for(protocol, monkeypatch):
-    if protocol.config.startswith('segmentation'):
+    if protocol.config.startswith(('segmentation', 'part_segmentation')):
         pytest.importorskip('mmseg')
     path = str(ROOT / 'configs' / protocol.config)
     for value, expected in ((None, protocol.default), ('/else/where', '/else/where')):

@@ -126,7 +126,7 @@ def test_training_protocols_train_and_test(tool, checkpoint, tmp_path, monkeypat
     report = json.loads((tmp_path / 'work_dirs/evaluate_all/report.json').read_text())
     (found,) = report['evaluations']
     assert found['protocol'] == 'finetune/flowers' and found['numbers']['top-1'] >= 0
-    assert len(report['skipped']) == 6
+    assert len(report['skipped']) == 9
 
 
 def test_the_list_says_where_data_is_looked_for(tool, tmp_path, monkeypatch, capsys):
@@ -136,6 +136,24 @@ def test_the_list_says_where_data_is_looked_for(tool, tmp_path, monkeypatch, cap
     oxford, paris, classes = capsys.readouterr().out.splitlines()
     assert f'no folder {tmp_path}/roxford5k; set REVISITED_ROOT' in oxford
     assert paris.endswith(f'data in {tmp_path}') and 'set DATA_ROOT' in classes
+
+
+def test_the_protocols_of_the_study_of_parts_have_a_name(tool):
+    chosen = {each.name for each in tool.choose(['parts_vs_objects', 'knn/pets'])}
+    assert {'parts/coco_parts', 'parts/cub_linear', 'finetune/imagenet_attentive'} < chosen
+    assert 'part_segmentation/vits_lip' in chosen and 'finetune/imagenet' not in chosen
+    assert 'knn/pets' in chosen and 'knn/folder' not in chosen
+
+
+def test_a_need_may_be_a_file(tool, tmp_path, monkeypatch):
+    (protocol,) = tool.choose(['parts/coco_parts'])
+    monkeypatch.setenv('COCO_KEYPOINTS_ROOT', str(tmp_path))
+    assert 'no file ' in tool.missing(protocol) and 'train2017.json' in tool.missing(protocol)
+    (tmp_path / 'annotations').mkdir()
+    (tmp_path / 'annotations' / 'person_keypoints_train2017.json').write_text('{}')
+    assert f'no folder {tmp_path / "train2017"}; set COCO_KEYPOINTS' in tool.missing(protocol)
+    (tmp_path / 'train2017').mkdir()
+    assert tool.missing(protocol) is None
 
 
 @pytest.mark.parametrize(

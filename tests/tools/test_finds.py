@@ -69,12 +69,26 @@ def test_matches_and_objects_are_drawn(checkpoint, folder, tmp_path, capsys):
         assert 0 <= int(left) < int(right) <= 80 and 0 <= int(top) < int(bottom) <= 50
 
 
+def test_parts_are_looked_for_in_a_folder(checkpoint, folder, tmp_path, capsys):
+    out = tmp_path / 'p.png'
+    run('parts', checkpoint, folder / '1.png', folder, '--point', 40, 20, '--top', 3, out=out)
+    lines = capsys.readouterr().out.splitlines()
+    assert 'broken.png' in lines[1]
+    cosines = [float(line[:5]) for line in lines if re.match(r'\d\.\d{3}: ', line)]
+    assert len(cosines) == 3 and cosines == sorted(cosines, reverse=True)
+    assert not any('1.png' in line for line in lines)  # the image itself is not looked in
+
+
 def test_wrong_input_gets_a_sentence(checkpoint, folder, tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
     for arguments, words in (
         (('click', folder / '0.png', folder, '--point', 90, 3), 'lies outside the image'),
         (('click', folder / '0.png', folder / 'broken.png', '--point', 3, 3), 'none of the other'),
         (('click', folder / 'broken.png', folder, '--point', 3, 3), 'cannot read the image'),
+        (('parts', folder / '0.png', folder, '--point', 2, 20), 'x must be in 18 … 61'),
+        (('parts', folder / '0.png', folder / '0.png', '--point', 40, 20), 'no other image to'),
+        (('parts', folder / '0.png', folder / 'broken.png', '--point', 40, 20), 'none of the'),
+        (('parts', folder / '0.png', folder, '--point', 40, 20, '--top', 0), 'must be positive'),
         (('objects', tmp_path / 'empty'), 'There is no image in'),
         (('objects', folder / '0.png', '--number', 0), 'must be positive'),
     ):

@@ -35,6 +35,7 @@ SMALL = [
 CASES = {
     'vit_imagenet.py': (['model.head.num_classes=6'], 12),
     'vit_imagenet_linear.py': (['model.head.num_classes=6'], 12),
+    'vit_imagenet_attentive.py': (['model.head.num_classes=6', 'model.head.num_heads=4'], 12),
     'vit_in100.py': ([], 100),
     'vit_in100_linear.py': ([], 100),
     'vit_folder.py': (['model.head.num_classes=3', 'model.head.kind=hybrid'], 12),
@@ -44,6 +45,7 @@ CASES = {
     'vit_flowers.py': ([], 4),
     'vit_pets.py': ([], 6),
     'vit_cars.py': ([], 3),
+    'vit_cub_linear.py': ([], 2),
 }
 
 
@@ -55,6 +57,19 @@ def cars(root):
         save(root / 'car_ims' / f'{i:06d}.jpg', seed=i)
         records[0, i] = (f'car_ims/{i:06d}.jpg', np.uint8(1 + 97 * (i % 3)), np.uint8(i >= 6))
     scipy.io.savemat(root / 'cars_annos.mat', dict(annotations=records))
+    return root
+
+
+def species(root):
+    """CUB-200-2011 as it is unpacked: two images of two species in each split."""
+    names = [f'{number}/{i}.jpg' for number in ('001.Black', '200.Yellow') for i in range(2)]
+    for i, name in enumerate(names):
+        save(root / 'images' / name, seed=i)
+    for file, values in (
+        ('images', names), ('image_class_labels', (1, 1, 200, 200)), ('train_test_split', '1010')
+    ):  # fmt: skip
+        rows = [f'{i} {value}\n' for i, value in enumerate(values, 1)]
+        (root / f'{file}.txt').write_text(''.join(rows))
     return root
 
 
@@ -72,6 +87,7 @@ def data(tmp_path_factory):
         FLOWERS_ROOT=flowers(root / 'flowers'),
         PETS_ROOT=pets(root / 'pets'),
         CARS_ROOT=cars(root / 'cars'),
+        CUB_ROOT=species(root / 'cub'),
     )
 
 
@@ -117,7 +133,7 @@ def test_every_config_trains_and_tests(run, config, checkpoint):  # noqa: F811
     assert report['checkpoint']['path'].endswith('epoch_1.pth')
     before = torch.load(checkpoint)['state_dict']
     after = torch.load(work / 'epoch_1.pth', weights_only=False)['state_dict']
-    linear = 'linear' in config
+    linear = 'linear' in config or 'attentive' in config
     for name in ('backbone.cls_token', 'backbone.layers.1.attn.qkv.weight'):
         assert torch.equal(before[name], after[name]) == linear, name
     assert len(after['head.fc.weight']) >= 3 and after['head.fc.weight'].std() > 0

@@ -9,6 +9,11 @@ Join the patches of two images that are each other's most similar ones::
 
     python tools/visualization/finds.py match CHECKPOINT IMAGE OTHER --out a.png
 
+Small parts of the images of a folder that look like the one that is clicked on
+(arXiv 2301.11915, figures 2 and 4)::
+
+    python tools/visualization/finds.py parts CHECKPOINT IMAGE OTHER... --point 120 80 --out a.png
+
 Objects without a click, by a spectral cut::
 
     python tools/visualization/finds.py objects CHECKPOINT IMAGE... --number 3 --out a.png
@@ -25,17 +30,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest='command', required=True)
     click = commands.add_parser('click', help='click in one image, find it in others')
     match = commands.add_parser('match', help='mutual nearest neighbours of two images')
+    parts = commands.add_parser('parts', help='parts of images like the one clicked on')
     objects = commands.add_parser('objects', help='objects without a click')
-    for each in (click, match, objects):
+    for each in (click, match, parts, objects):
         each.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
-    for each in (click, match):
+    for each in (click, match, parts):
         each.add_argument('image', help='the first image')
-    click.add_argument('other', nargs='+', help='images, or folders of them')
-    click.add_argument(
-        '--point', nargs=2, type=float, required=True, metavar=('X', 'Y'),
-        help='on the object, in pixels of the image',
-    )  # fmt: skip
+    for each in (click, parts):
+        each.add_argument('other', nargs='+', help='images, or folders of them')
+        each.add_argument(
+            '--point', nargs=2, type=float, required=True, metavar=('X', 'Y'),
+            help='on the object, in pixels of the image',
+        )  # fmt: skip
     click.add_argument('--top', type=int, default=7, help='how many of the others are drawn')
+    parts.add_argument('--top', type=int, default=7, help='how many parts are drawn')
+    parts.add_argument(
+        '--kind', choices=['cls', 'pat', 'hybrid'], default='cls',
+        help='class token (default), mean patch token, or both',
+    )  # fmt: skip
+    parts.add_argument('--size', type=int, default=224, help='side of a part for the network')
     match.add_argument('other', help='the second image')
     match.add_argument('--top', type=int, default=40, help='how many pairs are drawn')
     objects.add_argument('image', nargs='+', help='images, or folders of them')
@@ -47,6 +60,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             '--fit', choices=['stretch', 'pad'], default='stretch',
             help='squeeze the image into the square (default), or keep its aspect',
         )  # fmt: skip
+    for each in (click, match, parts, objects):
         each.add_argument('--device', help='by default cuda if there is one, else cpu')
         each.add_argument('--title', default='', help='above the picture')
         each.add_argument('--out', required=True, help='the picture, such as a.png')
@@ -66,13 +80,14 @@ from mmc_plugin.apis import (
     find_in_images,
     frozen_features,
     match_images,
+    nearest_part_patches,
 )
 from mmc_plugin.apis.features import to_pixels
 from mmc_plugin.datasets.image_tree import scan_paths
 from mmc_plugin.datasets.transforms.loading import UnreadableImageError
 from mmc_plugin.engine import cli
 from mmc_plugin.errors import InputError
-from mmc_plugin.visualization.matches import found_panel, match_panel, objects_panel
+from mmc_plugin.visualization.matches import found_panel, match_panel, objects_panel, parts_panel
 from mmc_plugin.visualization.zero_shot import Click
 
 
@@ -120,6 +135,28 @@ def draw_match(args):
     return match_panel(images, (one[: args.top], other[: args.top]), args.title)
 
 
+def draw_parts(args):
+    """The picture of ``parts``; the image itself is not looked in."""
+    model = frozen_features(args.checkpoint, args.device, size=args.size)
+    own = Path(args.image).resolve()
+    paths = [path for path in scan_paths(args.other) if Path(path).resolve() != own]
+    if not paths:
+        raise InputError('there is no other image to look in')
+    query, found, skipped = nearest_part_patches(
+        model, args.image, args.point, paths, args.top, args.kind
+    )
+    cli.say_skipped([f'{error.path} ({error.reason})' for error in skipped])
+    if not found:
+        raise InputError('none of the other images can be read')
+    for each in found:
+        print(f'{each.cosine:.3f}: {paths[each.place]}')
+    shown = [query, *found]
+    captions = ['clicked', *(f'{each.cosine:.2f}' for each in found)]
+    return parts_panel(
+        [each.square for each in shown], [each.box for each in shown], captions, args.title
+    )
+
+
 def draw_objects(args):
     """The picture of ``objects``."""
     model = frozen_features(args.checkpoint, args.device, size=args.size, fit=args.fit)
@@ -151,7 +188,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     if args.device is None:
         args.device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    draw = dict(click=draw_click, match=draw_match, objects=draw_objects)[args.command]
+    draw = dict(click=draw_click, match=draw_match, parts=draw_parts, objects=draw_objects)
+    draw = draw[args.command]
     with cli.one_sentence_errors():
         picture = draw(args)
         Path(args.out).resolve().parent.mkdir(parents=True, exist_ok=True)

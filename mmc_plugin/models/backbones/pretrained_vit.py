@@ -55,7 +55,9 @@ class PretrainedViT(VisionTransformer):
             or ``'featmap'`` (B, D, h, w). mmpretrain's ``'avg_featmap'`` has a norm of its own that
             no backbone brings, and is refused.
         out_indices (int | Sequence[int]): Layers to return, from 0; negative ones count from the
-            end. The last is normalised, if ``final_norm``.
+            end. The last is normalised, if ``final_norm`` and ``norm_last``.
+        norm_last (bool): With False the last layer is returned as it is, as the others are; the
+            weights of the norm have their place all the same. Defaults to True.
         **kwargs: Of :class:`VisionTransformer`. With ``'auto'`` they precede what the checkpoint
             tells, as far as its weights can be fitted to that.
 
@@ -79,6 +81,7 @@ class PretrainedViT(VisionTransformer):
         pos_offset: float = 0.0,
         out_type: str = 'cls_token',
         out_indices: int | Sequence[int] = -1,
+        norm_last: bool = True,
         **kwargs: Any,
     ) -> None:
         weights = None
@@ -108,6 +111,7 @@ class PretrainedViT(VisionTransformer):
         self.which = which
         self.allow_pickle = allow_pickle
         self.frozen = frozen
+        self.norm_last = norm_last
         self.pos_antialias = pos_antialias
         if not 0 <= pos_offset < 1:
             raise InputError(f'pos_offset must lie in [0, 1), got {pos_offset}.')
@@ -240,7 +244,7 @@ class PretrainedViT(VisionTransformer):
         outputs = []
         for index in range(max(self.out_indices) + 1):
             x = self._layer(index, x, size)
-            if index == self.num_layers - 1 and self.final_norm:
+            if index == self.num_layers - 1 and self.final_norm and self.norm_last:
                 x = self.ln1(x)
             if index in self.out_indices:
                 tokens = x

@@ -1,3 +1,4 @@
+from .attentive_classifier import AttentiveClsHead
 from .global_contrast import GlobalContrastHead
 from .mask_prediction import MaskPredictionHead
 from .patch_contrast import PatchContrastHead
@@ -7,6 +8,7 @@ from .reconstruction import PixelReconstructionHead
 from .token_classifier import TokenClsHead
 
 __all__ = [
+    'AttentiveClsHead',
     'GlobalContrastHead',
     'MaskPredictionHead',
     'PatchContrastHead',

@@ -39,6 +39,19 @@ def images(height=32, width=32):
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(3))
 
 
+def test_the_last_layer_without_its_norm(original, checkpoint):
+    model = PretrainedViT(checkpoint=checkpoint, num_heads=2, out_type='raw', out_indices=(1, 2),
+                          norm_last=False)  # fmt: skip
+    seen = []
+    original.layers[2].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    (_, middle, last), found = original(images()), model(images())
+    torch.testing.assert_close(found[0], middle.detach())
+    torch.testing.assert_close(found[1], seen[0].detach())
+    assert (found[1] - last).abs().max() > 0.1 and torch.equal(
+        model.ln1.weight, original.ln1.weight
+    )
+
+
 @pytest.mark.parametrize('size', [(32, 32), (40, 24), (64, 80)])
 @pytest.mark.parametrize('out_type', ['raw', 'cls_token', 'featmap'])
 def test_equals_the_backbone_of_mmpretrain(original, checkpoint, out_type, size):
