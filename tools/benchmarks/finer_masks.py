@@ -15,12 +15,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from clicks import click_images, networks, parser
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+from clicks import halves, networks
 from timing import timed
 
-from mmc_plugin.engine import cli
 from mmc_plugin.evaluation.functional.davis_scores import boundary_accuracy
 from mmc_plugin.evaluation.functional.refinement import BILATERAL, GUIDED, refine_maps
 from mmc_plugin.evaluation.report import write_report
@@ -131,12 +128,7 @@ def best_of(values, tried, how):
 
 
 def main(argv=None):
-    args = parser(__doc__).parse_args(argv)
-    torch.set_num_threads(args.threads)
-    init_default_scope('mmpretrain')
-    MMLogger.get_instance('benchmark', log_level='ERROR')
-    with cli.one_sentence_errors():
-        even, odd = click_images(args)
+    with halves(__doc__, argv) as (args, even, odd):
         tried = [((False, None, how), each) for how, all_of in SETTINGS.items() for each in all_of]
         networks_found, searches = [], []
         print('| network | | mIoU | boundary F | at | cost |\n' + '|---' * 6 + '|', flush=True)
@@ -151,9 +143,10 @@ def main(argv=None):
             scores = score(measured, odd, [(*each, t) for each, t in zip(choices, at, strict=True)])
             rows = []
             for row, t, (iou, f) in zip(ROWS, at, scores, strict=True):
-                rows.append(dict(row=words(row), miou=iou, f=f, at=t, cost=measured.cost(row)))
+                cost = measured.cost(row)
+                rows.append(dict(row=words(row), miou=iou, f=f, at=t, cost=cost))
                 print(f'| {name} | {words(row)} | {100 * iou:.1f} | {100 * f:.1f} | {t:g} | '
-                      f'{measured.cost(row):.2f} |', flush=True)  # fmt: skip
+                      f'{cost:.2f} |', flush=True)  # fmt: skip
             networks_found.append(dict(name=name, settings=best, search=search, rows=rows))
             print(f'chosen for {name}: {settings["guided"]}, {settings["bilateral"]}', flush=True)
         mean = np.mean(searches, 0)
