@@ -31,8 +31,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='how an image becomes a square (default: crop, its centre)',
     )  # fmt: skip
     parser.add_argument(
-        '--format', choices=['safetensors', 'npz'], default='safetensors', help='of the files'
-    )
+        '--format', choices=['safetensors', 'npz', 'parquet'], default='safetensors',
+        help='of the files; parquet needs pip install pyarrow',
+    )  # fmt: skip
     parser.add_argument('--shard', type=int, default=1024, help='images in a file')
     parser.add_argument('--half', action='store_true', help='float16 instead of float32')
     parser.add_argument('--batch-size', type=int, default=32, help='images at once')

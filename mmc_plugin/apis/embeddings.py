@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -19,12 +20,13 @@ from torch.utils.data import DataLoader
 from ..datasets.image_files import ImageFiles
 from ..datasets.image_tree import scan_tree
 from ..durable import write_durably, written_whole
-from ..errors import InputError
+from ..errors import InputError, needing
 from ..models.features import weights_digest
 from .features import frozen_features
 
 WHAT = ('cls', 'patches', 'mean')
-FORMATS = ('safetensors', 'npz')
+FORMATS = ('safetensors', 'npz', 'parquet')
+ROW_GROUP = 64  # images that a reader of parquet has to decode at once
 MANIFEST = 'manifest.json'
 
 
@@ -52,7 +54,8 @@ def embed_folder(
 
     A file holds, for its n readable images: ``cls`` (n, L, D); ``patches`` (n, L, h, w, D);
     ``mean`` (n, L, D), of the patches; and their names relative to the folder: in safetensors the
-    metadata ``names``, JSON, in npz the array ``names``.
+    metadata ``names``, JSON, in npz the array ``names``, in parquet the column ``name``. There the
+    others are columns of Arrow's fixed shape tensors, one of an image in each row.
 
     Args:
         source (str | PathLike | nn.Module): See :func:`frozen_features`.
@@ -63,7 +66,7 @@ def embed_folder(
         layers (Sequence[int]): L layers, from 0, or negative from the end.
         size (int): Side of the square in pixels, rounded to whole patches.
         fit (str): ``'crop'``, ``'stretch'`` or ``'pad'``, see :class:`ImageFrame`.
-        kind (str): ``'safetensors'``, which readers map into memory, or ``'npz'``.
+        kind (str): ``'safetensors'``, which readers map into memory, ``'npz'`` or ``'parquet'``.
         shard (int): Images in a file.
         half (bool): Write float16 instead of float32.
         batch_size (int): Images in a batch.
@@ -74,6 +77,7 @@ def embed_folder(
         dict: The manifest.
 
     Raises:
+        ImportError: If parquet is asked for and pyarrow is not installed.
         ValueError: If there is no image, a setting is none of the above, or ``out`` holds features
             of other images, weights or settings.
     """
@@ -84,6 +88,8 @@ def embed_folder(
     names, left_out, _ = scan_tree(folder)
     if not names:
         raise InputError(f'There is no image in {folder!r} or below.')
+    if kind == 'parquet':
+        _check_names(names)
     model = frozen_features(source, device)
     size = model.canvas(size)
     settings = dict(
@@ -103,11 +109,7 @@ def embed_folder(
         kept = [name for name, ok in zip(part, readable, strict=True) if ok]
         path = out / f'{place:05d}.{kind}'
         with written_whole(str(path)) as temporary:
-            if kind == 'npz':
-                with open(temporary, 'wb') as file:  # np.savez would add a suffix to a name
-                    np.savez(file, names=np.array(kept, str), **features)
-            else:
-                save_file(features, temporary, dict(names=json.dumps(kept)))
+            _write(kind, temporary, kept, features)
         unreadable = [name for name, ok in zip(part, readable, strict=True) if not ok]
         manifest['files'].append(dict(name=path.name, images=len(kept), unreadable=unreadable))
         # After the file: a file that no manifest lists is written again.
@@ -134,15 +136,7 @@ def read_embeddings(
     if not path.is_file():
         raise FileNotFoundError(f'There is no {path}: name the folder that tools/embed.py wrote.')
     for each in json.loads(path.read_text())['files']:
-        file = Path(out) / each['name']
-        if file.suffix == '.npz':
-            with np.load(file) as arrays:
-                found = dict(arrays)
-            yield found.pop('names').tolist(), found
-        else:
-            with safe_open(str(file), 'np') as arrays:
-                found = {key: arrays.get_tensor(key) for key in arrays.keys()}
-                yield json.loads(arrays.metadata()['names']), found
+        yield _read(Path(out) / each['name'])
 
 
 def _check(what: Sequence[str], fit: str, kind: str, shard: int) -> None:
@@ -153,9 +147,63 @@ def _check(what: Sequence[str], fit: str, kind: str, shard: int) -> None:
     if fit not in ('crop', 'stretch', 'pad'):
         raise InputError(f"fit must be 'crop', 'stretch' or 'pad', got {fit!r}.")
     if kind not in FORMATS:
-        raise InputError(f'The format must be {" or ".join(FORMATS)}, got {kind!r}.')
+        raise InputError(f'The format must be one of {", ".join(FORMATS)}, got {kind!r}.')
+    if kind == 'parquet':
+        _pyarrow()
     if shard < 1:
         raise InputError(f'shard must be a positive number of images, got {shard}.')
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if not name.isprintable() and any('\udc80' <= letter <= '\udcff' for letter in name):
+            raise InputError(
+                f'The name {name!r} is not UTF-8, as the strings of parquet are: rename the file, '
+                'or write safetensors.'
+            )
+
+
+def _pyarrow() -> tuple[ModuleType, ModuleType]:
+    with needing('parquet files need pyarrow: pip install pyarrow'):
+        import pyarrow
+        import pyarrow.parquet
+    return pyarrow, pyarrow.parquet
+
+
+def _write(kind: str, path: str, names: list[str], features: dict[str, np.ndarray]) -> None:
+    if kind == 'npz':
+        with open(path, 'wb') as file:  # np.savez would add a suffix to a name
+            np.savez(file, names=np.array(names, str), **features)
+    elif kind == 'parquet':
+        pa, pq = _pyarrow()
+        columns = {
+            key: pa.FixedShapeTensorArray.from_numpy_ndarray(value)
+            for key, value in features.items()
+        }
+        table = pa.table(dict(name=pa.array(names, pa.string()), **columns))
+        # Features are all but noise: to compress them takes time and saves next to nothing.
+        pq.write_table(table, path, ROW_GROUP, compression='none', use_dictionary=['name'])
+    else:
+        save_file(features, path, dict(names=json.dumps(names)))
+
+
+def _read(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Names and arrays of a file."""
+    if path.suffix == '.npz':
+        with np.load(path) as arrays:
+            found = dict(arrays)
+        return found.pop('names').tolist(), found
+    if path.suffix == '.parquet':
+        table = _pyarrow()[1].read_table(path)
+        names = table['name'].to_pylist()
+        return names, {
+            key: table[key].combine_chunks().to_numpy_ndarray()
+            for key in table.column_names
+            if key != 'name'
+        }
+    with safe_open(str(path), 'np') as arrays:
+        found = {key: arrays.get_tensor(key) for key in arrays.keys()}
+        return json.loads(arrays.metadata()['names']), found
 
 
 def _begin(path: Path, settings: dict) -> dict:

@@ -1,13 +1,18 @@
-"""What the pictures share: figures without pyplot's global state, and grids of images."""
+"""What the pictures share: figures without pyplot's global state, grids of images, files."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ..errors import InputError, RunError
 
 DPI = 120
 
@@ -58,3 +63,22 @@ def grid_axes(
 def show_image(axis: Axes, image: np.ndarray) -> None:
     """Show an image, uint8 RGB of shape (H, W, 3), with its pixels as they are."""
     axis.imshow(image, interpolation='nearest', aspect='equal')
+
+
+def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """Write a picture; its folder is made if there is none.
+
+    Args:
+        path (str | PathLike): Its ending says how it is coded.
+        picture (np.ndarray): uint8 RGB of shape (H, W, 3).
+
+    Raises:
+        ValueError: If the ending is not that of a picture.
+        RuntimeError: If the file cannot be written.
+    """
+    path = Path(path)
+    if not cv2.haveImageWriter(str(path)):
+        raise InputError(f'{path} has no ending of a picture: name a file such as a.png.')
+    path.resolve().parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), picture[..., ::-1]):
+        raise RunError(f'The picture {path} cannot be written: look at its rights and the room.')

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -50,9 +51,46 @@ def test_files_hold_what_the_network_gives(folder, tmp_path, kind):
     assert half['settings']['half'] and collect(tmp_path / 'half')[1]['cls'].dtype == np.float16
 
 
-def test_a_killed_run_goes_on(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize('half', [False, True])
+def test_parquet_has_the_rows_of_npz(folder, tmp_path, half):
+    pq = pytest.importorskip('pyarrow.parquet')
+    model = FrozenFeatures(VIT, 32)
+    for kind in ('npz', 'parquet'):
+        embed_folder(model, folder, tmp_path / kind, kind=kind, half=half, **SETTINGS)
+    (names, found), (its_names, its_rows) = (
+        collect(tmp_path / each) for each in ('parquet', 'npz')
+    )
+    assert names == its_names and list(found) == list(its_rows)
+    for key, value in its_rows.items():
+        assert found[key].dtype == value.dtype
+        np.testing.assert_array_equal(found[key], value)
+    # Another reader, which knows nothing of tensors, sees flat lists.
+    table = pq.read_table(tmp_path / 'parquet' / '00001.parquet')
+    assert table['name'].to_pylist() == names[1:3]
+    rows = table['patches'].combine_chunks().storage.to_pylist()
+    np.testing.assert_array_equal(np.array(rows), its_rows['patches'][1:3].reshape(2, -1))
+    with open(folder / 'a.png', 'rb') as file:
+        content = file.read()
+    with open(bytes(folder) + b'/\xff.png', 'wb') as file:
+        file.write(content)
+    with pytest.raises(ValueError, match=r"'\\udcff.png' is not UTF-8, .* rename the file"):
+        embed_folder(model, folder, tmp_path / 'x', kind='parquet', **SETTINGS)
+
+
+def test_parquet_without_pyarrow(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    with pytest.raises(ImportError, match='parquet files need pyarrow: pip install pyarrow'):
+        embed_folder(FrozenFeatures(VIT, 32), folder, tmp_path / 'x', kind='parquet', **SETTINGS)
+    assert not (tmp_path / 'x').exists()
+
+
+@pytest.mark.parametrize('kind', ['safetensors', 'parquet'])
+def test_a_killed_run_goes_on(folder, tmp_path, monkeypatch, kind):
+    if kind == 'parquet':
+        pytest.importorskip('pyarrow')
+    settings = dict(SETTINGS, kind=kind)
     model, out = FrozenFeatures(VIT, 32), tmp_path / 'out'
-    embed_folder(model, folder, tmp_path / 'whole', **SETTINGS)
+    embed_folder(model, folder, tmp_path / 'whole', **settings)
     encode, seen = embeddings._encode, []
 
     def killed(model, files, *rest):
@@ -63,14 +101,14 @@ def test_a_killed_run_goes_on(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(embeddings, '_encode', killed)
     with pytest.raises(KeyboardInterrupt):
-        embed_folder(model, folder, out, **SETTINGS)
+        embed_folder(model, folder, out, **settings)
     assert len(json.loads((out / 'manifest.json').read_text())['files']) == 1
-    embed_folder(model, folder, out, **SETTINGS)
+    embed_folder(model, folder, out, **settings)
     assert seen == [2, 2, 2, 1]  # the first file was not made again
     for name in ('00000', '00001', '00002'):
-        whole = (tmp_path / 'whole' / f'{name}.safetensors').read_bytes()
-        assert (out / f'{name}.safetensors').read_bytes() == whole
-    embed_folder(model, folder, out, **SETTINGS)
+        whole = (tmp_path / 'whole' / f'{name}.{kind}').read_bytes()
+        assert (out / f'{name}.{kind}').read_bytes() == whole
+    embed_folder(model, folder, out, **settings)
     assert len(seen) == 4
 
 
@@ -85,7 +123,7 @@ def test_wrong_input_gets_a_sentence(folder, tmp_path):
     for options, words in (
         (dict(what=('cls', 'keys')), 'what must be some of cls, patches, mean, got cls, keys'),
         (dict(fit='long'), "fit must be 'crop'"),
-        (dict(kind='parquet'), "must be safetensors or npz, got 'parquet'"),
+        (dict(kind='csv'), "must be one of safetensors, npz, parquet, got 'csv'"),
         (dict(shard=0), 'shard must be a positive number'),
     ):
         with pytest.raises(ValueError, match=words):

@@ -258,6 +258,17 @@ def test_tables_of_clicks(checkpoint, coco, tmp_path, capsys, monkeypatch):
     assert len(rows) == 10 and rows['none']['cost'] == 1
     assert all(0 <= row['miou'] <= 1 and 0 <= row['f'] <= 1 for row in rows.values())
     assert rows['stride']['cost'] > 1 and rows['guided']['cost'] > 1
+
+    # Gone on with after it was killed within the last line, it is the same.
+    kept = (tmp_path / 'out.jsonl').read_text()
+    (tmp_path / 'out.jsonl').write_text(kept[: len(kept) * 2 // 3])
+    load('benchmarks/finer_masks')([f'mine={checkpoint}', *rest])
+    again = json.loads((tmp_path / 'out.json').read_text())['numbers']['networks'][0]['rows']
+    assert [{**row, 'cost': 0} for row in again] == [{**row, 'cost': 0} for row in rows.values()]
+    assert (tmp_path / 'out.jsonl').read_text() == kept
+    with pytest.raises(SystemExit):
+        load('benchmarks/finer_masks')([f'mine={checkpoint}', *rest, '--repeats', '2'])
+    assert 'out.jsonl holds results with other settings' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         load('benchmarks/finer_masks')([f'mine={checkpoint}', '--max-images', '1', *rest])
     assert 'images with even ids and images with odd ids' in capsys.readouterr().err

@@ -11,12 +11,9 @@ Example:
 
 import numpy as np
 import torch
-from clicks import click_images, networks, parser
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+from clicks import halves, networks
 
 from mmc_plugin.apis.prompt_segmenter import AUTO_THRESHOLD
-from mmc_plugin.engine import cli
 from mmc_plugin.evaluation.functional.prompt_masks import otsu_threshold
 from mmc_plugin.evaluation.report import write_report
 
@@ -39,12 +36,7 @@ def measure(model, images):
 
 
 def main(argv=None):
-    args = parser(__doc__).parse_args(argv)
-    torch.set_num_threads(args.threads)
-    init_default_scope('mmpretrain')
-    MMLogger.get_instance('benchmark', log_level='ERROR')
-    with cli.one_sentence_errors():
-        even, odd = click_images(args)
+    with halves(__doc__, argv) as (args, even, odd):
         auto = FIXED.index(AUTO_THRESHOLD)
         rows, chosen = [], []
         print(

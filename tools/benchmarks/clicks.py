@@ -6,12 +6,15 @@ Settings are chosen on the images with even ids and reported on those with odd o
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 from torch import Tensor
 
@@ -47,6 +50,19 @@ def parser(description: str) -> argparse.ArgumentParser:
     found.add_argument('--threads', type=int, default=1, help='threads on a CPU')
     found.add_argument('--out', type=Path, help='JSON file for the results')
     return found
+
+
+@contextmanager
+def halves(
+    description: str, argv: Sequence[str] | None
+) -> Iterator[tuple[argparse.Namespace, list[ClickImage], list[ClickImage]]]:
+    """Options, images with even ids and images with odd ones; a mistake ends in one sentence."""
+    args = parser(description).parse_args(argv)
+    torch.set_num_threads(args.threads)
+    init_default_scope('mmpretrain')
+    MMLogger.get_instance('benchmark', log_level='ERROR')
+    with cli.one_sentence_errors():
+        yield args, *click_images(args)
 
 
 def networks(args: argparse.Namespace) -> Iterator[tuple[str, FrozenFeatures]]:

@@ -3,7 +3,8 @@
 The similarity is the cosine of tokens less their mean over the image. Thresholds and the settings
 of the refinements are chosen, for each network, on the images with even ids; mIoU and the boundary
 F of DAVIS are those of the images with odd ones. The cost is the time of one click on a new image
-over that of the first row.
+over that of the first row. With ``--out`` what each image gave is kept beside it, in a file of the
+same name ending in ``.jsonl``, so that a killed run goes on where it was.
 
 Example:
     COCO_ROOT=/path/to/coco python tools/benchmarks/finer_masks.py MMC=checkpoint.pth random \\
@@ -11,19 +12,19 @@ Example:
 """
 
 import itertools
+import json
 from functools import partial
 
 import numpy as np
 import torch
-from clicks import click_images, networks, parser
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+from clicks import halves, networks
 from timing import timed
 
-from mmc_plugin.engine import cli
+from mmc_plugin.errors import InputError
 from mmc_plugin.evaluation.functional.davis_scores import boundary_accuracy
 from mmc_plugin.evaluation.functional.refinement import BILATERAL, GUIDED, refine_maps
 from mmc_plugin.evaluation.report import write_report
+from mmc_plugin.models.features import weights_digest
 
 THRESHOLDS = [round(0.05 * i, 2) for i in range(1, 20)]
 SETTINGS = dict(
@@ -36,7 +37,7 @@ SETTINGS = dict(
         for spatial, smoothness in itertools.product((0.5, 1.0), (64.0, 256.0))
     ],
 )
-TIMED = 15  # refinements of one map, as a click needs it
+TIMED = 9  # images
 # Finer grid, what the positional part is estimated on, refinement.
 ROWS = (
     (False, None, None), (True, None, None), (False, None, 'guided'), (False, None, 'bilateral'),
@@ -57,12 +58,40 @@ def stride_of(model):
     return max(each for each in range(1, model.patch_size // 2 + 1) if not model.patch_size % each)
 
 
-class Measured:
-    """The maps of one network on images, and the seconds they take."""
+class Journal:
+    """Results of images, by the weights and all that they depend on; in a file if there is one."""
 
-    def __init__(self, model, device):
-        self.model, self.device, self.kept = model, device, {}
-        self.seconds, self.refining = {}, {}
+    def __init__(self, path, settings):
+        self.path, self.found = path, {}
+        first = json.dumps(settings)
+        if path is None:
+            return
+        # The last line of a killed run may be half of one.
+        lines = [each for each in self._lines() if each.endswith('\n')]
+        if lines and lines[0].rstrip('\n') != first:
+            raise InputError(f'{path} holds results with other settings: name another --out.')
+        path.write_text(''.join(lines or [first + '\n']))
+        self.found = dict(json.loads(each) for each in lines[1:])
+
+    def _lines(self):
+        return self.path.read_text().splitlines(keepends=True) if self.path.is_file() else []
+
+    def get(self, key, compute):
+        """What is known, or what is now computed."""
+        key = json.dumps(key)
+        if key not in self.found:
+            self.found[key] = compute()
+            if self.path is not None:
+                with open(self.path, 'a') as file:
+                    file.write(json.dumps([key, self.found[key]]) + '\n')
+        return self.found[key]
+
+
+class Measured:
+    """The maps of one network on images."""
+
+    def __init__(self, model):
+        self.model, self.kept = model, {}
         size = (model.canvas(), model.canvas())
         self.places = {
             (fine, debias): model.positional(debias, size, -1, stride_of(model) if fine else None)
@@ -70,59 +99,87 @@ class Measured:
             if debias
         }
 
+    def encode(self, image, fine):
+        """Tokens as they are."""
+        return image.tokens(self.model, stride_of(self.model) if fine else None)
+
     def tokens(self, image, fine, debias):
         """Tokens, kept for the rows that share them."""
         if self.kept.get('image') != image.number:
             self.kept = dict(image=image.number)
         if fine not in self.kept:
-            run = partial(image.tokens, self.model, stride_of(self.model) if fine else None)
-            seconds, self.kept[fine] = timed(run, self.device)
-            self.seconds.setdefault(fine, []).append(seconds)
+            self.kept[fine] = self.encode(image, fine)
         tokens = self.kept[fine]
         return tokens - self.places[fine, debias] if debias else tokens
 
-    def maps(self, image, row, settings):
+    def plain(self, image, row):
         """Similarities at the size of the image, (P, H, W)."""
-        fine, debias, how = row
-        tokens, frame = self.tokens(image, fine, debias), image.frame(self.model)
-        maps = frame.upsample(image.maps(self.model, tokens, True)).cpu()
-        if how is None:
-            return maps
-        cells = frame.content_cells(*tokens.shape[:2])
-        times = self.refining.setdefault(row, [])
-        if len(times) < TIMED:
-            one = partial(refine_maps, maps[:1], image.pixels, how, cells, settings)
-            times.append(timed(one, 'cpu')[0])
-        return refine_maps(maps, image.pixels, how, cells, settings)
+        tokens = self.tokens(image, *row[:2])
+        return image.frame(self.model).upsample(image.maps(self.model, tokens, True)).cpu()
 
-    def cost(self, row):
-        """Seconds of a click on a new image over those of one forward."""
-        fine, _, how = row
-        forward = np.median(self.seconds[False])
-        refining = np.median(self.refining[row]) if how else 0
-        return (np.median(self.seconds[fine]) + refining) / forward
+    def refined(self, image, row, settings, maps):
+        """The same after the refinement of a row."""
+        cells = image.frame(self.model).content_cells(*self.tokens(image, *row[:2]).shape[:2])
+        return refine_maps(maps, image.pixels, row[2], cells, settings)
+
+    def maps(self, image, row, settings):
+        """What a row says, (P, H, W)."""
+        maps = self.plain(image, row)
+        return self.refined(image, row, settings, maps) if row[2] else maps
 
 
-def curve(measured, images, choices):
-    """mIoU (T, ) at each threshold, for each (row, settings)."""
-    found = [[] for _ in choices]
+def costs(measured, images, choices, device):
+    """Seconds of a click on a new image over those of one forward, for each (row, settings)."""
+    encoding, refining = {False: [], True: []}, [[] for _ in choices]
     for image in images:
-        for each, (row, settings) in zip(found, choices, strict=True):
-            each.append(image.ious(measured.maps(image, row, settings), torch.tensor(THRESHOLDS)))
-    return [torch.cat(each).mean(0).numpy() for each in found]
+        for fine, times in encoding.items():
+            times.append(timed(partial(measured.encode, image, fine), device)[0])
+        for (row, settings), times in zip(choices, refining, strict=True):
+            if row[2]:
+                run = partial(
+                    measured.refined, image, row, settings, measured.plain(image, row)[:1]
+                )
+                times.append(timed(run, 'cpu')[0])
+    seconds = {fine: np.median(times) for fine, times in encoding.items()}
+    return [
+        (seconds[row[0]] + (np.median(times) if times else 0)) / seconds[False]
+        for (row, _), times in zip(choices, refining, strict=True)
+    ]
 
 
-def score(measured, images, choices):
-    """mIoU and mean boundary F for each (row, settings, threshold)."""
-    found = [[] for _ in choices]
+def curve(measured, image, choices):
+    """Clicks, and IoU summed over them at each threshold (T, ), for each (row, settings)."""
+    ious = [
+        image.ious(measured.maps(image, *each), torch.tensor(THRESHOLDS)).sum(0).tolist()
+        for each in choices
+    ]
+    return len(image.owner), ious
+
+
+def score(measured, image, choices):
+    """Clicks, and IoU and boundary F summed over them, for each (row, settings, threshold)."""
+    found = []
+    for row, settings, threshold in choices:
+        full = measured.maps(image, row, settings)
+        iou = image.ious(full, torch.tensor([threshold])).sum().item()
+        masks = ((full > threshold) & ~image.ignore).numpy()
+        f = sum(
+            boundary_accuracy(image.masks[owner].numpy(), mask)
+            for mask, owner in zip(masks, image.owner, strict=True)
+        )
+        found.append((iou, float(f)))
+    return len(image.owner), found
+
+
+def mean_over(images, choices, measured, what, journal):
+    """The mean over clicks of what a function of (measured, image, choices) sums up."""
+    digest = weights_digest(measured.model.backbone)
+    total, clicks = 0, 0
     for image in images:
-        for each, (row, settings, threshold) in zip(found, choices, strict=True):
-            full = measured.maps(image, row, settings)
-            iou = image.ious(full, torch.tensor([threshold]))[:, 0].tolist()
-            masks = ((full > threshold) & ~image.ignore).numpy()
-            for value, mask, owner in zip(iou, masks, image.owner, strict=True):
-                each.append((value, boundary_accuracy(image.masks[owner].numpy(), mask)))
-    return [np.mean(each, 0) for each in found]
+        key = [digest, what.__name__, image.number, choices]
+        number, summed = journal.get(key, partial(what, measured, image, choices))
+        total, clicks = total + np.array(summed), clicks + number
+    return total / clicks
 
 
 def best_of(values, tried, how):
@@ -131,29 +188,36 @@ def best_of(values, tried, how):
 
 
 def main(argv=None):
-    args = parser(__doc__).parse_args(argv)
-    torch.set_num_threads(args.threads)
-    init_default_scope('mmpretrain')
-    MMLogger.get_instance('benchmark', log_level='ERROR')
-    with cli.one_sentence_errors():
-        even, odd = click_images(args)
+    with halves(__doc__, argv) as (args, even, odd):
         tried = [((False, None, how), each) for how, all_of in SETTINGS.items() for each in all_of]
+        journal = Journal(
+            args.out and args.out.with_suffix('.jsonl'),
+            dict(config=args.config, size=args.size, repeats=args.repeats,
+                 images=[[each.number for each in half] for half in (even, odd)]),
+        )  # fmt: skip
         networks_found, searches = [], []
         print('| network | | mIoU | boundary F | at | cost |\n' + '|---' * 6 + '|', flush=True)
         for name, model in networks(args):
-            measured = Measured(model, args.device)
-            search = [float(each.max()) for each in curve(measured, even, tried)]
+            measured = Measured(model)
+            search = mean_over(even, tried, measured, curve, journal).max(1).tolist()
             searches.append(search)
             best = {how: best_of(search, tried, how) for how in SETTINGS}
             settings = {how: tried[i][1] for how, i in best.items()} | {None: None}
             choices = [(row, settings[row[2]]) for row in ROWS]
-            at = [THRESHOLDS[int(each.argmax())] for each in curve(measured, even, choices)]
-            scores = score(measured, odd, [(*each, t) for each, t in zip(choices, at, strict=True)])
+            at = [
+                THRESHOLDS[i] for i in mean_over(even, choices, measured, curve, journal).argmax(1)
+            ]
+            scores = mean_over(
+                odd, [(*each, t) for each, t in zip(choices, at, strict=True)], measured, score,
+                journal,
+            )  # fmt: skip
             rows = []
-            for row, t, (iou, f) in zip(ROWS, at, scores, strict=True):
-                rows.append(dict(row=words(row), miou=iou, f=f, at=t, cost=measured.cost(row)))
+            for row, t, (iou, f), cost in zip(
+                ROWS, at, scores, costs(measured, odd[:TIMED], choices, args.device), strict=True
+            ):
+                rows.append(dict(row=words(row), miou=iou, f=f, at=t, cost=cost))
                 print(f'| {name} | {words(row)} | {100 * iou:.1f} | {100 * f:.1f} | {t:g} | '
-                      f'{measured.cost(row):.2f} |', flush=True)  # fmt: skip
+                      f'{cost:.2f} |', flush=True)  # fmt: skip
             networks_found.append(dict(name=name, settings=best, search=search, rows=rows))
             print(f'chosen for {name}: {settings["guided"]}, {settings["bilateral"]}', flush=True)
         mean = np.mean(searches, 0)

@@ -40,7 +40,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     parse_args()  # help and mistakes are answered before seconds of imports
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -50,8 +49,9 @@ from mmpretrain.registry import MODELS
 
 from mmc_plugin.datasets.transforms.loading import LoadImage
 from mmc_plugin.engine import cli
-from mmc_plugin.errors import InputError, RunError
+from mmc_plugin.errors import InputError
 from mmc_plugin.models.utils import corrupt
+from mmc_plugin.visualization.figures import write_picture
 from mmc_plugin.visualization.samples import Sample, sample_sheet
 
 
@@ -117,14 +117,11 @@ def main(argv: list[str] | None = None) -> None:
         cfg = cli.load_config(args.config, args.cfg_options)
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         samples = draw_samples(cfg, args.number, args.seed, args.show_original)
-        folder = Path(args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
         for page, start in enumerate(range(0, len(samples), args.per_sheet), 1):
             part = samples[start : start + args.per_sheet]
             title = f'{Path(args.config).stem}: samples {start + 1} to {start + len(part)}'
-            path = folder / f'samples_{page:02d}.png'
-            if not cv2.imwrite(str(path), sample_sheet(part, title)[..., ::-1]):
-                raise RunError(f'the picture {path} cannot be written')
+            path = Path(args.output_dir) / f'samples_{page:02d}.png'
+            write_picture(path, sample_sheet(part, title))
             print(f'wrote {path}')
 
 

@@ -20,7 +20,6 @@ Objects without a click, by a spectral cut::
 """
 
 import argparse
-from pathlib import Path
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -70,7 +69,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     parse_args()  # help and mistakes are answered before seconds of imports
 
-import cv2
 import numpy as np
 import torch
 
@@ -87,6 +85,7 @@ from mmc_plugin.datasets.image_tree import scan_paths
 from mmc_plugin.datasets.transforms.loading import UnreadableImageError
 from mmc_plugin.engine import cli
 from mmc_plugin.errors import InputError
+from mmc_plugin.visualization.figures import write_picture
 from mmc_plugin.visualization.matches import found_panel, match_panel, objects_panel, parts_panel
 from mmc_plugin.visualization.zero_shot import Click
 
@@ -192,9 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     draw = draw[args.command]
     with cli.one_sentence_errors():
         picture = draw(args)
-        Path(args.out).resolve().parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(args.out, picture[..., ::-1]):
-            raise InputError(f'cannot write {args.out}: name a file such as a.png')
+        write_picture(args.out, picture)
         print(f'wrote {args.out}')
 
 

@@ -52,7 +52,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     parse_args()  # help and mistakes are answered before seconds of imports
 
-import cv2
 import numpy as np
 import torch
 from mmengine.registry import init_default_scope
@@ -63,8 +62,9 @@ from mmc_plugin.checkpoints import read_checkpoint
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.image_tree import scan_tree
 from mmc_plugin.engine import cli
-from mmc_plugin.errors import InputError, RunError
+from mmc_plugin.errors import InputError
 from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
+from mmc_plugin.visualization.figures import write_picture
 from mmc_plugin.visualization.layers import amplification, layer_panel
 
 
@@ -135,11 +135,8 @@ def main(argv: list[str] | None = None) -> None:
             [Path(path).name for path in paths],
             f'Reconstruction from the output of layers: {Path(args.checkpoint).name}',
         )  # fmt: skip
-        out = Path(args.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(out), panel[..., ::-1]):
-            raise RunError(f'the picture {out} cannot be written')
-        print(f'wrote {out}; differences are shown {factor:g} times as large as they are')
+        write_picture(args.out, panel)
+        print(f'wrote {args.out}; differences are shown {factor:g} times as large as they are')
 
 
 if __name__ == '__main__':

@@ -71,7 +71,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     parse_args()  # help and mistakes are answered before seconds of imports
 
-import cv2
 import numpy as np
 import torch
 
@@ -82,6 +81,7 @@ from mmc_plugin.engine import cli
 from mmc_plugin.errors import InputError
 from mmc_plugin.evaluation.functional.clustering import kmeans, pca_rgb
 from mmc_plugin.structures.image_frame import ImageFrame
+from mmc_plugin.visualization.figures import write_picture
 from mmc_plugin.visualization.parts import retrieval_curves
 from mmc_plugin.visualization.patch_pictures import patch_panel
 from mmc_plugin.visualization.zero_shot import (
@@ -180,9 +180,7 @@ def main(argv: list[str] | None = None) -> None:
     draw = dict(click=draw_click, patches=draw_patches, compare=draw_compare)[args.command]
     with cli.one_sentence_errors():
         picture = draw(args)
-        Path(args.out).resolve().parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(args.out, picture[..., ::-1]):
-            raise InputError(f'cannot write {args.out}: name a file such as a.png')
+        write_picture(args.out, picture)
         print(f'wrote {args.out}')
 
 

@@ -5,13 +5,14 @@ Legend: P maps, H × W pixels of the image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.sparse.linalg import cg
+from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
 from ...errors import InputError
@@ -97,51 +98,69 @@ def bilateral_solver(
         np.ndarray: float32 (P, H, W).
     """
     height, width = image.shape[:2]
-    ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
     extents = (spatial, spatial, luma, chroma, chroma)
-    sides = [int(n / extent) + 3 for n, extent in zip((height, width, 255, 255, 255), extents,
-                                                      strict=True)]  # fmt: skip
-    steps = np.cumprod([1, *sides[:0:-1]])[::-1]  # no two vertices have the same number
+    # Odd, so that a vertex and those beside it have numbers of which one is even and one odd.
+    sides = [int(n / extent) + 3 | 1 for n, extent in zip((height, width, 255, 255, 255), extents,
+                                                          strict=True)]  # fmt: skip
+    small = np.int32 if math.prod(sides) < 2**31 else np.int64  # sorted in half of the time
+    steps = np.cumprod([1, *sides[:0:-1]])[::-1].astype(small)  # each vertex has its own number
 
     def level(values: np.ndarray, axis: int) -> np.ndarray:
-        return ((values / extents[axis]).astype(np.int64) + 1) * steps[axis]
+        return ((values / extents[axis]).astype(small) + 1) * steps[axis]
 
     codes = level(np.arange(height), 0)[:, None] + level(np.arange(width), 1)
     table = np.arange(256)
-    for channel in range(3):
-        codes += level(table, 2 + channel)[ycc[..., channel]]
-    codes = codes.ravel()
-    vertices = np.unique(codes)
-    owner = np.searchsorted(vertices, codes)
-    number = len(vertices)
-    mass = np.bincount(owner, minlength=number).astype(np.float64)
-    rows, columns = [], []
+    for channel, plane in enumerate(cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))):
+        codes += level(table, 2 + channel).take(plane)
+    vertices, owner, mass = np.unique(codes.ravel(), return_inverse=True, return_counts=True)
+    mass = mass.astype(np.float64)
+    is_odd = vertices % 2 == 1
+    even, odd = np.flatnonzero(~is_odd), np.flatnonzero(is_odd)
+    rank = np.empty(len(vertices), np.int32)
+    rank[even], rank[odd] = np.arange(len(even)), np.arange(len(odd))
+    pairs = []
     for step in steps:
-        place = np.minimum(np.searchsorted(vertices, vertices + step), number - 1)
+        place = np.minimum(np.searchsorted(vertices, vertices + step), len(vertices) - 1)
         has = np.flatnonzero(vertices[place] == vertices + step)
-        rows += [has, place[has]]
-        columns += [place[has], has]
-    rows, columns = np.concatenate(rows), np.concatenate(columns)
-    beside = sparse.csr_array((np.ones(len(rows)), (rows, columns)), (number, number))
+        ends = rank[has], rank[place[has]]
+        pairs.append(np.where(is_odd[has], ends[::-1], ends))
+    rows, columns = np.concatenate(pairs, 1)
+    beside = sparse.csr_array((np.ones(len(rows)), (rows, columns)), (len(even), len(odd)))
+    mass = mass[even], mass[odd]
     itself = 2.0 * len(steps)
+
     # Scaled until all rows sum to their mass [supplement of the paper, algorithm 1].
-    scale = np.ones(number)
+    scale = [np.ones(len(each)) for each in mass]
+
+    def around() -> tuple[np.ndarray, np.ndarray]:
+        return beside @ scale[1], beside.T @ scale[0]
+
     for _ in range(10):
-        scale = np.sqrt(scale * mass / (beside @ scale + itself * scale))
-    diagonal = mass + smoothness * scale * (beside @ scale)
-    system = sparse.csr_array(
-        (
-            np.concatenate([-smoothness * scale[rows] * scale[columns], diagonal]),
-            tuple(np.concatenate([each, np.arange(number)]) for each in (rows, columns)),
-        ),
-        (number, number),
+        scale = [
+            np.sqrt(each * m / (near + itself * each))
+            for each, m, near in zip(scale, mass, around(), strict=True)
+        ]
+    diagonal = [
+        m + smoothness * each * near for each, m, near in zip(scale, mass, around(), strict=True)
+    ]
+    beside.data = (
+        smoothness * np.repeat(scale[0], np.diff(beside.indptr)) * scale[1][beside.indices]
     )
-    jacobi = sparse.diags_array(1 / diagonal)
+    back = (beside / diagonal[1]).T.tocsr()
+    # Odd vertices are known from even ones: half of the unknowns, and of the steps to solve them.
+    system = LinearOperator((len(even),) * 2, lambda x: diagonal[0] * x - beside @ (back @ x))
+    jacobi = sparse.diags_array(1 / diagonal[0])
     out = np.empty(maps.shape, np.float32)
+    solved = np.empty(len(vertices))
     for each, target in zip(maps, out, strict=True):
-        splat = np.bincount(owner, each.ravel(), minlength=number)
+        splat = np.bincount(owner, each.ravel(), minlength=len(vertices))
+        given = splat[odd] / diagonal[1]
         # A thousandth of a cosine is less than what a threshold can tell.
-        solved, _ = cg(system, splat, splat / mass, rtol=1e-3, maxiter=500, M=jacobi)
+        solved[even], _ = cg(
+            system, splat[even] + beside @ given, splat[even] / mass[0], rtol=0,
+            atol=1e-3 * np.linalg.norm(splat), maxiter=500, M=jacobi,
+        )  # fmt: skip
+        solved[odd] = given + back @ solved[even]
         target[:] = solved[owner].reshape(height, width)
     return out
 
