@@ -245,6 +245,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--world', choices=['same', 'changing'], default='same')
     parser.add_argument('--keep', type=Path, help='an empty folder for the runs; else they go')
     args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and end what was launched
     draw, counts, changing = random.Random(args.seed), Counter(), args.world == 'changing'
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.keep or Path(temporary)).absolute()
