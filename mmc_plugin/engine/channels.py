@@ -48,8 +48,7 @@ def set_in_channels(cfg: Config) -> None:
                 f'in_channels={channels}: {hook["type"]} evaluates photographs in colour; leave it '
                 f'out (default_hooks.{name}=None)'
             )
-    if hooks.get('reconstruction'):
-        hooks.reconstruction = None  # draws photographs
+    hooks.pop('reconstruction', None)  # draws photographs
     model.backbone.in_channels = channels
     for head in model.values():
         if isinstance(head, dict) and head.get('type') == 'PixelReconstructionHead':
@@ -73,7 +72,7 @@ def set_in_channels(cfg: Config) -> None:
     if not all(len(values) == channels for values in given):
         preprocessor.mean, preprocessor.std = _measure(cfg.train_dataloader.dataset, loaders[0])
     say(
-        f'Images of {channels} channels: no saturation, hue, grey or pictures; '
+        f'in_channels={channels}: no saturation, hue, grey or pictures; '
         f'mean {_words(preprocessor.mean)}, standard deviation {_words(preprocessor.std)} on the '
         'scale 0 … 255.'
     )

@@ -24,9 +24,11 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
 
     The architecture is that of the checkpoint, whatever ``cfg`` says: width, depth, patch size,
     registers, LayerScale. Heads and masks follow it, and images are normalised as it was trained
-    with. For other ``in_channels`` than 3 a patch embedding for RGB is adapted as timm does it, and
-    images are normalised as :func:`~mmc_plugin.engine.channels.set_in_channels` says. Image size and schedule stay; positions are resized. Heads of the same name and shapes in
+    with. Image size and schedule stay; positions are resized. Heads of the same name and shapes in
     the checkpoint are taken, too; others start anew. What was taken and what was not is said.
+
+    For other ``in_channels`` than 3 a patch embedding for RGB is adapted as timm does it, and
+    images are normalised as :func:`~mmc_plugin.engine.channels.set_in_channels` says.
 
     Args:
         cfg (Config): Of a method with a student and a momentum teacher.

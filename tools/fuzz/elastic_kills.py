@@ -201,6 +201,16 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
+def wait_for_port(port: int, launched: Launched) -> None:
+    """Wait until a launcher listens there."""
+    while True:
+        launched.check()
+        with socket.socket() as found:
+            if found.connect_ex(('127.0.0.1', port)) == 0:
+                return
+        time.sleep(0.1)
+
+
 def one_run(
     config: Path, work_dir: Path, draw: random.Random, most: int, changing: bool
 ) -> Counter:
@@ -210,8 +220,11 @@ def one_run(
     if changing:
         environment['NNODES'] = '1:2'
     processes = 1 if changing else 2
-    launched = [Launched(config, work_dir, processes, **environment) for _ in range(1 + changing)]
+    launched = [Launched(config, work_dir, processes, **environment)]
     try:
+        if changing:
+            wait_for_port(int(environment['PORT']), launched[0])  # it keeps what they meet by
+            launched.append(Launched(config, work_dir, processes, **environment))
         while counts['kills'] < most and wait_for(draw, work_dir, launched):
             if len(launched) > 1 and counts['kills'] % 2:
                 launched.pop().kill()

@@ -38,7 +38,8 @@ class _RandomViewTransform(Transform):
         image = _checked_image(results)
         # np.random.random() < 1: prob 1 always applies, prob 0 never.
         if np.random.random() < self.prob:
-            results['img'] = self._apply(image)
+            # OpenCV drops the axis of a single channel.
+            results['img'] = self._apply(image).reshape(image.shape)
         return results
 
     def _apply(self, image: np.ndarray) -> np.ndarray:
