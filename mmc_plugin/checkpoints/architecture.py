@@ -44,8 +44,6 @@ def infer_settings(
     """
     _check_tokens(weights)
     width, channels, *patch = weights['patch_embed.projection.weight'].shape
-    if channels != 3:
-        raise InputError(f'takes images of {channels} channels, not RGB')
     layers = {int(match[1]) for match in map(_LAYER.match, weights) if match}
     if not layers:
         raise InputError('has a patch embedding and no layers after it')
@@ -76,6 +74,7 @@ def infer_settings(
         patch_cfg=dict(bias='patch_embed.projection.bias' in weights),
         layer_cfgs=dict(ffn_type='swiglu_fused') if swiglu else layer_cfgs,
         num_registers=weights['registers'].shape[1] if 'registers' in weights else 0,
+        **({} if channels == 3 else dict(in_channels=channels)),
     )
 
 
@@ -97,7 +96,8 @@ def expected_shapes(settings: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     if not settings['qkv_bias']:
         del layer['attn.qkv.bias']
     shapes = dict(cls_token=(1, 1, width), pos_embed=(1, 1 + math.prod(grid(settings)), width))
-    shapes['patch_embed.projection.weight'] = (width, 3, *to_2tuple(settings['patch_size']))
+    patch = to_2tuple(settings['patch_size'])
+    shapes['patch_embed.projection.weight'] = (width, channels_of(settings), *patch)
     if settings['num_registers']:
         shapes['registers'] = (1, settings['num_registers'], width)
     vectors = ['patch_embed.projection.bias'] * settings['patch_cfg']['bias']
@@ -134,9 +134,15 @@ def describe(settings: Mapping[str, Any]) -> str:
         f'width {arch["embed_dims"]}, {arch["num_layers"]} layers, {arch["num_heads"]} heads, '
         f'patch {patch[0]}×{patch[1]}, positions {positions[0]}×{positions[1]}'
     )
+    text += '' if channels_of(settings) == 3 else f', {channels_of(settings)} channels'
     text += f', {registers} registers' if registers else ''
     text += ', LayerScale' if settings['layer_scale_init_value'] else ''
     return text + (', SwiGLU' if 'ffn_type' in settings['layer_cfgs'] else '')
+
+
+def channels_of(settings: Mapping[str, Any]) -> int:
+    """Channels of the images."""
+    return settings.get('in_channels', 3)
 
 
 def grid(settings: Mapping[str, Any]) -> tuple[int, int]:

@@ -14,10 +14,10 @@ from mmengine.utils import to_2tuple
 from torch import Tensor
 
 from ..errors import InputError
-from .architecture import describe, expected_shapes, infer_settings, misfits, some
+from .architecture import channels_of, describe, expected_shapes, infer_settings, misfits, some
 from .checkpoint import Checkpoint
 from .files import read_checkpoint
-from .metadata import IMAGENET_MEAN, IMAGENET_STD, read_metadata, rotary
+from .metadata import IMAGENET_MEAN, IMAGENET_STD, ModelMetadata, read_metadata, rotary
 from .names import to_mmpretrain
 from .networks import find_network
 from .releases import recognise
@@ -31,7 +31,8 @@ class BackboneWeights:
         state_dict (dict[str, Tensor]): float32, in the names of mmpretrain's
             :class:`VisionTransformer`, with ``registers`` (1, R, D) where there are any.
         settings (dict): Keyword arguments of :class:`PretrainedViT`.
-        mean (tuple[float, ...]): RGB on the scale 0–255, of the images that it was trained on.
+        mean (tuple[float, ...]): Of RGB, or of each channel there is, on the scale 0–255, of the
+            images that it was trained on.
         std (tuple[float, ...]): Likewise.
         format (str): What the file turned out to be, for people.
         path (str): The source as it was given; empty for dictionaries.
@@ -107,6 +108,17 @@ def read_backbone(
     return weights
 
 
+def _normalisation(metadata: ModelMetadata, channels: int) -> tuple[tuple[float, ...], ...]:
+    """Mean and standard deviation of each channel, ImageNet's where nothing is said."""
+    told = [
+        values if values is not None and len(values) == channels else None
+        for values in (metadata.mean, metadata.std)
+    ]
+    # Other channels: timm's for networks that do not say it.
+    usual = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((127.5,) * channels,) * 2
+    return tuple(one or other for one, other in zip(told, usual, strict=True))
+
+
 def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
     """Names of weights with NaN or infinity in them."""
     # The sum needs no memory; that of finite numbers may overflow.
@@ -129,6 +141,7 @@ def _read(
     if not all(value.is_floating_point() for value in weights.values()):
         raise InputError('holds integers as weights: quantised models are not read')
     settings = infer_settings(weights, metadata, num_heads, img_size)
+    mean, std = _normalisation(metadata, channels_of(settings))
     if unknown:
         raise InputError(f'has weights that nothing is known of: {some(unknown)}')
     wrong = misfits(weights, expected_shapes(settings))
@@ -141,8 +154,8 @@ def _read(
     return BackboneWeights(
         state_dict={name: value.float().contiguous() for name, value in weights.items()},
         settings=settings,
-        mean=metadata.mean or IMAGENET_MEAN,
-        std=metadata.std or IMAGENET_STD,
+        mean=mean,
+        std=std,
         format=f'{metadata.family}{role}{kind}',
         path=checkpoint.path,
         dropped=network.dropped + [network.path + name for name in dropped],

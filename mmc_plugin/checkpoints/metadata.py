@@ -12,6 +12,7 @@ from ..errors import InputError
 from .run_config import read_run_config
 
 _LONGEST_TEXT = 100
+_MOST_CHANNELS = 4096  # of hostile files; more than any sensor has
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
@@ -42,7 +43,7 @@ class ModelMetadata:
     eps: float | None = None  # of the layer norms
     act_cfg: dict | None = None  # activation of the feed-forward layers, where it is not GELU
     antialias: bool = False  # whether its code resizes position embeddings with antialiasing
-    mean: tuple[float, ...] | None = None  # RGB on the scale 0–255
+    mean: tuple[float, ...] | None = None  # of RGB, or the channels there are, of 0–255
     std: tuple[float, ...] | None = None  # likewise
     family: str | None = None  # for people
 
@@ -113,8 +114,8 @@ def _of_run(config: Mapping[str, Any]) -> ModelMetadata:
         img_size=_size(backbone.get('img_size')),
         eps=norm.get('eps', 1e-5) if norm else None,
         act_cfg=_mapping(backbone.get('layer_cfgs')).get('act_cfg'),
-        mean=_triple(images.get('mean')),
-        std=_triple(images.get('std')),
+        mean=_of_channels(images.get('mean')),
+        std=_of_channels(images.get('std')),
         antialias=bool(backbone.get('pos_antialias')),
         family=f'{kind} run' if isinstance(kind, str) else None,
     )
@@ -135,8 +136,8 @@ def _of_huggingface(config: Mapping[str, Any]) -> ModelMetadata:
         img_size=_size(config.get('image_size')),
         eps=config.get('layer_norm_eps'),
         act_cfg=_ACTIVATIONS.get(activation),
-        mean=_triple(images.get('image_mean'), 255),
-        std=_triple(images.get('image_std'), 255),
+        mean=_of_channels(images.get('image_mean'), 255),
+        std=_of_channels(images.get('image_std'), 255),
         family=f'Hugging Face {_HUGGINGFACE[kind]}' if kind else None,
     )
 
@@ -151,8 +152,8 @@ def _of_timm(config: Mapping[str, Any]) -> ModelMetadata:
         num_heads=config.get('num_heads'),
         img_size=_size(size[-2:]) if isinstance(size, Sequence) else None,
         antialias=True,
-        mean=_triple(images.get('mean'), 255),
-        std=_triple(images.get('std'), 255),
+        mean=_of_channels(images.get('mean'), 255),
+        std=_of_channels(images.get('std'), 255),
         family=f'timm {name}'.strip(),
     )
 
@@ -175,8 +176,8 @@ def _size(size: Any) -> tuple[int, int] | None:
     return None
 
 
-def _triple(values: Any, scale: float = 1.0) -> tuple[float, ...] | None:
-    if not isinstance(values, Sequence) or len(values) != 3:
+def _of_channels(values: Any, scale: float = 1.0) -> tuple[float, ...] | None:
+    if not isinstance(values, Sequence) or not 1 <= len(values) <= _MOST_CHANNELS:
         return None
     if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
         return None

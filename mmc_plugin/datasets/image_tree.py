@@ -19,7 +19,14 @@ IMAGE_EXTENSIONS = (
 )  # fmt: skip
 
 
-def scan_tree(root: str) -> tuple[list[str], dict[str, str], int]:
+def extensions_for(channels: int) -> tuple[str, ...]:
+    """Ends of the names of images that :class:`LoadImage` reads with so many channels."""
+    return IMAGE_EXTENSIONS if channels == 3 else (*IMAGE_EXTENSIONS, '.npy')
+
+
+def scan_tree(
+    root: str, extensions: tuple[str, ...] = IMAGE_EXTENSIONS
+) -> tuple[list[str], dict[str, str], int]:
     """Find the image files below a folder.
 
     Links are followed; a folder that links make reachable twice is taken once, so loops end. Names
@@ -27,6 +34,7 @@ def scan_tree(root: str) -> tuple[list[str], dict[str, str], int]:
 
     Args:
         root: The folder.
+        extensions: Ends of the names of images, in small letters.
 
     Returns:
         Sorted paths relative to ``root``; path → reason of what was left out (empty files, broken
@@ -59,7 +67,7 @@ def scan_tree(root: str) -> tuple[list[str], dict[str, str], int]:
             try:
                 if entry.is_dir():
                     deeper.append(name)
-                elif not entry.name.lower().endswith(IMAGE_EXTENSIONS):
+                elif not entry.name.lower().endswith(extensions):
                     others += 1
                 else:
                     status = entry.stat()
@@ -126,12 +134,13 @@ class ImageTree(SeededItems, BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Scan the folder and check that an image can be read; paths are relative to it."""
         self._check_root()
-        found, left_out, others = scan_tree(self.data_root)
+        extensions = extensions_for(self._loader().in_channels)
+        found, left_out, others = scan_tree(self.data_root, extensions)
         self.scan_report = dict(images=len(found), other_files=others, left_out=left_out)
         if not found:
             raise FileNotFoundError(
                 f'data_root: no image in {self.data_root!r} or below ({others} other files, '
-                f'{len(left_out)} empty or broken ones); looked for {", ".join(IMAGE_EXTENSIONS)}; '
+                f'{len(left_out)} empty or broken ones); looked for {", ".join(extensions)}; '
                 'set data_root to a folder with images.'
             )
         self._check_readable(found)
@@ -170,6 +179,10 @@ class ImageTree(SeededItems, BaseDataset):
             'its files are whole.'
         )
 
+    def _loader(self) -> LoadImage:
+        steps = (step for step in self.pipeline.transforms if isinstance(step, LoadImage))
+        return next(steps, None) or LoadImage()
+
     def _check_root(self) -> None:
         if not os.path.isdir(self.data_root):
             found = 'is not a folder' if os.path.exists(self.data_root) else 'does not exist'
@@ -181,8 +194,7 @@ class ImageTree(SeededItems, BaseDataset):
 
     def _check_readable(self, found: list[str]) -> None:
         """Look for one image that can be read, with as many tries as a sample gets."""
-        loaders = [step for step in self.pipeline.transforms if isinstance(step, LoadImage)]
-        load = loaders[0] if loaders else LoadImage()
+        load = self._loader()
         tries = min(len(found), self.max_refetch + 1)
         first = None
         for index in np.linspace(0, len(found) - 1, tries).astype(int):

@@ -32,7 +32,7 @@ OF_KIND = {
 }
 TOP = {
     'checkpoint_key', 'compile', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg',
-    'fit_to_data', 'init_from', 'runner_type', 'strategy', 'sync_bn',
+    'fit_to_data', 'in_channels', 'init_from', 'runner_type', 'strategy', 'sync_bn',
 }  # fmt: skip
 HOSTS = {'mmpretrain.registry', 'mmseg.registry', 'mmdet.registry'}
 NEAR = 0.85  # likeness of two names of which one is a slip of the other

@@ -138,6 +138,7 @@ VALUES = {
     'visualizer.vis_backends': (lambda value: isinstance(value, list | tuple), 'a list of dicts'),
     'resume': _YES_NO,
     'fit_to_data': _YES_NO,
+    'in_channels': _COUNT,
     'find_unused_parameters': _YES_NO,
     'compile': (lambda value: isinstance(value, bool | Mapping), 'True, False or a dict'),
     'sync_bn': _is_one_of('torch', 'mmcv'),

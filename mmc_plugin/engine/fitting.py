@@ -6,7 +6,7 @@ import os
 
 from mmengine.config import Config
 
-from ..datasets.image_tree import IMAGE_EXTENSIONS, scan_tree
+from ..datasets.image_tree import extensions_for, scan_tree
 from .cli import say
 
 WARM_UP = 10  # one in so many epochs, at most
@@ -34,7 +34,8 @@ def fit_to_data(cfg: Config) -> None:
     changes = _shorten_warm_up(schedulers, epochs) if planned else []
     loader, processes = cfg.train_dataloader, _processes(cfg.launcher)
     batch, workers = loader.batch_size, loader.get('num_workers', 0)
-    images = _count(loader.dataset.data_root, batch * max(workers, 1) * processes)
+    enough = batch * max(workers, 1) * processes
+    images = _count(loader.dataset.data_root, enough, extensions_for(cfg.get('in_channels', 3)))
     share = images // processes
     if 2 <= share < batch:  # one image has no other to be told from
         changes.append(f'batches of {share} images, not {batch}')
@@ -69,11 +70,11 @@ def _processes(launcher: str) -> int:
     return int(os.environ.get(name, '1')) if name else 1
 
 
-def _count(root: str, enough: int) -> int:
+def _count(root: str, enough: int, extensions: tuple[str, ...]) -> int:
     """Images below a folder, exactly if there are fewer than ``enough``; 0 if it is not there."""
     root, found = os.path.expanduser(root), 0
     for _, _, names in os.walk(root):
-        found += sum(name.lower().endswith(IMAGE_EXTENSIONS) for name in names)
+        found += sum(name.lower().endswith(extensions) for name in names)
         if found >= 2 * enough:  # not all of them need be whole
             return found
-    return len(scan_tree(root)[0]) if os.path.isdir(root) else 0
+    return len(scan_tree(root, extensions)[0]) if os.path.isdir(root) else 0

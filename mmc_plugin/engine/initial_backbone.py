@@ -10,6 +10,7 @@ from mmengine.utils import to_2tuple
 from mmpretrain.registry import MODELS
 
 from ..checkpoints import read_backbone, read_checkpoint
+from ..checkpoints.architecture import channels_of
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.heads import read_head
 from ..errors import InputError
@@ -25,6 +26,9 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
     registers, LayerScale. Heads and masks follow it, and images are normalised as it was trained
     with. Image size and schedule stay; positions are resized. Heads of the same name and shapes in
     the checkpoint are taken, too; others start anew. What was taken and what was not is said.
+
+    For other ``in_channels`` than 3 a patch embedding for RGB is adapted as timm does it, and
+    images are normalised as :func:`~mmc_plugin.engine.channels.set_in_channels` says.
 
     Args:
         cfg (Config): Of a method with a student and a momentum teacher.
@@ -56,6 +60,14 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
             f'the checkpoint {source} has patches of {patch} pixels, which do not divide images of '
             f'{size[0]}×{size[1]}: name another one, or train with an image size that they divide'
         )
+    channels, own = cfg.get('in_channels') or 3, channels_of(settings)
+    if own not in (3, channels):
+        raise InputError(
+            f'the checkpoint {source} takes images of {own} channels: set in_channels={own}, or '
+            'name another one'
+        )
+    if channels != 3:
+        settings['in_channels'] = channels
     cfg.model.backbone = ConfigDict(
         settings,
         type='PretrainedViT',
@@ -77,7 +89,10 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
     preprocessor = cfg.model.setdefault(
         'data_preprocessor', ConfigDict(cfg.get('data_preprocessor') or {})
     )
-    preprocessor.update(mean=list(weights.mean), std=list(weights.std))
+    if own == channels:
+        preprocessor.update(mean=list(weights.mean), std=list(weights.std))
+    else:
+        say(f'Its patch embedding of 3 channels is adapted to {channels}, as timm does it.')
     say(f'Student and teacher start with the backbone of {weights}; SHA-256 {checkpoint.sha256}.')
     taken = _set_heads(cfg, checkpoint, allow_pickle)
     left = len(weights.dropped) - taken

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from ..errors import InputError, RollBackError, RunError
 from . import cli
 from .background import wait_for_writers
+from .channels import set_in_channels
 from .checkpoint import BrokenCheckpointError, find_resumable_checkpoint, inspect_checkpoint
 from .fitting import fit_to_data
 from .hooks.loss_guard import check_train_dataloader
@@ -69,6 +70,7 @@ def training_config(
     if mixed_precision:
         use_mixed_precision(cfg)
     fit_to_data(cfg)
+    set_in_channels(cfg)
     check_schedule(cfg)
     count_accumulation(cfg)
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():

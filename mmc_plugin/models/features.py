@@ -191,6 +191,12 @@ class FrozenFeatures(BaseModel):
         source = getattr(backbone, 'source', None)
         for name, given, default in (('mean', mean, IMAGENET_MEAN), ('std', std, IMAGENET_STD)):
             values = given or getattr(source, name, None) or default
+            projection = getattr(getattr(backbone, 'patch_embed', None), 'projection', None)
+            if getattr(projection, 'in_channels', 3) != 3:
+                raise InputError(
+                    f'The backbone takes images of {projection.in_channels} channels, and '
+                    'photographs have 3: call it as load_backbone(...)(images) instead.'
+                )
             if len(values) != 3 or (name == 'std' and min(values) <= 0):
                 raise InputError(
                     f'{name} must be three numbers for red, green and blue'

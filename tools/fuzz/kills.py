@@ -177,7 +177,7 @@ def losses(work_dir: Path) -> dict[int, set[tuple]]:
 
 def content(work_dir: Path) -> dict[str, Any]:
     """What the last checkpoint says of weights, optimiser and schedule: dotted key → value."""
-    path = work_dir / f'epoch_{EPOCHS}.pth'
+    path = max(map(str, work_dir.glob('*.pth')), key=_number)
     checkpoint = torch.load(path, weights_only=False, map_location='cpu')
     found: dict[str, Any] = {}
 

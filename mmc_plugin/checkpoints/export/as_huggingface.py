@@ -89,6 +89,7 @@ def _config(backbone: ExportedBackbone, dinov2: bool) -> dict:
         layer_norm_eps=backbone.eps,
         image_size=backbone.size[0],
         patch_size=backbone.patch_size[0],
+        num_channels=backbone.channels,
         qkv_bias=backbone.settings['qkv_bias'],
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,

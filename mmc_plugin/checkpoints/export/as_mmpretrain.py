@@ -39,7 +39,7 @@ def write_mmpretrain(backbone: ExportedBackbone, path: str) -> Usage:
         notes=[backbone.resizing('mmpretrain', antialias=False)],
         config=f"""\
 backbone={as_code(config)}
-data_preprocessor=dict(mean={list(backbone.mean)}, std={list(backbone.std)}, to_rgb=True)
+data_preprocessor={as_code(backbone.images)}
 """,
     )
 

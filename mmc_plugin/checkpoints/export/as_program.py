@@ -43,7 +43,7 @@ class ExportedFeatures(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Class tokens (B, D) and patches (B, N, D), row by row, of images (B, 3, H, W)."""
+        """Class tokens (B, D) and patches (B, N, D), row by row, of images (B, C, H, W)."""
         x, grid = self.patch_embed(images)  # (B,N,D)
         positions = self.pos_embed[:, 1:].unflatten(1, self.grid).permute(0, 3, 1, 2)  # (1,D,h,w)
         positions = F.interpolate(positions, size=tuple(grid), **self.resizing)
@@ -108,7 +108,7 @@ def write_onnx(backbone: ExportedBackbone, path: str) -> Usage:
     code = f"""\
 import numpy
 import onnxruntime
-images = numpy.random.rand(1, 3, {height}, {width}).astype('float32')
+images = numpy.random.rand(1, {backbone.channels}, {height}, {width}).astype('float32')
 session = onnxruntime.InferenceSession({osp.basename(path)!r})
 cls, patches = session.run(['cls', 'patches'], dict(images=images))
 """
@@ -131,4 +131,4 @@ def _exported_program(backbone: ExportedBackbone) -> torch.export.ExportedProgra
 def _example_images(backbone: ExportedBackbone) -> Tensor:
     """Two images whose grid is neither square nor the model's own: nothing may depend on it."""
     (height, width), (rows, columns) = backbone.size, backbone.patch_size
-    return torch.zeros(2, 3, height + rows, width + 2 * columns)
+    return torch.zeros(2, backbone.channels, height + rows, width + 2 * columns)

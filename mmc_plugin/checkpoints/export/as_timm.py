@@ -42,10 +42,11 @@ def write(backbone: ExportedBackbone, path: str) -> Usage:
         f'model = timm.models.VisionTransformer({code}, dynamic_img_size=True)\n'
         f'timm.models.load_checkpoint(model, {osp.basename(path)!r})'
     )
+    channels = '' if backbone.channels == 3 else f'in_chans={backbone.channels}, '
     if name is not None:
         making = (
             f"model = timm.create_model('{name}', num_classes=0, img_size={backbone.size}, "
-            f'dynamic_img_size=True, checkpoint_path={osp.basename(path)!r})'
+            f'{channels}dynamic_img_size=True, checkpoint_path={osp.basename(path)!r})'
         )
     return Usage(
         title=f'a checkpoint of timm ({architecture})',
@@ -67,6 +68,7 @@ def _arguments(backbone: ExportedBackbone) -> tuple[dict[str, Any], str]:
     arguments = dict(
         img_size=backbone.size,
         patch_size=backbone.patch_size,
+        **({} if backbone.channels == 3 else dict(in_chans=backbone.channels)),
         embed_dim=width,
         depth=backbone.arch['num_layers'],
         num_heads=backbone.arch['num_heads'],
@@ -113,7 +115,9 @@ def _name(model: nn.Module, backbone: ExportedBackbone) -> str | None:
         if not timm.is_model(name):
             continue
         with torch.device('meta'):
-            named = timm.create_model(name, num_classes=0, img_size=backbone.size)
+            named = timm.create_model(
+                name, num_classes=0, img_size=backbone.size, in_chans=backbone.channels
+            )
         if _facts(named) == _facts(model):
             return name
     return None

@@ -38,6 +38,8 @@ def model_card(name: str, backbone: ExportedBackbone, usage: Usage) -> str:
         ', or '.join(' '.join(f'{x / scale:.6g}' for x in values) for scale in (1, 255))
         for values in (backbone.mean, backbone.std)
     )
+    channels = 'RGB' if backbone.channels == 3 else f'{backbone.channels} channels'
+    kind = channels if backbone.channels == 3 else f'of {channels}'
     tags = ''.join(f'{key}: {value}\n' for key, value in usage.tags.items())
     head = f'---\n{tags}---\n' if tags else ''
     config = f'\n## In a config\n```\n{usage.config}```\n' if usage.config else ''
@@ -53,13 +55,13 @@ class token and one feature for each patch. It has no classifier.
 | architecture | {describe(backbone.settings)}, feed-forward {backbone.hidden} |
 | features | class token {width}, patches N × {width}, row by row |
 | image size | {rows}×{columns} |
-| mean (RGB) | {mean} for pixels from 0 to 1 |
+| mean ({channels}) | {mean} for pixels from 0 to 1 |
 | standard deviation | {std} for pixels from 0 to 1 |
 | layer norm | ε = {backbone.eps:g} |
 | written by | mmc_plugin {__version__}, torch {torch.__version__} |
 
 ## Load it
-In the folder of this file, with images that are RGB, less the mean and divided by the standard
+In the folder of this file, with images that are {kind}, less the mean and divided by the standard
 deviation:
 ```python
 {usage.code}```

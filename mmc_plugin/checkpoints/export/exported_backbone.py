@@ -9,7 +9,7 @@ from mmengine.utils import to_2tuple
 from torch import nn
 
 from ...errors import InputError
-from ..architecture import square
+from ..architecture import channels_of, square
 from ..backbone import BackboneWeights
 
 # Settings that a configuration names only where they differ from mmpretrain's own.
@@ -30,6 +30,7 @@ class ExportedBackbone:
         model (PretrainedViT): On the CPU, in evaluation mode; ``weights`` in mmpretrain's names.
         settings (dict): Its keyword arguments, with its own image size.
         size, patch_size (tuple[int, int]): Height and width in pixels.
+        channels (int): Of the images.
         hidden (int): Channels inside the feed-forward layers.
         activation (str): ``'gelu'``, ``'gelu_tanh'``, ``'relu'`` or, for SwiGLU, ``'silu'``.
         source (str): Name of the checkpoint, without its folder.
@@ -58,6 +59,7 @@ class ExportedBackbone:
             )
         self.settings = {**origin.settings, 'img_size': square(height, width)}
         self.arch: dict[str, int] = self.settings['arch']
+        self.channels = channels_of(self.settings)
         self.registers: int = self.settings['num_registers']
         self.layer_scale = bool(self.settings['layer_scale_init_value'])
         self.swiglu = self.settings['layer_cfgs'].get('ffn_type') == 'swiglu_fused'
@@ -86,9 +88,13 @@ class ExportedBackbone:
 
     def run_config(self, kind: str = 'PretrainedViT', antialias: bool | None = None) -> str:
         """Text of a configuration that :func:`~mmc_plugin.apis.load_backbone` understands."""
-        images = dict(mean=list(self.mean), std=list(self.std), to_rgb=True)
-        model = dict(backbone=self.config(kind, antialias), data_preprocessor=images)
+        model = dict(backbone=self.config(kind, antialias), data_preprocessor=self.images)
         return f'model = {as_code(model)}\n'
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """How images are normalised, as a ``data_preprocessor`` says it."""
+        return dict(mean=list(self.mean), std=list(self.std), to_rgb=self.channels == 3)
 
     def metadata(self) -> dict[str, str]:
         """What files with room for texts say."""
@@ -96,7 +102,7 @@ class ExportedBackbone:
 
     def example(self, imports: str, model: str, tokens: str = '', registers: int = 0) -> str:
         """Python for a :class:`Usage`, from what makes the model and what gives its tokens."""
-        images = 'torch.rand(1, 3, {}, {})'.format(*self.size)
+        images = 'torch.rand(1, {}, {}, {})'.format(self.channels, *self.size)
         call = f'{tokens}\ncls, patches = tokens[:, 0], tokens[:, {1 + registers}:]'
         if not tokens:
             call = 'cls, patches = model(images)'

@@ -36,6 +36,8 @@ class LoadViews(LoadImage):
         spare (float): Defaults to 2.0, our choice: views of photographs of 12 megapixels are then
             1.3 grey levels, on average, from those of the whole photograph.
         max_pixels (int): As in :class:`LoadImage`.
+        in_channels (int): As in :class:`LoadImage`; other than 3 nothing is decoded smaller.
+        value_range (Sequence[float], optional): As in :class:`LoadImage`.
 
     Raises:
         UnreadableImageError: As :class:`LoadImage`.
@@ -48,8 +50,10 @@ class LoadViews(LoadImage):
         pixels: int = 2**21,
         spare: float = 2.0,
         max_pixels: int = MAX_PIXELS,
+        in_channels: int = 3,
+        value_range: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(max_pixels)
+        super().__init__(max_pixels, in_channels, value_range)
         self.views = MultiView(transforms, list(num_views))
         self.pixels, self.spare = pixels, spare
         crops = [pipeline.transforms[0] for pipeline in self.views.transforms]
@@ -58,7 +62,8 @@ class LoadViews(LoadImage):
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']`` and make its views."""
         data = self._read(results)
-        size = _upright_size(data) if self._crops and data.startswith(_JPEG) else None
+        reducible = self._crops and self.in_channels == 3 and data.startswith(_JPEG)
+        size = _upright_size(data) if reducible else None
         if size is None or size[0] * size[1] < self.pixels:
             return self._cut(self._decode(results, data), [None] * len(self.views.transforms))
         boxes = [crop.sample_box(*size) for crop in self._crops]

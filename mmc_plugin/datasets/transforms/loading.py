@@ -2,13 +2,15 @@
 
 import os
 import stat
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from mmpretrain.registry import TRANSFORMS
 
-from ...errors import RunError
-from .base import Transform
+from ...errors import InputError, RunError
+from .base import Transform, is_integer, is_number
+from .channels import decode_channels
 from .image_headers import UndecodableError, webp_header
 from .jpeg_headers import read_jpeg_header
 from .pillow_images import (
@@ -169,13 +171,37 @@ class LoadImage(Transform):
     Args:
         max_pixels (int): Largest number of pixels decoded. Defaults to 2**25, so that decoding
             takes at most 256 MiB.
+        in_channels (int): C. Defaults to 3, as said above. With another number ``img`` is float32
+            (H, W, C) on the scale 0 … 255, of ``.npy``, TIFF, grey or RGBA images, see
+            :func:`decode_channels`; the key ``in_channels`` of a config sets it.
+        value_range (Sequence[float], optional): With another number: the values of a file that
+            become 0 and 255, such as (0, 10000). Defaults to None: those of 8 or 16 bits.
 
     Raises:
-        UnreadableImageError: The file cannot be read, is truncated, damaged or too large.
+        UnreadableImageError: The file cannot be read, is truncated, damaged or too large, or has
+            other channels.
+        ValueError: An argument is out of range.
     """
 
-    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        max_pixels: int = MAX_PIXELS,
+        in_channels: int = 3,
+        value_range: Sequence[float] | None = None,
+    ) -> None:
+        if not is_integer(in_channels) or in_channels < 1:
+            raise InputError(f'in_channels must be a whole number from 1, got {in_channels!r}.')
+        if value_range is not None:
+            numbers = isinstance(value_range, list | tuple) and len(value_range) == 2
+            if not numbers or not all(map(is_number, value_range)):
+                raise InputError(f'value_range must be two numbers, got {value_range!r}.')
+            if value_range[0] >= value_range[1] or in_channels == 3:
+                raise InputError(
+                    f'value_range={tuple(value_range)} must rise, and needs in_channels other '
+                    f'than 3, got in_channels={in_channels}.'
+                )
         self.max_pixels = max_pixels
+        self.in_channels, self.value_range = in_channels, value_range
 
     def transform(self, results: dict) -> dict:
         """Read ``results['img_path']``."""
@@ -188,7 +214,10 @@ class LoadImage(Transform):
 
     def _decode(self, results: dict, data: bytes, reduction: int = 1) -> dict:
         try:
-            image = decode_image(data, self.max_pixels, reduction)
+            if self.in_channels == 3:
+                image = decode_image(data, self.max_pixels, reduction)
+            else:
+                image = decode_channels(data, self.in_channels, self.max_pixels, self.value_range)
         except UndecodableError as error:
             raise UnreadableImageError(results['img_path'], str(error)) from error
         results['img'] = image

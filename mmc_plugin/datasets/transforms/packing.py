@@ -11,7 +11,9 @@ from .base import Transform
 
 
 def to_planes(image: np.ndarray) -> torch.Tensor:
-    """Image (H, W, 3) uint8 → contiguous tensor (3, H, W) uint8."""
+    """Image (H, W, C), uint8 or float32 → contiguous tensor (C, H, W) of its type."""
+    if image.dtype == np.float32 and image.ndim == 3:  # of other channels than a photograph's
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(
             f'PackViews takes uint8 images (H, W, 3), but got {image.dtype} {image.shape}; '
@@ -28,14 +30,14 @@ def to_planes(image: np.ndarray) -> torch.Tensor:
 class PackViews(Transform):
     """Pack the images of one sample.
 
-    Required keys: ``img``, list of uint8 (H, W, 3); optional: ``mask`` (bool (V, H, W)), ``alien``
-    (bool (V,)), ``keep`` (int64 (V, M)), ``regions`` (float32 (V, R, 4)), ``sample_idx``,
-    ``img_path``, ``skipped``.
+    Required keys: ``img``, list of uint8 (H, W, 3) or float32 (H, W, C); optional: ``mask`` (bool
+    (V, H, W)), ``alien`` (bool (V,)), ``keep`` (int64 (V, M)), ``regions`` (float32 (V, R, 4)),
+    ``sample_idx``, ``img_path``, ``skipped``.
 
     The result holds
 
-    - ``inputs['views']``: the first ``num_views`` images, uint8 tensors (3, H, W);
-    - ``inputs['crops']``: the others, uint8 tensors (3, h, w), only if there are any;
+    - ``inputs['views']``: the first ``num_views`` images, tensors (C, H, W) of their type;
+    - ``inputs['crops']``: the others, tensors (C, h, w), only if there are any;
     - ``inputs['mask']``, ``inputs['alien']``, ``inputs['keep']``, ``inputs['regions']``: tensors,
       only if the pipeline made them;
     - ``data_samples``: ``DataSample`` with ``sample_idx``, ``img_path`` and ``skipped`` (list of

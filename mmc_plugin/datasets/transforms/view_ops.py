@@ -5,6 +5,9 @@ give the same pictures in a fraction of the time; each states what is left of a 
 on photographs in grey levels (of 255). All take an image (H, W, 3), uint8, BGR, and return one of
 that size and kind; none changes its input. No random numbers here: see
 :mod:`mmc_plugin.datasets.transforms.views`.
+
+Those that mean something beside colours also take float32 (H, W, C) on the scale 0 … 255, of any
+number of channels, and return the same without rounding.
 """
 
 import math
@@ -13,6 +16,8 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from ...errors import InputError
 
 _GREY_LEVELS = np.arange(256, dtype=np.float32)  # the precision of PIL's arithmetic
 _KERNEL_ONE = 256  # OpenCV filters uint8 images with weights of 8 fractional bits
@@ -46,6 +51,8 @@ def crop_and_resize(
     # channels last; without it torch takes a slower path and returns planes.
     crop = crop.unsqueeze(0).permute(0, 3, 1, 2)
     resized = F.interpolate(crop, size=size, mode='bicubic', antialias=True, align_corners=False)
+    if image.dtype != np.uint8:
+        resized = resized.clamp_(0, 255)  # beyond which the filter swings, as for uint8
     return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
 
 
@@ -57,17 +64,24 @@ def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
 
     Against PIL: equal.
     """
+    if image.dtype != np.uint8:
+        return np.clip(image * np.float32(factor), 0, 255)
     return cv2.LUT(image, _to_table(_GREY_LEVELS * factor))
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Move an image away from (factor > 1) or towards (factor < 1) its mean luma.
 
+    Of other channels it is the mean over all of them.
+
     Args:
         factor: 0 is one flat grey, 1 changes nothing.
 
     Against PIL: at most 1 level.
     """
+    if image.dtype != np.uint8:
+        mean = image.mean(dtype=np.float64).astype(np.float32)
+        return np.clip(mean + np.float32(factor) * (image - mean), 0, 255)
     mean = int(cv2.mean(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[0] + 0.5)
     return cv2.LUT(image, _to_table(mean + factor * (_GREY_LEVELS - mean)))
 
@@ -80,6 +94,7 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
 
     Against PIL: at most 1 level for factors up to 2, mean .05.
     """
+    _check_colours(image, 'a saturation (set saturation=0 of ViewColorJitter)')
     return cv2.addWeighted(image, factor, to_grey(image), 1 - factor, _DROP_FRACTION)
 
 
@@ -92,6 +107,7 @@ def adjust_hue(image: np.ndarray, factor: float) -> np.ndarray:
     Against PIL: at most 12 levels, mean .8, because PIL drops the fractions
     of hue and saturation and OpenCV rounds them.
     """
+    _check_colours(image, 'a hue (set hue=0 of ViewColorJitter)')
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL)
     hue = hsv[..., 0]
     hue += np.uint8(int(factor * 255) % 256)  # uint8 wraps around, as the hue does
@@ -103,6 +119,7 @@ def to_grey(image: np.ndarray) -> np.ndarray:
 
     Against PIL: at most 1 level.
     """
+    _check_colours(image, 'a luma (leave ViewGrayscale out)')
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
 
@@ -156,8 +173,15 @@ def solarize(image: np.ndarray, threshold: int) -> np.ndarray:
 
     Against PIL: equal.
     """
+    if image.dtype != np.uint8:
+        return np.where(image < threshold, image, 255 - image)
     levels = _GREY_LEVELS
     return cv2.LUT(image, _to_table(np.where(levels < threshold, levels, 255 - levels)))
+
+
+def _check_colours(image: np.ndarray, what: str) -> None:
+    if image.dtype != np.uint8:
+        raise InputError(f'Images of {image.shape[2]} channels have no colours, and so not {what}.')
 
 
 def _to_table(levels: np.ndarray) -> np.ndarray:

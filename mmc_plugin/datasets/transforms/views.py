@@ -1,8 +1,9 @@
 """View augmentations of self-supervised learning: torchvision's distribution, at OpenCV's speed.
 
 The defaults are those of the paper (arXiv 2308.11448) and of the SiT release for what the paper
-leaves out. All take ``results['img']``, a BGR uint8 array (H, W, 3), leave that array untouched,
-draw from numpy's global state and run on one core. The pixel arithmetic, and how far it is from
+leaves out. All take ``results['img']``, a BGR uint8 array (H, W, 3), or a float32 one (H, W, C) of
+other channels on the scale 0 … 255, leave that array untouched, draw from numpy's global state and
+run on one core. The pixel arithmetic, and how far it is from
 PIL's, is in :mod:`mmc_plugin.datasets.transforms.view_ops`.
 """
 
@@ -37,7 +38,8 @@ class _RandomViewTransform(Transform):
         image = _checked_image(results)
         # np.random.random() < 1: prob 1 always applies, prob 0 never.
         if np.random.random() < self.prob:
-            results['img'] = self._apply(image)
+            # OpenCV drops the axis of a single channel.
+            results['img'] = self._apply(image).reshape(image.shape)
         return results
 
     def _apply(self, image: np.ndarray) -> np.ndarray:
@@ -265,7 +267,9 @@ class ViewSolarize(_RandomViewTransform):
 def _checked_image(results: dict) -> np.ndarray:
     image = results['img']
     is_array = isinstance(image, np.ndarray)
-    if not is_array or image.dtype != np.uint8 or image.shape[2:] != (3,) or image.size == 0:
+    photograph = is_array and image.dtype == np.uint8 and image.shape[2:] == (3,)
+    channels = is_array and image.dtype == np.float32 and image.ndim == 3
+    if not (photograph or channels) or image.size == 0:
         found = f'{image.dtype} {image.shape}' if is_array else type(image).__name__
         raise InputError(
             "View transforms need results['img'] as a uint8 array of shape (H, W, 3) "

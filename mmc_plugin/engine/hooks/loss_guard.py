@@ -122,10 +122,11 @@ class LossGuardHook(Hook):
                 self._stop(runner, f'the weight {name} was not finite', iteration)
 
     def _look(self, runner: Runner, iteration: int, together: bool = False) -> None:
-        """Stop if a loss was not finite in one of the counted steps; begin to count anew.
+        """Stop if a loss was not finite in one of the counted steps.
 
         ``iteration`` are the steps since the run began. ``together`` takes the losses of all
-        processes into account, which must all look.
+        processes into account, which must all look, and all begin to count anew. Where one looks
+        alone it goes on counting, or the next look of all would compare different numbers.
         """
         if self._counted == 0:
             return
@@ -138,7 +139,8 @@ class LossGuardHook(Hook):
             verb = 'was' if len(terms) == 1 else 'were'
             at = iteration - self._counted + min(good) + 1
             self._stop(runner, f'{" and ".join(terms)} {verb} not finite', at)
-        self._reset(self._names)
+        if together:
+            self._reset(self._names)
 
     @staticmethod
     def _stop(runner: Runner, what: str, iteration: int) -> None:

@@ -140,6 +140,8 @@ class PretrainedViT(VisionTransformer):
     def load(self, weights: BackboneWeights) -> None:
         """Take weights over; the position embedding is resized to :attr:`img_size`.
 
+        A patch embedding for RGB is adapted to other ``in_channels`` (:func:`adapt_channels`).
+
         Parameters on the meta device become the given tensors themselves, without a copy.
 
         Args:
@@ -149,6 +151,8 @@ class PretrainedViT(VisionTransformer):
             ValueError: That lists what is missing, unexpected and of the wrong shape.
         """
         state = dict(weights.state_dict)
+        name = 'patch_embed.projection.weight'
+        state[name] = adapt_channels(state[name], self.patch_embed.projection.in_channels)
         state['pos_embed'] = self._resized(
             state['pos_embed'], grid(weights.settings), self.patch_resolution
         )
@@ -198,7 +202,7 @@ class PretrainedViT(VisionTransformer):
         """Features of normalised images.
 
         Args:
-            x (Tensor): (B, 3, H, W).
+            x (Tensor): (B, C, H, W).
             masked (Tensor, optional): (B, N) bool, patches whose embedding is replaced by the
                 ``mask_token``, before the positions are added (BEiT, iBOT).
             mask_token (Tensor, optional): (1, D).
@@ -209,7 +213,8 @@ class PretrainedViT(VisionTransformer):
             tuple[Tensor, ...]: For each of ``out_indices`` one of the shape that ``out_type`` says.
 
         Raises:
-            ValueError: If the patch size does not divide the height or the width.
+            ValueError: If the patch size does not divide the height or the width, or the images
+                have other channels.
         """
         if not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
             self._check_size(x)
@@ -263,6 +268,12 @@ class PretrainedViT(VisionTransformer):
         return resize_positions(positions, size, new_size, *how)
 
     def _check_size(self, x: Tensor) -> None:
+        channels, wanted = x.shape[1], self.patch_embed.projection.in_channels
+        if channels != wanted:
+            raise InputError(
+                f'images of {channels} channels, where the backbone takes {wanted}: it was trained '
+                'on others'
+            )
         height, width = x.shape[-2:]
         rows, columns = self.patch_embed.projection.kernel_size
         if height % rows or width % columns:
@@ -270,6 +281,27 @@ class PretrainedViT(VisionTransformer):
                 f'images of {height}×{width} pixels cannot be cut into patches of '
                 f'{rows}×{columns}: resize or pad them to multiples of these'
             )
+
+
+def adapt_channels(weight: Tensor, channels: int) -> Tensor:
+    """Adapt a patch embedding for RGB to other channels, as timm's ``adapt_input_conv``.
+
+    For one channel the three are summed; for others they are repeated, and scaled by 3 / C, so that
+    images of equal channels give what they gave.
+
+    Args:
+        weight (Tensor): (D, 3, p, p); one of other channels is returned as it is.
+        channels (int): C.
+
+    Returns:
+        Tensor: (D, C, p, p).
+    """
+    if weight.shape[1] != 3 or channels == 3:
+        return weight
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    repeated = weight.repeat(1, -(-channels // 3), 1, 1)[:, :channels]
+    return repeated * (3 / channels)
 
 
 def resize_positions(

@@ -226,6 +226,12 @@ def _check_head(name: str, head: nn.Module | None, backbone: nn.Module, patch_si
             f'model.{name}.in_channels is {width}, but the tokens of the backbone have '
             f'{backbone.embed_dims} channels: set it to that.'
         )
+    channels = backbone.patch_embed.projection.in_channels
+    if getattr(head, 'image_channels', channels) != channels:
+        raise InputError(
+            f'model.{name}.image_channels is {head.image_channels}, but the backbone takes images '
+            f'of {channels} channels: set in_channels at the top of the config, which sets all.'
+        )
     if getattr(head, 'patch_size', patch_size) != patch_size:
         raise InputError(
             f'model.{name}.patch_size is {head.patch_size}, but that of the backbone is '

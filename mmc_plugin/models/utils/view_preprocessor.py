@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmpretrain.models.utils import SelfSupDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from ...errors import InputError
 from .corruption import touched_patches
 
 
@@ -16,25 +18,47 @@ from .corruption import touched_patches
 class ViewDataPreprocessor(SelfSupDataPreprocessor):
     """Moves a batch of ``PackViews`` to the device, stacks the views and normalises them.
 
-    Args: as :class:`mmpretrain.models.SelfSupDataPreprocessor` (mean and std in 0…255).
+    Args:
+        mean (Sequence[float], optional): Of each of C channels, on the scale 0 … 255.
+        std (Sequence[float], optional): Likewise.
+        **kwargs: Of :class:`mmpretrain.models.SelfSupDataPreprocessor`.
     """
 
     # Of a model that reconstructs pixels, which says so itself.
     patch_size: int | None = None
 
+    def __init__(
+        self,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        lengths = {len(values) for values in (mean, std) if values is not None}
+        if lengths <= {1, 3}:  # the host takes no other numbers
+            super().__init__(mean, std, **kwargs)
+            return
+        if len(lengths) > 1:
+            raise InputError(
+                f'model.data_preprocessor has {len(mean)} numbers as mean and {len(std)} as std: '
+                'it takes one of each for a channel.'
+            )
+        super().__init__(mean[:1], std[:1], **kwargs)
+        self.mean = torch.tensor(mean).view(-1, 1, 1)
+        self.std = torch.tensor(std).view(-1, 1, 1)
+
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a collated batch.
 
         Args:
-            data (dict): ``inputs`` with ``views``, a list of V uint8 tensors (B, 3, H, W);
-                optionally ``crops``, a list of uint8 tensors (B, 3, h, w) of any sizes; what else
-                there is for each view, such as ``mask`` (B, V, H, W) and ``alien`` (B, V).
-                ``data_samples`` pass through.
+            data (dict): ``inputs`` with ``views``, a list of V tensors (B, C, H, W), uint8 or
+                float32; optionally ``crops``, a list of such tensors (B, C, h, w) of any sizes;
+                what else there is for each view, such as ``mask`` (B, V, H, W) and ``alien``
+                (B, V). ``data_samples`` pass through.
             training (bool): Unused, of the host's interface.
 
         Returns:
-            dict: ``inputs`` with ``views`` float (V, B, 3, H, W); ``crops``, if there are any,
-            a list with a float tensor (K, B, 3, h, w) for each resolution; all else with its views
+            dict: ``inputs`` with ``views`` float (V, B, C, H, W); ``crops``, if there are any,
+            a list with a float tensor (K, B, C, h, w) for each resolution; all else with its views
             first, (V, B, …). ``touched``, see :func:`touched_patches`, if there is a ``mask`` and
             :attr:`patch_size` is set. ``data_samples``.
         """

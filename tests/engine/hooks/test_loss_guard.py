@@ -132,6 +132,21 @@ def test_other_processes_count(tmp_path, monkeypatch):
         train(hook, runner, [(1.0, 1.0)] * 5)
 
 
+def test_a_checkpoint_in_the_middle_is_no_alarm(tmp_path, monkeypatch):
+    """The first process alone saves; then all look, and have counted the same steps."""
+    counted = []
+    monkeypatch.setattr(loss_guard, 'all_reduce', lambda good, op: counted.append(good.tolist()))
+    runner = make_runner(tmp_path)
+    checkpoint = dict(meta=dict(iter=2, epoch=0), state_dict=runner.model.state_dict())
+    for saves in (True, False):
+        hook, runner.iter = LossGuardHook(interval=4), 0
+        train(hook, runner, [(1.0, 1.0)] * 2)
+        if saves:
+            hook.before_save_checkpoint(runner, checkpoint)
+        train(hook, runner, [(1.0, 1.0)] * 2)
+    assert counted == [[4, 4, 4]] * 2
+
+
 def test_reads_the_device_only_when_it_looks(tmp_path, monkeypatch):
     """Fake tensors have no values: whatever needs one fails."""
     from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
