@@ -35,11 +35,11 @@ def parse_args():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--data', type=Path, required=True, help='folder of COCO')
-    parser.add_argument('--split', default='val2017')
+    parser.add_argument('--split', default='val2017', help='its images are trained and tested on')
     parser.add_argument('--out', type=Path, required=True, help='folder for the runs')
     parser.add_argument('--checkpoint', help='a ViT-S/14, of any format that load_backbone reads')
-    parser.add_argument('--runs', nargs='+', choices=RUNS, default=RUNS)
-    parser.add_argument('--iters', type=int, default=400)
+    parser.add_argument('--runs', nargs='+', choices=RUNS, default=RUNS, help='by default all')
+    parser.add_argument('--iters', type=int, default=400, help='iterations of each training')
     parser.add_argument('--plot', type=Path, help='picture to write')
     return parser.parse_args()
 
