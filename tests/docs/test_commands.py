@@ -228,10 +228,15 @@ class World:
         cli = pytest.importorskip('mkdocs.__main__').cli
         cli.commands[call.arguments[0]].make_context('mkdocs', list(call.arguments[1:]))
 
+    def lychee(self, call: Call) -> None:
+        """What it reads is there; it needs a network itself."""
+        for each in call.arguments:
+            assert each.startswith('--') or list(ROOT.glob(each)), each
+
 
 CHECKS = dict(
     python=World.python, srun=World.srun, pip=World.pip, docker=World.docker, ruff=World.linted,
-    mkdocs=World.mkdocs,
+    mkdocs=World.mkdocs, lychee=World.lychee,
 )  # fmt: skip
 
 

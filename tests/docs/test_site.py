@@ -71,6 +71,23 @@ PAGES = {
 }
 
 
+# Links to elsewhere are not followed here, where there may be no network: CONTRIBUTING.md says how.
+ELSEWHERE = re.compile(
+    r'https://(arxiv\.org/abs/\d{4}\.\d{5}'
+    r'|github\.com/[\w-]+/[\w.-]+(/blob/[\w./-]+)?'
+    r'|docs\.pytorch\.org/docs/stable/[\w./-]+)'
+)
+
+
+def test_links_to_elsewhere_have_the_form_of_their_host():
+    cards = {path: path.read_text(encoding='utf-8') for path in ROOT.glob('configs/**/*.md')}
+    found = [link for text in (PAGES | cards).values()
+             for link in re.findall(r'\]\((https?:.*?)\)|<(https?:.*?)>', text)]  # fmt: skip
+    links = {link for pair in found for link in pair if link}
+    assert len(links) > 10
+    assert not [link for link in links if not ELSEWHERE.fullmatch(link)]
+
+
 def test_pictures_are_small_described_and_all_of_them_are_shown():
     shown = {
         (page.parent / name).resolve(): words
