@@ -214,10 +214,8 @@ def video() -> tuple[list[np.ndarray], list[np.ndarray]]:
     return tuple(map(list, zip(*map(_video_frame, range(7)), strict=True)))
 
 
-@pytest.fixture
-def davis(tmp_path) -> Path:
+def write_davis(root: Path) -> Path:
     """A folder in the layout of DAVIS-2017 with two sequences; the second has one object."""
-    root = tmp_path / 'davis2017'
     for name, objects in (('both', 2), ('one', 1)):
         folders = [root / part / '480p' / name for part in ('JPEGImages', 'Annotations')]
         for folder in folders:
@@ -231,3 +229,9 @@ def davis(tmp_path) -> Path:
     (root / 'ImageSets' / '2017').mkdir(parents=True)
     (root / 'ImageSets' / '2017' / 'val.txt').write_text('both\none\n')
     return root
+
+
+@pytest.fixture
+def davis(tmp_path) -> Path:
+    """See :func:`write_davis`."""
+    return write_davis(tmp_path / 'davis2017')

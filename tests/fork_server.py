@@ -101,6 +101,7 @@ def start(
     if die is not None:
         arm(*die)
     sys.argv = [program, *arguments]
+    sys.path.insert(0, os.path.dirname(program))  # as Python does
     runpy.run_path(program, run_name='__main__')
     sys.exit()
 

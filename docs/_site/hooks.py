@@ -1,5 +1,11 @@
-"""Pages of the site that stand elsewhere: the API, the cards of the configs, files of the root."""
+"""Pages of the site that stand elsewhere, and its versions.
 
+The API, the cards of the configs and files of the root are made pages. Built into a folder VERSION,
+the site takes the place of that version beside the others; their list and the page that leads to
+the newest are those of mike, which the theme reads.
+"""
+
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +18,10 @@ FROM_ROOT = {
     'changes.md': 'CHANGELOG.md',
     'contributing.md': 'CONTRIBUTING.md',
 }
+
+VERSION = re.search(
+    r"__version__ = '(.+)'", (ROOT / 'mmc_plugin' / 'version.py').read_text(encoding='utf-8')
+)[1]
 
 
 def _api_pages() -> dict[str, str]:
@@ -43,7 +53,11 @@ def _cards() -> dict[str, str]:
 
 
 def on_config(config):
-    """What is generated comes where the menu names it, the API last."""
+    """What is generated comes where the menu names it, the API last; the foot tells the version."""
+    config.copyright = f'mmc_plugin {VERSION}'
+    folder = Path(config.site_dir)
+    if folder.name == 'VERSION':
+        config.site_dir = str(folder.with_name(VERSION))
     for entry in config.nav:
         if 'Recipes' in entry:
             entry['Recipes'] = list(_cards())
@@ -70,3 +84,18 @@ def on_files(files: Files, config) -> Files:
 def on_page_markdown(markdown: str, **_) -> str:
     """The configs stand beside ``docs`` in the checkout, and below it on the site."""
     return markdown.replace('](../configs/', '](configs/')
+
+
+def on_post_build(config) -> None:
+    """List the versions that are there, the newest first."""
+    folder = Path(config.site_dir)
+    if folder.name != VERSION:
+        return
+    found = [path.parent.name for path in folder.parent.glob('*/index.html')]
+    found.sort(key=lambda name: [int(part) for part in re.findall(r'\d+', name)], reverse=True)
+    listed = [dict(version=name, title=name, aliases=[]) for name in found]
+    folder.with_name('versions.json').write_text(json.dumps(listed))
+    folder.with_name('index.html').write_text(
+        f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={found[0]}/">'
+        f'<title>mmc_plugin</title><a href="{found[0]}/">mmc_plugin {found[0]}</a>'
+    )

@@ -1,5 +1,6 @@
 """The site builds without a warning: links, anchors, pictures and docstrings."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from mmc_plugin.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,26 +24,34 @@ def build(out: Path, config: Path = ROOT / 'mkdocs.yml') -> subprocess.Completed
 
 
 def test_site_builds_without_warnings(tmp_path):
-    done = build(tmp_path / 'site')
+    older = tmp_path / 'site' / '0.0.9' / 'index.html'
+    older.parent.mkdir(parents=True)
+    older.touch()
+    done = build(tmp_path / 'site' / 'VERSION')
     assert done.returncode == 0 and 'WARNING' not in done.stderr, done.stderr
-    pages = list((tmp_path / 'site').rglob('*.html'))
+    listed = json.loads((tmp_path / 'site' / 'versions.json').read_text())
+    assert [each['version'] for each in listed] == [__version__, '0.0.9']
+    assert f'url={__version__}/' in (tmp_path / 'site' / 'index.html').read_text()
+    site = tmp_path / 'site' / __version__
+    pages = list(site.rglob('*.html'))
     assert len(pages) > 30
     for page in pages:  # nothing is fetched from elsewhere
         text = page.read_text(encoding='utf-8')
         assert 'src="http' not in text and 'fonts.googleapis' not in text, page
-    api = (tmp_path / 'site' / 'api' / 'apis' / 'index.html').read_text(encoding='utf-8')
+        assert f'mmc_plugin {__version__}' in text, page
+    api = (site / 'api' / 'apis' / 'index.html').read_text(encoding='utf-8')
     assert 'id="mmc_plugin.apis.prompt_segmenter.PromptSegmenter.segment"' in api
     assert ':class:' not in api
     folders = [path.parent.name for path in (ROOT / 'configs').glob('*/README.md')]
     for folder in folders:  # a card a folder, in the menu, with its configs beside it
-        page = (tmp_path / 'site' / 'configs' / folder / 'index.html').read_text(encoding='utf-8')
+        page = (site / 'configs' / folder / 'index.html').read_text(encoding='utf-8')
         (menu,) = re.findall(
             r'<nav class="md-nav md-nav--primary.*?</nav>\s*</div>', page, re.DOTALL
         )
         assert all(f'href="../{each}/"' in menu for each in folders if each != folder)
         for config in re.findall(r'href="([\w.]+\.py)"', page):
             source = (ROOT / 'configs' / folder / config).read_bytes()
-            assert (tmp_path / 'site' / 'configs' / folder / config).read_bytes() == source
+            assert (site / 'configs' / folder / config).read_bytes() == source
 
 
 def test_a_dead_link_stops_the_build(tmp_path):
@@ -58,6 +69,23 @@ PAGES = {
     path: path.read_text(encoding='utf-8')
     for path in [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')]
 }
+
+
+# Links to elsewhere are not followed here, where there may be no network: CONTRIBUTING.md says how.
+ELSEWHERE = re.compile(
+    r'https://(arxiv\.org/abs/\d{4}\.\d{5}'
+    r'|github\.com/[\w-]+/[\w.-]+(/blob/[\w./-]+)?'
+    r'|docs\.pytorch\.org/docs/stable/[\w./-]+)'
+)
+
+
+def test_links_to_elsewhere_have_the_form_of_their_host():
+    cards = {path: path.read_text(encoding='utf-8') for path in ROOT.glob('configs/**/*.md')}
+    found = [link for text in (PAGES | cards).values()
+             for link in re.findall(r'\]\((https?:.*?)\)|<(https?:.*?)>', text)]  # fmt: skip
+    links = {link for pair in found for link in pair if link}
+    assert len(links) > 10
+    assert not [link for link in links if not ELSEWHERE.fullmatch(link)]
 
 
 def test_pictures_are_small_described_and_all_of_them_are_shown():

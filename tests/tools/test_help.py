@@ -41,7 +41,13 @@ def test_arguments_are_read_first(name, arguments, code):
         assert (ROOT / 'configs' / config).is_file()
 
 
-@pytest.mark.parametrize('name', [*NAMES, 'quickstart.py', 'dataset_tools/make_imagenet100.py'])
+PROGRAMS = [
+    str(path.relative_to(TOOLS)) for path in sorted(TOOLS.rglob('*.py'))
+    if 'add_argument(' in path.read_text(encoding='utf-8')
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('name', PROGRAMS)
 def test_each_argument_is_explained(name):
     calls = [
         node

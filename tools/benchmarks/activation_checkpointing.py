@@ -23,11 +23,17 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--arch', choices=list(TIMM), default='vitb')
+    parser.add_argument('--arch', choices=list(TIMM), default='vitb', help='size of the ViT')
     parser.add_argument('--batch', type=int, default=48, help='images of the step for the memory')
     parser.add_argument('--images-timed', type=int, default=4, help='images of the step in time')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--dtype', choices=['bf16', 'fp32'], default='bf16')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
+    parser.add_argument(
+        '--dtype', choices=['bf16', 'fp32'], default='bf16', help='precision of the step'
+    )
     parser.add_argument('--repeats', type=int, default=5, help='turns that count')
     return parser.parse_args()
 

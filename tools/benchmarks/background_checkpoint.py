@@ -27,7 +27,7 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--config', default='mmc/vits_folder.py')
+    parser.add_argument('--config', default='mmc/vits_folder.py', help='a pretraining')
     parser.add_argument('--repeats', type=int, default=3, help='runs of each kind')
     return parser.parse_args()
 

@@ -32,7 +32,9 @@ def parse_args():
         '--row', action='append', required=True, metavar='NAME=CONFIG,CHECKPOINT',
         help="checkpoint None: random weights, other ones for each seed",
     )  # fmt: skip
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', default=[0, 1, 2], help='one training and one test for each'
+    )
     parser.add_argument('--cfg-options', nargs='+', default=[], help='as of train.py, for all rows')
     return parser.parse_args()
 

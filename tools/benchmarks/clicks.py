@@ -45,8 +45,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     found.add_argument('--config', default='zero_shot/vit_coco.py', help='for its data set')
     found.add_argument('--size', type=int, default=480, help='side of the resized image')
     found.add_argument('--repeats', type=int, default=1, help='clicks on each target')
-    found.add_argument('--max-images', type=int)
-    found.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    found.add_argument('--max-images', type=int, help='only so many images of the data set')
+    found.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
     found.add_argument('--threads', type=int, default=1, help='threads on a CPU')
     found.add_argument('--out', type=Path, help='JSON file for the results')
     return found

@@ -53,7 +53,9 @@ def parse_args(argv=None):
     parser.add_argument('--checkpoint', help='by default a ViT-S/16 with random weights')
     parser.add_argument('--visitors', type=int, default=20, help=f'at most {2**BITS}')
     parser.add_argument('--seconds', type=float, default=120, help='that they click')
-    parser.add_argument('--images', type=int, default=500)
+    parser.add_argument(
+        '--images', type=int, default=500, help='images that are uploaded one after the other'
+    )
     parser.add_argument('--repeats', type=int, default=7, help='turns of encode and click')
     parser.add_argument('--threads', type=int, default=2, help='of the server')
     parser.add_argument('--out', type=Path, help='JSON file for the results')

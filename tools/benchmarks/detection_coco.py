@@ -42,7 +42,7 @@ def parse_args():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--data', type=Path, required=True, help='folder of COCO')
-    parser.add_argument('--split', default='val2017')
+    parser.add_argument('--split', default='val2017', help='its images are trained and tested on')
     parser.add_argument('--out', type=Path, required=True, help='folder for the runs')
     parser.add_argument(
         '--checkpoints',
@@ -51,7 +51,7 @@ def parse_args():
         metavar='NAME=FILE',
         help='of any format that load_backbone reads, with patches of 12 or 14 pixels',
     )
-    parser.add_argument('--iters', type=int, default=400)
+    parser.add_argument('--iters', type=int, default=400, help='iterations of each training')
     parser.add_argument('--plot', type=Path, help='picture to write')
     args = parser.parse_args()
     args.checkpoints = dict(each.split('=', 1) for each in args.checkpoints)

@@ -39,8 +39,14 @@ def parse_args():
         '--arch', default='deit-small', help="of mmpretrain's VisionTransformer, for random weights"
     )
     parser.add_argument('--batches', type=int, nargs='+', default=[1, 8], help='images at once')
-    parser.add_argument('--runtimes', nargs='+', choices=RUNTIMES, default=list(RUNTIMES))
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--runtimes', nargs='+', choices=RUNTIMES, default=list(RUNTIMES), help='by default all'
+    )
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
     parser.add_argument('--repeats', type=int, default=10, help='turns that enter the median')
     parser.add_argument('--warmup', type=int, default=2, help='turns before them')
     parser.add_argument('--threads', type=int, default=1, help='threads on a CPU')

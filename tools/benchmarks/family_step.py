@@ -39,10 +39,18 @@ ROWS = dict(
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('rows', nargs='*', default=list(ROWS), metavar='METHOD')
+    parser.add_argument(
+        'rows', nargs='*', default=list(ROWS), metavar='METHOD', help='by default all'
+    )
     parser.add_argument('--batch', type=int, default=8, help='images; each has two views')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--dtype', choices=['bf16', 'fp32'], default='fp32')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
+    parser.add_argument(
+        '--dtype', choices=['bf16', 'fp32'], default='fp32', help='precision of the step'
+    )
     parser.add_argument('--repeats', type=int, default=7, help='turns that enter the median')
     parser.add_argument('--warmup', type=int, default=1, help='turns before them')
     parser.add_argument('--threads', type=int, default=1, help='threads on a CPU')

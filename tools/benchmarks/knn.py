@@ -26,15 +26,17 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--queries', type=int, default=10_000)
-    parser.add_argument('--bank', type=int, default=100_000)
-    parser.add_argument('--width', type=int, default=384)
-    parser.add_argument('-k', type=int, default=20)
+    parser.add_argument(
+        '--queries', type=int, default=10_000, help='features to find neighbours for'
+    )
+    parser.add_argument('--bank', type=int, default=100_000, help='features to find them among')
+    parser.add_argument('--width', type=int, default=384, help='numbers in a feature')
+    parser.add_argument('-k', type=int, default=20, help='neighbours of each')
     parser.add_argument('--hybrid', action='store_true', help='features of two parts')
     parser.add_argument('--no-faiss', action='store_true', help='time and memory of our own only')
-    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--device', default='cpu', help='of our own search')
     parser.add_argument('--threads', type=int, default=1, help='threads on a CPU')
-    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--repeats', type=int, default=5, help='turns that enter the median')
     parser.add_argument('--out', type=Path, help='JSON file for the results')
     return parser.parse_args()
 

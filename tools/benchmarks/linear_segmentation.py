@@ -46,12 +46,20 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--config', default='segmentation/vits_ade20k_linear_40k.py')
+    parser.add_argument(
+        '--config',
+        default='segmentation/vits_ade20k_linear_40k.py',
+        help='of a linear segmentation',
+    )
     parser.add_argument('--batch', type=int, default=4, help='images')
     parser.add_argument('--size', type=int, default=512, help='height and width of the images')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--repeats', type=int, default=7)
-    parser.add_argument('--warmup', type=int, default=1)
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
+    parser.add_argument('--repeats', type=int, default=7, help='turns that enter the median')
+    parser.add_argument('--warmup', type=int, default=1, help='turns before them')
     parser.add_argument('--threads', type=int, default=1, help='on a CPU')
     parser.add_argument('--out', type=Path, help='JSON file for the results')
     return parser.parse_args()

@@ -36,7 +36,7 @@ def main() -> None:
     """Parse the arguments, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--repeats', type=int, default=7, help='of each timing')
-    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--threads', type=int, default=1, help='threads on a CPU')
     parser.add_argument('--peak', nargs=2, metavar=('WHAT', 'PATH'), help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -47,10 +47,16 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--arch', choices=list(TIMM), default='vits')
+    parser.add_argument('--arch', choices=list(TIMM), default='vits', help='size of the ViT')
     parser.add_argument('--batch', type=int, default=48, help='images of the step')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--dtype', choices=['bf16', 'fp32'], default='bf16')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
+    parser.add_argument(
+        '--dtype', choices=['bf16', 'fp32'], default='bf16', help='precision of the step'
+    )
     parser.add_argument('--check', action='store_true', help='compare the counts on a CPU')
     parser.add_argument('--out', type=Path, help='JSON file for the results')
     return parser.parse_args()

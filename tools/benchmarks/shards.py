@@ -41,10 +41,15 @@ def parse_args():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--images', type=int, default=192, help='JPEGs of 500x375')
-    parser.add_argument('--batch', type=int, default=48)
+    parser.add_argument('--batch', type=int, default=48, help='images at once')
     parser.add_argument('--latency', type=float, default=0.05, help='seconds before an answer')
     parser.add_argument('--workers', type=int, default=1, help='of the store and its folder')
-    parser.add_argument('--entries', type=int, default=10_000_000)
+    parser.add_argument(
+        '--entries',
+        type=int,
+        default=10_000_000,
+        help='files of a large index, whose memory is measured',
+    )
     parser.add_argument('--repeats', type=int, default=5, help='turns that count')
     return parser.parse_args()
 

@@ -48,10 +48,16 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--arch', choices=list(TIMM), default='vits')
+    parser.add_argument('--arch', choices=list(TIMM), default='vits', help='size of the ViT')
     parser.add_argument('--batch', type=int, default=8, help='images; each has two views')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--dtype', choices=['bf16', 'fp32'], default='bf16')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
+    parser.add_argument(
+        '--dtype', choices=['bf16', 'fp32'], default='bf16', help='precision of the step'
+    )
     parser.add_argument('--compile', action='store_true', help='torch.compile both sides')
     parser.add_argument('--repeats', type=int, default=10, help='turns that enter the median')
     parser.add_argument('--warmup', type=int, default=2, help='turns before them')

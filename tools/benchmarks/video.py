@@ -39,11 +39,17 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--config', default='video/random_vits_davis2017.py')
+    parser.add_argument(
+        '--config', default='video/random_vits_davis2017.py', help='an evaluation of videos'
+    )
     parser.add_argument('--checkpoint', help='for a config that loads weights')
     parser.add_argument('--frames', type=int, help='take only the first of each sequence')
     parser.add_argument('--repeats', type=int, default=1, help='turns on each sequence')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
     parser.add_argument('--threads', type=int, default=1, help='threads on a CPU')
     parser.add_argument('--out', type=Path, help='JSON file for the results')
     return parser.parse_args()

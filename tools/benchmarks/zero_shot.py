@@ -42,11 +42,19 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--config', default='zero_shot/random_vits_coco.py')
+    parser.add_argument(
+        '--config', default='zero_shot/random_vits_coco.py', help='an evaluation of clicks'
+    )
     parser.add_argument('--checkpoint', help='for a config that loads weights')
-    parser.add_argument('--batch', type=int, default=2)
-    parser.add_argument('--max-images', type=int, default=20)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--batch', type=int, default=2, help='images at once')
+    parser.add_argument(
+        '--max-images', type=int, default=20, help='only so many images of the data set'
+    )
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
     parser.add_argument('--threads', type=int, default=1, help='threads on a CPU')
     parser.add_argument('--out', type=Path, help='JSON file for the results')
     return parser.parse_args()

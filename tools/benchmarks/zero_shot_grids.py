@@ -34,9 +34,18 @@ def parse_args(argv=None):
     )
     parser.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
     parser.add_argument('--config', default='zero_shot/vit_coco.py', help='for its data set')
-    parser.add_argument('--grids', nargs='+', default=['480', '960', '480:8'])
-    parser.add_argument('--max-images', type=int)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--grids',
+        nargs='+',
+        default=['480', '960', '480:8'],
+        help='SIZE of the resized image, or SIZE:STRIDE, in pixels',
+    )
+    parser.add_argument('--max-images', type=int, help='only so many images of the data set')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu or cuda; by default cuda if there is one',
+    )
     parser.add_argument('--threads', type=int, default=1, help='threads on a CPU')
     parser.add_argument('--out', type=Path, help='JSON file for the results')
     return parser.parse_args(argv)

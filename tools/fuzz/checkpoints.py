@@ -246,7 +246,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--number', type=int, default=2000, help='files to try')
     parser.add_argument('--seed', type=int, default=0, help='of the mutations')
-    parser.add_argument('--kind', nargs='+', choices=['zip', 'legacy', 'safetensors', 'onnx'])
+    parser.add_argument(
+        '--kind',
+        nargs='+',
+        choices=['zip', 'legacy', 'safetensors', 'onnx'],
+        help='kinds of files, by default all',
+    )
     parser.add_argument('--keep', type=Path, help='folder for the files that were badly read')
     args = parser.parse_args()
     result = hunt(

@@ -320,7 +320,7 @@ def main(argv: list[str] | None = None) -> None:
     """Try images and print a summary; the exit code is 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--number', type=int, default=1000, help='images to try')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=int, default=0, help='of the damage')
     parser.add_argument(
         '--seconds', type=float, default=2, help='most of the processor that one may take'
     )

@@ -69,6 +69,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     parse_args()  # help and mistakes are answered before seconds of imports
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
