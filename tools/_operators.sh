@@ -1,7 +1,16 @@
 # Sourced after _env.sh: mmcv with its operators for CPUs, compiled once and kept as a wheel.
+#   mmc_wheels REQUIREMENT                   prints the folder for its wheel, by all that it depends on:
+#                                            the versions of mmcv, torch and Python
 #   mmc_wheel FOLDER                         prints the wheel in FOLDER, or nothing
 #   mmc_operators VENV REQUIREMENT FOLDER    installs REQUIREMENT (onedl-mmcv==2.3.6) in the environment
 #                                            with its operators, and keeps the wheel in FOLDER
+
+mmc_wheels() {
+    local cache=${MMC_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mmc_plugin} key torch
+    key=$(mmc_env_key) || exit
+    torch=$(sed -n 's/^torch==\([^ ;]*\).*/\1/p' "${MMC_PINS[@]/#/$MMC_ROOT/requirements/}" | head -1)
+    echo "$cache/wheels/$1-torch-$torch-python-${key##*-}"
+}
 
 mmc_wheel() {
     find "$1" -maxdepth 1 -name '*mmcv*.whl' 2>/dev/null | head -1 || :

@@ -39,18 +39,17 @@ case $line in
 esac
 
 if [ -n "$operators" ]; then
-    cache=${MMC_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mmc_plugin}
     if [ -n "$compiled" ]; then
-        key=$(mmc_env_key 2>/dev/null) || key=none
-        if [ -z "$(mmc_wheel "$cache/wheels/$key")" ]; then
+        wheels=$(mmc_wheels "$operators" 2>/dev/null) || wheels=none
+        if [ -z "$(mmc_wheel "$wheels")" ]; then
             echo "Left out: the tests with $operators, whose operators are not compiled here."
             exit
         fi
     fi
-    key=$(mmc_env_key)
-    venv=${MMC_VENV:-$cache/$key}
+    wheels=$(mmc_wheels "$operators")
+    venv=${MMC_VENV:-$(dirname "$(dirname "$wheels")")/$(mmc_env_key)}
     mmc_env "$venv"
-    mmc_operators "$venv" "$operators" "$cache/wheels/$key"
+    mmc_operators "$venv" "$operators" "$wheels"
 # The environment beside the checkout is the user's, who may go on to train in it.
 elif [ -z "${MMC_VENV:-}" ]; then
     mmc_env "$MMC_ROOT/.venv" editable
@@ -65,7 +64,9 @@ fi
 export PYTHONPATH="$MMC_ROOT${PYTHONPATH:+:$PYTHONPATH}"
 cd "$MMC_ROOT"
 code=0
-"$MMC_PYTHON" -m pytest ${options[@]+"${options[@]}"} || code=$?
+# Two processes, a file of tests each; -n 0 is one, and -n 4 and the like are for larger machines.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+"$MMC_PYTHON" -m pytest -n 2 --dist loadfile ${options[@]+"${options[@]}"} || code=$?
 if [ -z "$operators" ]; then
     echo 'Left out: detection (--ops) and the upstream releases of OpenMMLab (--line upstream).'
 fi
