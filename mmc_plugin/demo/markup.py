@@ -70,19 +70,22 @@ def player(source: str, words: str) -> str:
 
 
 def picker(
-    samples: Sequence[tuple[str, str]], words: str, kind: str, accept: str, limit: int
+    samples: Sequence[tuple[str, str]], words: str, kind: str, accept: str, limit: int, most: int
 ) -> str:
-    """Thumbnails of samples, (name, source) each, and a place to drop files of a kind."""
+    """Samples, (name, source) of the thumbnail each, and a place for so many files of a kind."""
     buttons = ''.join(
         f'<button type="button" class="sample" data-name="{escape(name)}" title="{escape(name)}">'
         f'<img src="{source}" alt="Sample photograph {escape(name)}"></button>'
         for name, source in samples
     )
-    several = ' multiple' if kind == 'clip' else ''
+    several, folder = '', ''
+    if most > 1:
+        several = ' multiple'
+        folder = '<label class="drop folder"><input type="file" webkitdirectory>A folder</label>'
     return (
-        f'<div class="picker" data-kind="{kind}" data-limit="{limit}"><label class="drop">'
-        f'<input type="file" accept="{accept}"{several}>'
-        f'<span role="status">{escape(words)}</span></label>'
+        f'<div class="picker" data-kind="{kind}" data-limit="{limit}" data-most="{most}">'
+        f'<label class="drop"><input type="file" accept="{accept}"{several}>'
+        f'<span role="status">{escape(words)}</span></label>{folder}'
         f'<div class="samples">{buttons}</div></div>'
     )
 

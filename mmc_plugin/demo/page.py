@@ -12,6 +12,7 @@ from .click_tab import click_tab
 from .guard import Guard
 from .inbox import Inbox
 from .networks import Network
+from .queue import Page
 from .reconstruction_tab import reconstruction_tab
 from .video_tab import video_tab
 
@@ -23,7 +24,7 @@ FONTS = ['system-ui', 'DejaVu Sans', 'sans-serif']  # of the machine: nothing is
 
 def build_page(networks: Mapping[str, Network], inbox: Inbox) -> gr.Blocks:
     """The page for some networks, which takes files out of the inbox."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    with Page(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(
             markup.header(
                 TITLE, [(each.name, each.place, each.words) for each in networks.values()]

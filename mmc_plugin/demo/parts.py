@@ -23,6 +23,7 @@ CSS = (_HERE / 'page.css').read_text()
 BY_HAND = "() => 'number'"  # of threshold_rule()
 # One after another: two networks at once are no faster, and clicks keep their order.
 AT_ONCE = dict(concurrency_limit=1, concurrency_id='networks', show_progress='hidden')
+BESIDE = dict(concurrency_limit=None, show_progress='hidden')  # what takes no time
 
 
 def sample_names() -> dict[str, Path]:
@@ -87,6 +88,6 @@ def stage() -> gr.HTML:
     return gr.HTML(markup.stage([], 'One moment …'), js_on_load=STAGE_JS)
 
 
-def picker(samples: list, words: str, kind: str, accept: str, limit: int) -> gr.HTML:
+def picker(samples: list, words: str, kind: str, accept: str, limit: int, most: int = 1) -> gr.HTML:
     """Where pictures come from."""
-    return gr.HTML(markup.picker(samples, words, kind, accept, limit), js_on_load=PICKER_JS)
+    return gr.HTML(markup.picker(samples, words, kind, accept, limit, most), js_on_load=PICKER_JS)

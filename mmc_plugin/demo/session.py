@@ -83,12 +83,16 @@ class Clip:
         frames: JPEG files.
         first: The first frame, uint8 RGB (H, W, 3).
         points: On it.
+        turn: Counts presses of Follow and Stop: a following goes on while its number is this one.
+        followed: Whether it is being followed now.
     """
 
     name: str
     frames: list[bytes]
     first: np.ndarray
     points: Points
+    turn: int = 0
+    followed: bool = False
 
 
 def new_picture(

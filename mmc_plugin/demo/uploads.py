@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -40,7 +40,7 @@ def read_image(data: bytes) -> tuple[np.ndarray, tuple[int, int]]:
     """
     if len(data) > IMAGE_BYTES:
         raise InputError(f'The image is larger than {IMAGE_BYTES >> 20} MB: make it smaller.')
-    if not any(data.startswith(sign) for sign in _IMAGES) and _riff(data) != b'WEBP':
+    if not _is_image(data):
         raise InputError('This is no JPEG, PNG, WebP or BMP image: choose another file.')
     try:
         pixels = to_pixels(data).permute(1, 2, 0).numpy()
@@ -60,12 +60,15 @@ def read_clip(files: Sequence[bytes]) -> tuple[list[bytes], bool]:
         longer side of at most :data:`FRAME_SIDE`; whether there are more.
 
     Raises:
-        ValueError: If it is neither, damaged, or has too many pixels.
+        ValueError: If it is neither, damaged, or has too many pixels; of several images the text
+            begins with "File" and the place of the first that cannot be used, counted from 1.
     """
     if not files:
         raise InputError('There is no file: choose a video, or the frames of one.')
     if len(files) > 1:
-        return _kept(read_image(each)[0] for each in files)
+        return _kept(_frames(files), 'File')
+    if _is_image(files[0]):
+        raise InputError('This is no video but one image: choose a video, or several frames.')
     # A list of other files, as players read them, would be opened too.
     if not (files[0][4:8] == b'ftyp' or files[0][:4] == _MATROSKA or _riff(files[0]) == b'AVI '):
         raise InputError('This is no MP4, QuickTime, WebM, Matroska or AVI video: choose another.')
@@ -73,23 +76,38 @@ def read_clip(files: Sequence[bytes]) -> tuple[list[bytes], bool]:
         path = os.path.join(folder, 'clip')
         Path(path).write_bytes(files[0])
         try:
-            return _kept(read_video(path, FRAME_PIXELS))
+            return _kept(read_video(path, FRAME_PIXELS), 'Frame')
         except InputError as error:  # without the folder's name
             raise InputError(str(error).replace(repr(path), 'the video')) from None
 
 
-def _kept(frames: Iterable[np.ndarray]) -> tuple[list[bytes], bool]:
+def _frames(files: Sequence[bytes]) -> Iterator[np.ndarray]:
+    for place, data in enumerate(files, 1):
+        try:
+            yield read_image(data)[0]
+        except InputError as error:
+            raise InputError(f'File {place}: {error}') from None
+
+
+def _kept(frames: Iterable[np.ndarray], what: str) -> tuple[list[bytes], bool]:
     kept, size = [], None
-    for frame in frames:
-        if len(kept) == MOST_FRAMES:
+    for place, frame in enumerate(frames, 1):
+        if place > MOST_FRAMES:
             return kept, True
         frame = _at_most(np.ascontiguousarray(frame), FRAME_SIDE)
         size = size or frame.shape
         if frame.shape != size:
-            raise InputError('The frames have different sizes: they must be of one video.')
+            raise InputError(
+                f'{what} {place} and the first have different sizes: choose the frames of one '
+                'video.'
+            )
         _, coded = cv2.imencode('.jpg', frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
         kept.append(coded.tobytes())
     return kept, False
+
+
+def _is_image(data: bytes) -> bool:
+    return data.startswith(_IMAGES) or _riff(data) == b'WEBP'
 
 
 def _riff(data: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -26,6 +25,7 @@ from .uploads import MOST_FRAMES, VIDEO_BYTES, read_image
 
 FRAMES_A_SECOND = 12
 PAN = 'a pan over the cat'
+STOPPED = markup.message('Stopped.')
 
 
 class Videos:
@@ -39,15 +39,17 @@ class Videos:
     def __init__(self, networks: Mapping[str, Network], inbox: Inbox) -> None:
         self.networks, self.inbox = networks, inbox
 
-    def upload(self, event: gr.EventData, name: str, rule: str, threshold: float):
+    def upload(self, event: gr.EventData, old: Clip | None, name: str, rule: str, threshold: float):
         """Take a visitor's video, or the images of one."""
         frames, more = self.inbox.take('clip', event.key)
+        _end(old)
         clip = self._clip(PurePath(str(event.name)[-80:]).name or 'video', frames)
         note = f' There are more; the page takes the first {MOST_FRAMES}.' if more else ''
         return self._shown(clip, name, rule, threshold, f'{len(frames)} frames.{note}')
 
-    def pan(self, event: gr.EventData, name: str, rule: str, threshold: float):
+    def pan(self, event: gr.EventData, old: Clip | None, name: str, rule: str, threshold: float):
         """A video for those who have none: a window that moves over a sample."""
+        _end(old)
         path = next(iter(parts.sample_names().values()))
         image, _ = read_image(path.read_bytes())
         height, width = image.shape[:2]
@@ -104,19 +106,44 @@ class Videos:
         page = markup.stage([markup.row(clip.name, f'{len(clip.frames)} frames', views)], hint)
         return clip, page, markup.message(words)
 
-    def follow(self, clip: Clip | None, name: str, rule: str, threshold: float, size: int):
-        """Follow the object; yields progress, at last the video."""
+    def begin(self, clip: Clip | None):
+        """Take a number for a following; the one before it ends."""
         clip = _there(clip)
         if not clip.points.places:
             raise InputError('There is nothing to follow: click on it in the first frame.')
+        _end(clip)
+        return clip.turn, markup.message('One moment, one video is worked on after another …')
+
+    def stop(self, clip: Clip | None):
+        """End the following; one that runs says so itself, after all that it said before."""
+        clip = _there(clip)
+        _end(clip)
+        return gr.skip() if clip.followed else STOPPED
+
+    def follow(self, clip: Clip | None, name: str, rule: str, threshold: float, size: int, turn):
+        """Follow the object; yields progress, at last the video."""
+        clip = _there(clip)
         if not 160 <= size <= 480:
             raise InputError('There is no such size.')
+        clip.followed = True
+        try:
+            yield from self._followed(clip, name, rule, threshold, int(size), turn)
+        finally:
+            clip.followed = False
+
+    def _followed(self, clip: Clip, name: str, rule: str, threshold: float, size: int, turn):
+        if clip.turn != turn:
+            yield '', STOPPED
+            return
         mask = self._select(clip, name, rule, threshold).mask
         if not mask.any():
             raise InputError('The click selects nothing: lower the threshold.')
         total, start, masks = len(clip.frames), time.perf_counter(), []
         yield '', markup.progress(0, total, f'Following through {total} frames …')
-        for found in self._network(name).follow(clip.frames, mask, int(size)):
+        for found in self._network(name).follow(clip.frames, mask, size):
+            if clip.turn != turn:
+                yield '', STOPPED
+                return
             masks.append(found)
             seconds = (time.perf_counter() - start) / len(masks)
             words = f'Frame {len(masks)} of {total}, {seconds:.2f} s a frame'
@@ -139,15 +166,21 @@ def _there(clip: Clip | None) -> Clip:
     return clip
 
 
+def _end(clip: Clip | None) -> None:
+    """Let a following end after the frame that it is at."""
+    if clip is not None:
+        clip.turn += 1
+
+
 def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
     """Build the tab."""
     videos, names = Videos(networks, inbox), list(networks)
     clip = gr.State(None, time_to_live=3600)
     choose = parts.picker(
         parts.sample_pictures()[:1],
-        f'Drop a short video or its frames here (at most 64 MB, {MOST_FRAMES} frames), or take '
-        'the pan over the cat',
-        'clip', 'video/*,image/jpeg,image/png', VIDEO_BYTES,
+        f'Drop a short video or a folder of its frames here (at most {VIDEO_BYTES >> 20} MB, '
+        f'{MOST_FRAMES} frames), or take the pan over the cat',
+        'clip', 'video/*,image/jpeg,image/png,image/webp,image/bmp', VIDEO_BYTES, MOST_FRAMES,
     )  # fmt: skip
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
@@ -166,8 +199,8 @@ def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
                 follow = gr.Button('Follow', variant='primary', elem_id='follow')
     controls, outputs = [name, rule, threshold], [clip, stage, news]
     settings = dict(outputs=outputs, **parts.AT_ONCE)
-    choose.upload(parts.said(videos.upload), controls, **settings)
-    choose.sample(parts.said(videos.pan), controls, **settings)
+    choose.upload(parts.said(videos.upload), [clip, *controls], **settings)
+    choose.sample(parts.said(videos.pan), [clip, *controls], **settings)
     stage.point(parts.said(videos.point), [clip, *controls], trigger_mode='multiple', **settings)
     for event in (stage.undo, undo.click):
         event(parts.said(videos.undo), [clip, *controls], trigger_mode='multiple', **settings)
@@ -177,9 +210,13 @@ def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
     for event in (name.input, rule.input):
         event(parts.said(videos.draw), [clip, *controls], trigger_mode='always_last', **settings)
     # Beside the clicks of others, which come between two frames.
-    running = follow.click(
-        parts.said(videos.follow), [clip, *controls, size], [result, news],
-        concurrency_limit=1, concurrency_id='videos', show_progress='hidden',
+    turn = gr.Number(0, precision=0, visible=False)
+    numbered = follow.click(
+        parts.said(videos.begin), clip, [turn, news], trigger_mode='multiple', **parts.BESIDE
+    )
+    numbered.success(
+        parts.said(videos.follow), [clip, *controls, size, turn], [result, news],
+        trigger_mode='multiple', concurrency_limit=1, concurrency_id='videos',
+        show_progress='hidden',
     )  # fmt: skip
-    stopped = f'() => {json.dumps(markup.message("Stopped."))}'
-    stop.click(None, None, news, js=stopped, cancels=[running])
+    stop.click(parts.said(videos.stop), clip, news, trigger_mode='multiple', **parts.BESIDE)

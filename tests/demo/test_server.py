@@ -105,7 +105,7 @@ def bomb(width, height):
     'kind, content, words',
     [
         ('image', bomb(60000, 60000), 'pixels'),
-        ('clip', bomb(60000, 60000), 'no MP4'),
+        ('clip', bomb(60000, 60000), 'no video'),
         ('image', b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', 'no JPEG'),
         ('image', b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>', 'no JPEG'),
         ('image', b'%PDF-1.7', 'no JPEG'),

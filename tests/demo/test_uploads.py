@@ -63,10 +63,24 @@ def test_frames_of_different_sizes_are_refused():
     frames = [png(np.zeros((20, width, 3), np.uint8)) for width in (30, 30, 31)]
     kept, more = read_clip(frames[:2])
     assert len(kept) == 2 and not more
-    with pytest.raises(ValueError, match='different sizes'):
+    with pytest.raises(ValueError, match='^File 3 and the first have different sizes'):
         read_clip(frames)
+    with pytest.raises(ValueError, match='^File 2: This is no JPEG'):
+        read_clip([frames[0], b'text', frames[1]])
+    with pytest.raises(ValueError, match='^File 2: The image cannot be read'):
+        read_clip([frames[0], frames[1][:30]])
+    with pytest.raises(ValueError, match='no video but one image'):
+        read_clip(frames[:1])
     with pytest.raises(ValueError, match='no file'):
         read_clip([])
+
+
+def test_of_hundreds_of_frames_the_first_are_taken_in_their_order():
+    frames = [png(image) for image in shades(300)]
+    kept, more = read_clip(frames)
+    assert len(kept) == MOST_FRAMES and more
+    found = [decoded(frame).mean() for frame in kept]
+    np.testing.assert_allclose(found, [image.mean() for image in shades(MOST_FRAMES)], atol=2)
 
 
 def shades(count, shape=(48, 64, 3)):
@@ -110,7 +124,6 @@ def test_a_video_of_too_many_pixels_is_refused_by_its_header(tmp_path, monkeypat
         (b'#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n', 'no MP4'),
         (b'<?xml version="1.0"?><MPD></MPD>', 'no MP4'),
         (b'v=0\no=- 0 0 IN IP4 127.0.0.1\n', 'no MP4'),
-        (b'\x89PNG\r\n\x1a\n', 'no MP4'),
         (b'', 'no MP4'),
         (b'\0\0\0\x18ftypmp42' + bytes(99), 'cannot read the video as a video'),
     ],
