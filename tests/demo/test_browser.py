@@ -392,6 +392,77 @@ def test_an_object_is_followed_through_a_video(visitor, tmp_path):
     visitor.picture('demo_video')
 
 
+def frames_below(folder, count=12, size=(60, 80)):
+    """A folder of frames that end with their number, and of what else lies in such folders."""
+    (folder / 'a').mkdir(parents=True)
+    for place in range(1, count + 1):  # the order of names is 1, 10, 11, 12, 2, ...
+        frame = np.full((*size, 3), (20 * place) % 250, np.uint8)
+        cv2.imwrite(str(folder / 'a' / f'{place}.png'), frame)
+    (folder / 'notes.txt').write_text('no image')
+    (folder / 'a' / '._1.png').write_bytes(b'of another system')
+    return folder
+
+
+def drop(page, path):
+    """Drop a file or folder of the disk on the visible picker, as a hand would."""
+    target = page.locator('.picker:visible .drop').first
+    target.scroll_into_view_if_needed()
+    box = target.bounding_box()
+    place = dict(x=box['x'] + 40, y=box['y'] + 20)
+    data = dict(items=[], files=[str(path)], dragOperationsMask=1)
+    session = page.context.new_cdp_session(page)
+    for kind in ('dragEnter', 'dragOver', 'drop'):
+        session.send('Input.dispatchDragEvent', dict(type=kind, data=data, **place))
+    session.detach()
+
+
+def first_frame(visitor):
+    source = visitor.stage.locator('img').first.get_attribute('src').partition(',')[2]
+    return cv2.imdecode(np.frombuffer(base64.b64decode(source), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_a_folder_of_frames_is_chosen_or_dropped(visitor, tmp_path):
+    visitor.tab('Video')
+    page, words = visitor.page, visitor.page.locator('.picker:visible .drop span')
+    folder = frames_below(tmp_path / 'frames')
+    page.locator('.picker:visible .folder input').set_input_files(folder)
+    visitor.wait('1.png', '12 frames', 'Click on what to follow')
+    assert abs(first_frame(visitor).mean() - 20) < 3
+    visitor.click(0.5, 0.5)
+    page.locator('#frame-size input[type=number]').fill('160')
+    page.locator('#follow').click()
+    with page.expect_download() as download:
+        page.locator('#followed a').click()
+    clip = cv2.VideoCapture(str(download.value.path()))
+    shades = []
+    while (frame := clip.read()[1]) is not None:
+        shades.append(np.median(frame))
+    assert len(shades) == 12 and (np.diff(shades) > 10).all()  # 2 before 10
+
+    # Hundreds: no more are sent than are taken.
+    sent = []
+    page.on('request', lambda request: '/upload/clip' in request.url and sent.append(request.url))
+    drop(page, frames_below(tmp_path / 'many', 300, (8, 8)))
+    visitor.wait(f'{MOST_FRAMES} frames')
+    page.get_by_text('There are more').wait_for()
+    assert len(sent) == 1 and sent[0].count(',') == MOST_FRAMES
+
+    # What is no clip is refused by name, and all is as it was.
+    cv2.imwrite(str(folder / 'a' / '7.png'), np.zeros((61, 80, 3), np.uint8))
+    drop(page, folder)
+    words.filter(has_text='7.png and the first have different sizes').wait_for()
+    (folder / 'a' / '7.png').write_bytes(b'no image')
+    drop(page, folder)
+    words.filter(has_text='7.png: This is no JPEG, PNG, WebP or BMP image').wait_for()
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'empty' / 'notes.txt').write_text('no image')
+    drop(page, tmp_path / 'empty')
+    words.filter(has_text='There are no images in this folder').wait_for()
+    drop(page, folder / 'a' / '1.png')
+    words.filter(has_text='no video but one image').wait_for()
+    assert f'{MOST_FRAMES} frames' in visitor.stage.inner_text()
+
+
 def test_following_is_told_and_can_be_stopped(visitor, tmp_path):
     # As many and large frames as there may be: no machine is through before Stop is clicked.
     frame = cv2.imread(str(find_photograph('chelsea.png')))[..., ::-1]
