@@ -5,8 +5,9 @@ from .discovery import discover_objects
 from .embeddings import embed_folder, read_embeddings
 from .features import extract_features, frozen_features
 from .load_backbone import load_backbone
-from .matches import Match, find_in_images, match_images
+from .matches import Match, find_in_bank, find_in_images, match_images
 from .part_patches import PartPatch, nearest_part_patches
+from .patch_bank import PatchBank
 from .patch_views import patch_clusters, patch_colours
 from .pretrain import pretrain
 from .prompt_segmenter import PromptSegmenter, Segment
@@ -18,12 +19,14 @@ __all__ = [
     'FoundObject',
     'Match',
     'PartPatch',
+    'PatchBank',
     'PromptSegmenter',
     'Reconstruction',
     'Segment',
     'discover_objects',
     'embed_folder',
     'extract_features',
+    'find_in_bank',
     'find_in_images',
     'find_reference',
     'frozen_features',

@@ -53,9 +53,9 @@ def embed_folder(
     The manifest says what was done and lists the files.
 
     A file holds, for its n readable images: ``cls`` (n, L, D); ``patches`` (n, L, h, w, D);
-    ``mean`` (n, L, D), of the patches; and their names relative to the folder: in safetensors the
-    metadata ``names``, JSON, in npz the array ``names``, in parquet the column ``name``. There the
-    others are columns of Arrow's fixed shape tensors, one of an image in each row.
+    ``mean`` (n, L, D), of the patches; and their names relative to the folder: in safetensors as
+    ``names`` of the JSON in the metadata ``about``, in npz the array ``names``, in parquet the
+    column ``name``, where the others are columns of Arrow's fixed shape tensors, one in a row.
 
     Args:
         source (str | PathLike | nn.Module): See :func:`frozen_features`.
@@ -109,7 +109,7 @@ def embed_folder(
         kept = [name for name, ok in zip(part, readable, strict=True) if ok]
         path = out / f'{place:05d}.{kind}'
         with written_whole(str(path)) as temporary:
-            _write(kind, temporary, kept, features)
+            _write(kind, temporary, kept, features, settings['weights_sha256'])
         unreadable = [name for name, ok in zip(part, readable, strict=True) if not ok]
         manifest['files'].append(dict(name=path.name, images=len(kept), unreadable=unreadable))
         # After the file: a file that no manifest lists is written again.
@@ -132,11 +132,26 @@ def read_embeddings(
     Raises:
         FileNotFoundError: If there is no manifest.
     """
+    for each in read_manifest(out)['files']:
+        yield _read(Path(out) / each['name'])
+
+
+def read_manifest(out: str | os.PathLike) -> dict:
+    """What :func:`embed_folder` returned when it wrote a folder.
+
+    Args:
+        out (str | PathLike): That folder.
+
+    Returns:
+        dict: ``settings``, and ``files``, each with ``name``, ``images`` and ``unreadable``.
+
+    Raises:
+        FileNotFoundError: If there is no manifest.
+    """
     path = Path(out) / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f'There is no {path}: name the folder that tools/embed.py wrote.')
-    for each in json.loads(path.read_text())['files']:
-        yield _read(Path(out) / each['name'])
+    return json.loads(path.read_text())
 
 
 def _check(what: Sequence[str], fit: str, kind: str, shard: int) -> None:
@@ -170,7 +185,9 @@ def _pyarrow() -> tuple[ModuleType, ModuleType]:
     return pyarrow, pyarrow.parquet
 
 
-def _write(kind: str, path: str, names: list[str], features: dict[str, np.ndarray]) -> None:
+def _write(
+    kind: str, path: str, names: list[str], features: dict[str, np.ndarray], weights: str
+) -> None:
     if kind == 'npz':
         with open(path, 'wb') as file:  # np.savez would add a suffix to a name
             np.savez(file, names=np.array(names, str), **features)
@@ -184,7 +201,9 @@ def _write(kind: str, path: str, names: list[str], features: dict[str, np.ndarra
         # Features are all but noise: to compress them takes time and saves next to nothing.
         pq.write_table(table, path, ROW_GROUP, compression='none', use_dictionary=['name'])
     else:
-        save_file(features, path, dict(names=json.dumps(names)))
+        # One entry: several come in any order, and the same features would be other bytes.
+        about = json.dumps(dict(names=names, weights_sha256=weights))
+        save_file(features, path, dict(about=about))
 
 
 def _read(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -203,7 +222,7 @@ def _read(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
         }
     with safe_open(str(path), 'np') as arrays:
         found = {key: arrays.get_tensor(key) for key in arrays.keys()}
-        return json.loads(arrays.metadata()['names']), found
+        return json.loads(arrays.metadata()['about'])['names'], found
 
 
 def _begin(path: Path, settings: dict) -> dict:

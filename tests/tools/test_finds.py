@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmc_plugin.apis import embed_folder
 from mmc_plugin.models.features import FrozenFeatures
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,26 @@ def test_a_click_is_looked_for_in_a_folder(checkpoint, folder, tmp_path, capsys)
     assert drawn[0].startswith('1.000 at ') and drawn[0].endswith(
         ', mutual: ' + str(folder / '1.png')
     )
+
+
+def test_a_bank_takes_the_place_of_its_folder(checkpoint, folder, tmp_path, capsys):
+    bank, click = tmp_path / 'bank', ('click', checkpoint, folder / '1.png')
+    embed_folder(checkpoint, folder, bank, ('patches',), size=64, fit='stretch', num_workers=0)
+    said = []
+    for other in (folder, bank):
+        run(*click, other, '--point', 30, 20, '--top', 2, out=tmp_path / f'{other.name}.png')
+        lines = capsys.readouterr().out.splitlines()
+        said.append([each for each in lines if re.match(r'-?\d\.\d{3} at \d+ \d+', each)])
+    assert len(said[0]) == 2
+    for one, other in zip(*said, strict=True):
+        assert one[5:] == other[5:] and abs(float(one[:5]) - float(other[:5])) < 0.02
+    other = tmp_path / 'other.pth'
+    torch.save({'state_dict': {'backbone.' + key: value for key, value in FrozenFeatures(
+        dict(type='PretrainedViT', arch=ARCH, img_size=32, patch_size=8, out_type='raw'), seed=1
+    ).backbone.state_dict().items()}}, other)  # fmt: skip
+    with pytest.raises(SystemExit):
+        run(click[0], other, click[2], bank, '--point', 30, 20, out=tmp_path / 'x.png')
+    assert 'was written by another network (weights)' in capsys.readouterr().err
 
 
 def test_matches_and_objects_are_drawn(checkpoint, folder, tmp_path, capsys):

@@ -5,6 +5,11 @@ the two are each other's best (a folder stands for its images; the best ``--top`
 
     python tools/visualization/finds.py click CHECKPOINT IMAGE OTHER... --point 120 80 --out a.png
 
+For many clicks write the patches of a folder to files, and name these in place of it::
+
+    python tools/embed.py CHECKPOINT photos --what patches --size 480 --fit stretch --out bank
+    python tools/visualization/finds.py click CHECKPOINT IMAGE bank --point 120 80 --out a.png
+
 Join the patches of two images that are each other's most similar ones::
 
     python tools/visualization/finds.py match CHECKPOINT IMAGE OTHER --out a.png
@@ -20,6 +25,7 @@ Objects without a click, by a spectral cut::
 """
 
 import argparse
+import os
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,8 +41,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         each.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
     for each in (click, match, parts):
         each.add_argument('image', help='the first image')
+    click.add_argument(
+        'other', nargs='+', help='images, folders of them, or one bank of their patches'
+    )
+    parts.add_argument('other', nargs='+', help='images, or folders of them')
     for each in (click, parts):
-        each.add_argument('other', nargs='+', help='images, or folders of them')
         each.add_argument(
             '--point', nargs=2, type=float, required=True, metavar=('X', 'Y'),
             help='on the object, in pixels of the image',
@@ -75,13 +84,16 @@ import numpy as np
 import torch
 
 from mmc_plugin.apis import (
+    PatchBank,
     PromptSegmenter,
     discover_objects,
+    find_in_bank,
     find_in_images,
     frozen_features,
     match_images,
     nearest_part_patches,
 )
+from mmc_plugin.apis.embeddings import MANIFEST
 from mmc_plugin.apis.features import to_pixels
 from mmc_plugin.datasets.image_tree import scan_paths
 from mmc_plugin.datasets.transforms.loading import UnreadableImageError
@@ -95,6 +107,31 @@ from mmc_plugin.visualization.zero_shot import Click
 def draw_click(args):
     """The picture of ``click``."""
     segmenter = PromptSegmenter(args.checkpoint, args.device, size=args.size, fit=args.fit)
+    if len(args.other) == 1 and os.path.isfile(os.path.join(args.other[0], MANIFEST)):
+        bank = PatchBank(args.other[0])
+        found = find_in_bank(segmenter, args.image, args.point, bank, args.top)
+    else:
+        found = find_in_files(segmenter, args)
+    clicks = []
+    for path, match in found:
+        mutual = ', mutual' if match.mutual else ''
+        x, y = match.point
+        print(f'{match.cosine:.3f} at {x:.0f} {y:.0f}{mutual}: {path}')
+        image = pixels(path)
+        clicks.append(
+            Click(
+                image, np.array([match.point]), match.similarity,
+                np.zeros(image.shape[:2], bool), caption=f'{match.cosine:.2f}{mutual}',
+            )
+        )  # fmt: skip
+    image = pixels(args.image)
+    empty = np.zeros(image.shape[:2])
+    query = Click(image, np.array([args.point]), empty, empty > 0, caption='clicked')
+    return found_panel(query, clicks, args.title)
+
+
+def find_in_files(segmenter, args):
+    """The best of the other images, and what is found in them."""
     found, skipped = [], []
     for path in scan_paths(args.other):
         try:
@@ -104,27 +141,13 @@ def draw_click(args):
                 raise
             skipped.append(f'{path} ({error.reason})')
             continue
-        found.append((match.cosine, path, match))
+        found.append((path, match))
         # Those that will not be drawn need no memory.
-        found = sorted(found, key=lambda each: -each[0])[: args.top]
+        found = sorted(found, key=lambda each: -each[1].cosine)[: args.top]
     cli.say_skipped(skipped)
     if not found:
         raise InputError('none of the other images can be read')
-    clicks = []
-    for cosine, path, match in found:
-        mutual = ', mutual' if match.mutual else ''
-        print(f'{cosine:.3f} at {match.point[0]:.0f} {match.point[1]:.0f}{mutual}: {path}')
-        image = pixels(path)
-        clicks.append(
-            Click(
-                image, np.array([match.point]), match.similarity,
-                np.zeros(image.shape[:2], bool), caption=f'{cosine:.2f}{mutual}',
-            )
-        )  # fmt: skip
-    image = pixels(args.image)
-    empty = np.zeros(image.shape[:2])
-    query = Click(image, np.array([args.point]), empty, empty > 0, caption='clicked')
-    return found_panel(query, clicks, args.title)
+    return found
 
 
 def draw_match(args):
