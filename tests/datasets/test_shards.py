@@ -21,6 +21,7 @@ from mmc_plugin.datasets.seeding import SEED_STREAM, SampleKey, hash_stream
 from mmc_plugin.datasets.shards import ShardIndex, making, stores
 from mmc_plugin.datasets.shards.making import index_shards, verify_shards, write_shards
 from mmc_plugin.engine.cli import complete_loader
+from mmc_plugin.engine.hooks import ReconstructionPanelHook
 from mmc_plugin.engine.training import train, training_config
 from mmc_plugin.errors import InputError, RunError
 from mmc_plugin.visualization.run_log import read_scalars
@@ -364,6 +365,14 @@ def test_a_run_on_shards_has_the_losses_of_the_folder(images, shards, tmp_path):
         train(cfg)
         found.append([each['loss'] for each in read_scalars(str(tmp_path / kind))])
     assert found[0] == found[1] and len(found[0]) == 4
+
+
+def test_pictures_of_a_run_on_shards_are_of_the_same_images(images, shards):
+    hook = ReconstructionPanelHook(num_images=3)
+    found, expected = (
+        hook._load(dataset, 32) for dataset in (ShardedImages(str(shards)), ImageTree(str(images)))
+    )
+    assert len(found) == 3 and torch.equal(found, expected)
 
 
 def test_blocks_in_order(shards):

@@ -27,6 +27,7 @@ from ..tools.test_finetune import cars
 from ..tools.test_recognition import folder
 
 WIDTH = 64
+SIZES = {224: 32, 256: 36}  # of images to classify
 # Twelve layers, since the pages name some.
 ARCH = dict(embed_dims=WIDTH, num_layers=12, num_heads=1, feedforward_channels=WIDTH)
 
@@ -96,7 +97,7 @@ def write_data(root: Path, photographs: Path) -> None:
     write_pickles(root / 'cifar', 10)
     write_binary(root / 'cifar', 100)
     flowers(root / 'flowers102')
-    folder(pets(root / 'pets'), 'ab')
+    folder(pets(root / 'pets'), 'ab', images=11)  # more than FeatureMonitorHook's k
     cars(root / 'cars')
     landmarks(landmarks(root / 'revisited'), 'rparis6k')
     mini(root / 'miniimagenet')
@@ -168,6 +169,10 @@ def shrink(path: str, out: Path) -> Path:
             loader.update(num_workers=0, persistent_workers=False)
             most = 4 if part == 'train' and cfg.model.type != 'ViTClassifier' else 32
             loader.batch_size = min(most, loader.batch_size)
+        steps = loader.dataset.get('pipeline', []) if loader is not None else []
+        if cfg.model.type == 'ViTClassifier':
+            for step in steps:
+                step.update({key: SIZES[each] for key, each in step.items() if each in SIZES})
     length = cfg.get('train_cfg')
     if length is not None:
         iterations = 'max_iters' in length

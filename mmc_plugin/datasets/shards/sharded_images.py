@@ -115,6 +115,14 @@ class ShardedImages(Dataset):
         name = self.index[int(idx)].name
         return dict(img_path=os.path.join(self.data_root, name), sample_idx=int(idx))
 
+    def get_encoded(self, idx: int) -> dict:
+        """What :meth:`get_data_info` gives, and ``img_bytes``, the content of the image's file.
+
+        Raises:
+            UnreadableImageError: If the shard no longer holds it.
+        """
+        return dict(self.get_data_info(idx), img_bytes=self._bytes(self.index[int(idx)], None))
+
     def __getitem__(self, key: int | SampleKey) -> dict:
         """Sample at an index, or at a ``SampleKey`` after seeding from it."""
         return self.__getitems__([key])[0]

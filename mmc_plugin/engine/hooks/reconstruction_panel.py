@@ -11,11 +11,13 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mmc_plugin.datasets.image_files import ImageFiles
+from mmc_plugin.datasets.transforms.loading import LoadImage, UnreadableImageError
 from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
+from mmc_plugin.structures.image_frame import place_image
 from mmc_plugin.visualization.panels import reconstruction_panel
 
 from ...errors import InputError
@@ -72,11 +74,21 @@ class ReconstructionPanelHook(Hook):
     def _load(self, dataset: Dataset, size: int) -> Tensor:
         """uint8 RGB (B, 3, size, size): from each of B places on the first that can be read."""
         number, found = min(self.num_images, len(dataset)), []
+        # Images in shards are no files of their own.
+        encoded = getattr(dataset, 'get_encoded', dataset.get_data_info)
+        load = LoadImage()
+
+        def read(place: int) -> Tensor | None:
+            try:
+                pixels = load(encoded(place))['img']
+            except UnreadableImageError:
+                return None
+            return place_image(Image.fromarray(pixels[..., ::-1].copy()), size, size, 'crop')
+
         for place in range(number):
             start = place * len(dataset) // number
             near = range(start, min(start + 10, len(dataset)))
-            paths = [dataset.get_data_info(i)['img_path'] for i in near]
-            readable = (image for image, ok in ImageFiles(paths, size, size) if ok)
+            readable = (image for image in map(read, near) if image is not None)
             found += itertools.islice(readable, 1)
         if not found:
             raise InputError(
