@@ -465,8 +465,8 @@ def test_a_folder_of_frames_is_chosen_or_dropped(visitor, tmp_path):
 
 def test_following_is_told_and_can_be_stopped(visitor, tmp_path):
     # As many and large frames as there may be: no machine is through before Stop is clicked.
-    frame = cv2.imread(str(find_photograph('chelsea.png')))[..., ::-1]
-    write_video(str(tmp_path / 'cat.mp4'), [frame[:300, :450]] * MOST_FRAMES, 12)
+    frame = cv2.resize(cv2.imread(str(find_photograph('chelsea.png')))[..., ::-1], (90, 60))
+    write_video(str(tmp_path / 'cat.mp4'), [frame] * MOST_FRAMES, 12)
     visitor.tab('Video')
     page = visitor.page
     page.locator('.picker:visible input[accept]').set_input_files(tmp_path / 'cat.mp4')
@@ -477,7 +477,7 @@ def test_following_is_told_and_can_be_stopped(visitor, tmp_path):
     page.get_by_text(f'of {MOST_FRAMES}').first.wait_for()
     page.get_by_role('button', name='Stop').click()
     page.get_by_text('Stopped.').wait_for()
-    page.wait_for_timeout(2000)
+    page.wait_for_timeout(1000)
     assert page.get_by_text('Stopped.').is_visible()  # the last word
     visitor.click(0.6, 0.5)  # the page goes on
     assert page.locator('#followed video').count() == 0 and len(dots(visitor)) == 2
