@@ -315,7 +315,7 @@ def main(argv=None):
                 left = [each.name for each in Path(home).rglob('*') if each.is_file()]
             finally:
                 complaints = 'Traceback' in server.close()
-    early = len(memory) // 5
+    fifths = np.linspace(0, len(memory) - 1, 6).astype(int)[1:]
     found = dict(
         load=os.getloadavg(),
         start_s=server.start,
@@ -329,7 +329,9 @@ def main(argv=None):
             mistakes=mistakes,
         ),
         memory_mib=dict(
-            at_start=before, together=highest, after_early_images=memory[early], at_end=memory[-1]
+            at_start=before,
+            together=highest,
+            after_images={int(each) + 1: memory[each] for each in fifths},
         ),
         files_left=left,
         tracebacks=complaints,
