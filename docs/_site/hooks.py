@@ -86,6 +86,13 @@ def on_page_markdown(markdown: str, **_) -> str:
     return markdown.replace('](../configs/', '](configs/')
 
 
+def on_page_content(html: str, page, **_) -> str:
+    """Links of notebooks are those between their files, which GitHub and Jupyter follow."""
+    if page.file.src_uri.endswith('.ipynb'):
+        html = re.sub(r'href="((?:\.\./)?\w+)\.(?:md|ipynb)(#[\w-]+)?"', r'href="../\1/\2"', html)
+    return html
+
+
 def on_post_build(config) -> None:
     """List the versions that are there, the newest first."""
     folder = Path(config.site_dir)

@@ -18,7 +18,7 @@ PAGES = [
 SHELL, SCRIPT, CONFIG, TEXT = 'shell', 'script', 'config', 'text'
 KINDS = dict(bash=SHELL, shell=SHELL, console=SHELL, python=SCRIPT, text=TEXT, bibtex=TEXT)
 # Programs that the shell finds are these; each notes how it was called, and ends well.
-PROGRAMS = ('python', 'pip', 'srun', 'scontrol', 'docker', 'ruff', 'mkdocs', 'mike', 'lychee')
+PROGRAMS = ('python', 'pip', 'srun', 'scontrol', 'docker', 'ruff', 'mkdocs', 'lychee')
 NOTE = r"""#!/bin/sh
 case "${0##*/} $1" in 'python -c' | 'python -') exec "$REAL" "$@" ;; esac
 number=$(ls "$NOTES" | wc -l)

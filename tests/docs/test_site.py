@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -21,6 +23,24 @@ def build(out: Path, config: Path = ROOT / 'mkdocs.yml') -> subprocess.Completed
         command, capture_output=True, text=True, cwd=ROOT,
         env=dict(os.environ, NO_MKDOCS_2_WARNING='1'),
     )  # fmt: skip
+
+
+def dead_links(site: Path) -> list[tuple[Path, str]]:
+    """Page and link of what leads nowhere within the site, notebooks included."""
+    pages = {path: path.read_text(encoding='utf-8') for path in site.rglob('*.html')}
+    anchors = {path: set(re.findall(r'\bid="(.*?)"', text)) for path, text in pages.items()}
+    dead = []
+    for page, text in pages.items():
+        for link in re.findall(r'<a [^>]*?href="(.*?)"|<img [^>]*?src="(.*?)"', text):
+            link = unquote(unescape(''.join(link)))
+            path, _, anchor = link.partition('#')
+            if re.match(r'\w+:|/', link):  # elsewhere; /: the page for what is not found
+                continue
+            target = (page.parent / path).resolve() if path else page
+            target = target / 'index.html' if target.is_dir() else target
+            if not target.is_file() or anchor and anchor not in anchors.get(target, [anchor]):
+                dead.append((page, link))
+    return dead
 
 
 def test_site_builds_without_warnings(tmp_path):
@@ -39,6 +59,7 @@ def test_site_builds_without_warnings(tmp_path):
         text = page.read_text(encoding='utf-8')
         assert 'src="http' not in text and 'fonts.googleapis' not in text, page
         assert f'mmc_plugin {__version__}' in text, page
+    assert not dead_links(site)
     api = (site / 'api' / 'apis' / 'index.html').read_text(encoding='utf-8')
     assert 'id="mmc_plugin.apis.prompt_segmenter.PromptSegmenter.segment"' in api
     assert ':class:' not in api
