@@ -139,10 +139,15 @@ class FullyShardStrategy(ShardedStrategy):
         options = dict(
             mesh=init_device_mesh(device, (get_world_size(),)), reshard_after_forward=self._reshard
         )
+        marks = {name: vars(each) for name, each in model.named_parameters()}
         units = [each for each in model.modules() if type(each).__name__ in types]
         for module in reversed(units):  # the inner ones first
             fully_shard(module, **options)
-        return fully_shard(model, **options)
+        fully_shard(model, **options)
+        # Parameters are others now, and know nothing of what was said of them (``clipped``).
+        for name, parameter in model.named_parameters():
+            vars(parameter).update(marks[name])
+        return model
 
     def model_state_dict(self) -> dict:
         """Weights of the whole model on the first process; nothing on the others."""
@@ -224,22 +229,17 @@ class FullyShardOptimWrapper(AutoPrecisionOptimWrapper):
     """``AutoPrecisionOptimWrapper`` for :class:`FullyShardStrategy`, in fp32 or bf16.
 
     Args:
-        clip_grad (dict, optional): Of ``AutoPrecisionOptimWrapper``, but not ``type='tensor'``.
+        clip_grad (dict, optional): Of ``AutoPrecisionOptimWrapper``.
         **kwargs: Of :class:`AutoPrecisionOptimWrapper`.
 
     Raises:
-        ValueError: For fp16, or gradients that are clipped one by one.
+        ValueError: For fp16.
     """
 
     def __init__(self, *args, clip_grad: dict | None = None, **kwargs) -> None:
         super().__init__(*args, clip_grad=clip_grad, **kwargs)
         if clip_grad is None:
             return
-        if clip_grad.get('type') == 'tensor':
-            raise InputError(
-                'FullyShardOptimWrapper clips the norm of all gradients: leave '
-                'optim_wrapper.clip_grad.type out, or take ShardedStrategy'
-            )
         clip = self.clip_func
         # Each process has its part of the norm.
         self.clip_func = lambda *args, **kwargs: clip(*args, **kwargs).full_tensor()
