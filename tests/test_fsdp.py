@@ -166,6 +166,10 @@ def work(rank: int, folder: Path, methods: list[str]) -> None:
         sgd(cfg)
         fully(cfg)
 
+    def fully_recomputed(cfg):
+        fully_sgd(cfg)
+        cfg.default_hooks.recompute = dict(type='ActivationCheckpointingHook')
+
     def fully_adamw(cfg):
         adamw(cfg)
         fully(cfg)
@@ -190,6 +194,7 @@ def work(rank: int, folder: Path, methods: list[str]) -> None:
     train(folder, 'adamw', adamw)
     train(folder, 'resumed', resumed)
     train(folder, 'fully', fully_sgd)
+    train(folder, 'fully_recomputed', fully_recomputed)
     train(folder, 'fully_adamw', fully_adamw)
     train(folder, 'fully_resumed', fully_resumed)
     dist.destroy_process_group()
@@ -225,7 +230,7 @@ def saved(path: Path) -> dict:
     return torch.load(path, weights_only=False)
 
 
-@pytest.mark.parametrize('how', ['sharded', 'fully'])
+@pytest.mark.parametrize('how', ['sharded', 'fully', 'fully_recomputed'])
 def test_sharded_is_whole(how, runs):
     whole, sharded = scalars(runs / 'whole'), scalars(runs / how)
     assert len(whole) == len(sharded) == EPOCHS * ITERS
