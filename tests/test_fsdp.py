@@ -18,8 +18,14 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 from mmc_plugin.engine import cli, precision
-from mmc_plugin.engine.fsdp import ShardedStrategy, wrap_types
+from mmc_plugin.engine.fsdp import (
+    FullyShardOptimWrapper,
+    FullyShardStrategy,
+    ShardedStrategy,
+    wrap_types,
+)
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'mmc'
@@ -166,20 +172,43 @@ def work(rank: int, folder: Path, methods: list[str]) -> None:
     def adamw(cfg):
         cfg.optim_wrapper.precision = 'bf16'
 
-    def resumed(cfg):
+    def resumed(cfg, whose='adamw'):
         Path(cfg.work_dir).mkdir(exist_ok=True)
         checkpoint = Path(cfg.work_dir) / 'epoch_1.pth'
         if rank == 0:
-            shutil.copy(folder / 'adamw' / 'epoch_1.pth', checkpoint)
+            shutil.copy(folder / whose / 'epoch_1.pth', checkpoint)
         dist.barrier()
         cfg.update(resume=True, load_from=str(checkpoint))
         # Of itself it would take fp32, but the checkpoint has bf16.
         assert cfg.optim_wrapper.precision == 'auto'
         precision.bf16_speedup = lambda: 0.1
 
+    def fully(cfg):
+        cfg.strategy.type = 'FullyShardStrategy'
+        cfg.optim_wrapper.update(
+            type='FullyShardOptimWrapper', constructor='MergedGroupsOptimWrapperConstructor'
+        )
+
+    def fully_sgd(cfg):
+        sgd(cfg)
+        fully(cfg)
+
+    def fully_recomputed(cfg):
+        fully_sgd(cfg)
+        cfg.default_hooks.recompute = dict(type='ActivationCheckpointingHook')
+
+    def fully_adamw(cfg):
+        adamw(cfg)
+        fully(cfg)
+
+    def fully_resumed(cfg):
+        fully(cfg)
+        resumed(cfg, 'fully_adamw')
+
     for method in methods:
         train(folder / method, 'whole', whole)
         train(folder / method, 'sharded', sgd)
+        train(folder / method, 'fully', fully_sgd)
     if methods:
         dist.destroy_process_group()
         return
@@ -191,6 +220,10 @@ def work(rank: int, folder: Path, methods: list[str]) -> None:
     (folder / f'parts_{rank}.json').write_text(json.dumps(parts))
     train(folder, 'adamw', adamw)
     train(folder, 'resumed', resumed)
+    train(folder, 'fully', fully_sgd)
+    train(folder, 'fully_recomputed', fully_recomputed)
+    train(folder, 'fully_adamw', fully_adamw)
+    train(folder, 'fully_resumed', fully_resumed)
     dist.destroy_process_group()
 
 
@@ -224,8 +257,9 @@ def saved(path: Path) -> dict:
     return torch.load(path, weights_only=False)
 
 
-def test_sharded_is_whole(runs):
-    whole, sharded = scalars(runs / 'whole'), scalars(runs / 'sharded')
+@pytest.mark.parametrize('how', ['sharded', 'fully', 'fully_recomputed'])
+def test_sharded_is_whole(how, runs):
+    whole, sharded = scalars(runs / 'whole'), scalars(runs / how)
     assert len(whole) == len(sharded) == EPOCHS * ITERS
     for a, b in zip(whole, sharded):
         assert a['lr'] == pytest.approx(b['lr'], rel=1e-9)
@@ -234,7 +268,7 @@ def test_sharded_is_whole(runs):
         assert a['grad_norm'] > 2 * CLIP['max_norm']  # clipping is at work
 
     one = saved(runs / 'whole' / f'epoch_{EPOCHS}.pth')
-    two = saved(runs / 'sharded' / f'epoch_{EPOCHS}.pth')
+    two = saved(runs / how / f'epoch_{EPOCHS}.pth')
     assert set(one['state_dict']) == set(two['state_dict'])
     for name, value in one['state_dict'].items():
         torch.testing.assert_close(
@@ -255,29 +289,32 @@ def test_the_teacher_follows_in_every_process(runs):
     assert max(totals) < 1.1 * min(totals)
 
 
-def test_checkpoints_are_those_of_the_whole_model(runs):
+@pytest.mark.parametrize('name', ['adamw', 'fully_adamw'])
+def test_checkpoints_are_those_of_the_whole_model(name, runs):
     cfg = Config.fromfile(runs / 'small.py')
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    model.load_state_dict(saved(runs / 'adamw' / 'epoch_2.pth')['state_dict'], strict=True)
+    model.load_state_dict(saved(runs / name / 'epoch_2.pth')['state_dict'], strict=True)
 
 
-def test_decay_is_that_of_whole_tensors(runs):
+@pytest.mark.parametrize('name', ['adamw', 'fully_adamw'])
+def test_decay_is_that_of_whole_tensors(name, runs):
     cfg = Config.fromfile(runs / 'small.py')
     init_default_scope(cfg.default_scope)
     whole = {n: p.ndim for n, p in MODELS.build(cfg.model).named_parameters() if p.requires_grad}
-    groups = saved(runs / 'adamw' / 'epoch_2.pth')['optimizer']['param_groups']
+    groups = saved(runs / name / 'epoch_2.pth')['optimizer']['param_groups']
     decay = {name: group['weight_decay'] for group in groups for name in group['params']}
     assert decay == {name: 0.0 if ndim == 1 else 0.04 for name, ndim in whole.items()}
 
 
-def test_a_resumed_run_repeats_the_whole_one(runs):
-    full, resumed = scalars(runs / 'adamw'), scalars(runs / 'resumed')
+@pytest.mark.parametrize('names', [('adamw', 'resumed'), ('fully_adamw', 'fully_resumed')])
+def test_a_resumed_run_repeats_the_whole_one(names, runs):
+    full, resumed = (scalars(runs / name) for name in names)
     keys = ('iter', 'lr', 'loss', 'loss_rec', 'loss_patch', 'loss_cls', 'grad_norm')
     assert [[row[key] for key in keys] for row in full[ITERS:]] == [
         [row[key] for key in keys] for row in resumed
     ]
-    one, two = (saved(runs / name / 'epoch_2.pth') for name in ('adamw', 'resumed'))
+    one, two = (saved(runs / name / 'epoch_2.pth') for name in names)
     assert one['optimizer']['precision'] == two['optimizer']['precision'] == 'bf16'
     for name, value in one['state_dict'].items():
         assert torch.equal(two['state_dict'][name], value), name
@@ -302,15 +339,16 @@ def test_units_hold_every_parameter_and_are_the_same_in_the_teacher(name, layers
     assert all(wrap_types(module, True, 0, types) for module in model.modules())
 
 
+@pytest.mark.parametrize('how', ['sharded', 'fully'])
 @pytest.mark.parametrize('method', METHODS)
-def test_a_sharded_method_of_the_family_is_a_whole_one(method, family):
-    whole, sharded = (scalars(family / method / name) for name in ('whole', 'sharded'))
+def test_a_sharded_method_of_the_family_is_a_whole_one(method, how, family):
+    whole, sharded = (scalars(family / method / name) for name in ('whole', how))
     assert len(whole) == len(sharded) == 2 * ITERS
     for a, b in zip(whole, sharded, strict=True):
         for key in [key for key in a if 'loss' in key or key in ('grad_norm', 'target_entropy')]:
             assert a[key] == pytest.approx(b[key], rel=1e-4), (a['iter'], key)
     one, two = (
-        saved(family / method / name / 'epoch_2.pth')['state_dict'] for name in ('whole', 'sharded')
+        saved(family / method / name / 'epoch_2.pth')['state_dict'] for name in ('whole', how)
     )
     assert set(one) == set(two)
     for name, value in one.items():  # teacher, centres and prototypes too
@@ -329,6 +367,17 @@ def test_units_hold_all_that_a_teacher_of_the_family_follows(method, family):
     for name, _ in model.teacher.named_parameters():
         for whose in (name, f'teacher.{name}'):
             assert any(whose.startswith(f'{unit}.') for unit in units), whose
+
+
+def test_what_fully_shard_does_not_do_is_refused(tmp_path):
+    env = dict(launcher='none', randomness=dict(seed=0))
+    with pytest.raises(InputError, match="is FULL_SHARD or SHARD_GRAD_OP, not 'NO_SHARD'"):
+        FullyShardStrategy(
+            model_wrapper=dict(sharding_strategy='NO_SHARD'), work_dir=str(tmp_path), env_kwargs=env
+        )
+    optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1)
+    with pytest.raises(InputError, match='fp32 or bf16, not in fp16'):
+        FullyShardOptimWrapper(optimizer=optimizer, precision='fp32')._make_scaler(enabled=True)
 
 
 def test_one_process_is_refused_in_a_sentence(tmp_path):

@@ -12,15 +12,27 @@ from functools import partial
 
 import torch
 from mmengine._strategy import FSDPStrategy
-from mmengine.dist import all_reduce, is_distributed
+from mmengine.device import get_device
+from mmengine.dist import all_reduce, get_world_size, is_distributed
+from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import STRATEGIES
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
 from ..errors import InputError
 from .optimizers import AutoPrecisionOptimWrapper, MergedGroupsOptimWrapperConstructor
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def wrap_types(
@@ -55,12 +67,16 @@ class ShardedStrategy(FSDPStrategy):
     checkpoint, with the names of the unsharded model.
     """
 
-    def _wrap_model(self, model: nn.Module) -> nn.Module:
+    @staticmethod
+    def _check_distributed() -> None:
         if not is_distributed():
             raise InputError(
                 'this config shards the model over several processes: start it with '
                 'tools/dist_train.sh CONFIG NUMBER_OF_GPUS'
             )
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        self._check_distributed()
         if not torch.cuda.is_available():
             self.model_wrapper = dict(self.model_wrapper or {}, device_id='cpu')
             for name in ('state_dict_config', 'optim_state_dict_config'):
@@ -84,6 +100,76 @@ class ShardedStrategy(FSDPStrategy):
             if key in state_dict:
                 part[key] = state_dict[key]
         self.optim_wrapper.load_state_dict(part)
+
+
+@STRATEGIES.register_module()
+class FullyShardStrategy(ShardedStrategy):
+    """The same by FSDP2 (:func:`torch.distributed.fsdp.fully_shard`), with the same checkpoints.
+
+    Each parameter is sharded by itself, under its own name, and no module is wrapped, so that
+    optimisers and hooks need nothing else; see :class:`FullyShardOptimWrapper`.
+
+    Args:
+        model_wrapper (dict): Of :class:`ShardedStrategy`, of which are read the ``types`` of
+            ``auto_wrap_policy`` and ``sharding_strategy``: ``'FULL_SHARD'``, or
+            ``'SHARD_GRAD_OP'`` to keep what is gathered until the backward pass is done.
+        **kwargs: Of :class:`ShardedStrategy`. Checkpoints are always those of the whole model.
+
+    Raises:
+        ValueError: For another ``sharding_strategy``.
+    """
+
+    def __init__(self, *, model_wrapper: dict, **kwargs) -> None:
+        super().__init__(model_wrapper=model_wrapper, **kwargs)
+        how = model_wrapper.get('sharding_strategy', 'FULL_SHARD')
+        if how not in ('FULL_SHARD', 'SHARD_GRAD_OP'):
+            raise InputError(
+                'strategy.model_wrapper.sharding_strategy of FullyShardStrategy is FULL_SHARD or '
+                f'SHARD_GRAD_OP, not {how!r}'
+            )
+        self._reshard = how == 'FULL_SHARD'
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        self._check_distributed()
+        for module in model.modules():
+            if isinstance(module, BaseDataPreprocessor):
+                module.to(get_device())
+        types = self.model_wrapper['auto_wrap_policy']['types']
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        options = dict(
+            mesh=init_device_mesh(device, (get_world_size(),)), reshard_after_forward=self._reshard
+        )
+        marks = {name: vars(each) for name, each in model.named_parameters()}
+        units = [each for each in model.modules() if type(each).__name__ in types]
+        for module in reversed(units):  # the inner ones first
+            fully_shard(module, **options)
+        fully_shard(model, **options)
+        # Parameters are others now, and know nothing of what was said of them (``clipped``).
+        for name, parameter in model.named_parameters():
+            vars(parameter).update(marks[name])
+        return model
+
+    def model_state_dict(self) -> dict:
+        """Weights of the whole model on the first process; nothing on the others."""
+        return get_model_state_dict(self.model, options=_WHOLE)
+
+    def optim_state_dict(self) -> dict:
+        """The same of the optimiser, by names of parameters, with the precision."""
+        optimizer = self.optim_wrapper.optimizer
+        state = get_optimizer_state_dict(self.model, optimizer, options=_WHOLE)
+        return state | self.optim_wrapper.precision_state()
+
+    def load_model_state_dict(self, state_dict: dict, *, strict: bool = False, **kwargs) -> None:
+        """Give each process its part of the weights of the whole model."""
+        options = replace(_WHOLE, strict=strict)
+        set_model_state_dict(self.model, state_dict, options=options)
+
+    def load_optim_state_dict(self, state_dict: dict) -> None:
+        """Give each process its part of the optimiser's state."""
+        optimizer, state = self.optim_wrapper.optimizer, dict(state_dict)
+        precision = {key: state.pop(key) for key in ('precision',) if key in state}
+        set_optimizer_state_dict(self.model, optimizer, state, options=_WHOLE)
+        self.optim_wrapper.load_state_dict(optimizer.state_dict() | precision)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -136,6 +222,35 @@ class ShardedBFloat16OptimWrapper(ShardedAutoPrecisionOptimWrapper):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, precision='bf16', **kwargs)
+
+
+@OPTIM_WRAPPERS.register_module()
+class FullyShardOptimWrapper(AutoPrecisionOptimWrapper):
+    """``AutoPrecisionOptimWrapper`` for :class:`FullyShardStrategy`, in fp32 or bf16.
+
+    Args:
+        clip_grad (dict, optional): Of ``AutoPrecisionOptimWrapper``.
+        **kwargs: Of :class:`AutoPrecisionOptimWrapper`.
+
+    Raises:
+        ValueError: For fp16.
+    """
+
+    def __init__(self, *args, clip_grad: dict | None = None, **kwargs) -> None:
+        super().__init__(*args, clip_grad=clip_grad, **kwargs)
+        if clip_grad is None:
+            return
+        clip = self.clip_func
+        # Each process has its part of the norm.
+        self.clip_func = lambda *args, **kwargs: clip(*args, **kwargs).full_tensor()
+
+    def _make_scaler(self, enabled: bool) -> torch.amp.GradScaler:
+        if enabled:
+            raise InputError(
+                'FullyShardStrategy trains in fp32 or bf16, not in fp16: set '
+                'optim_wrapper.precision, or take ShardedStrategy'
+            )
+        return super()._make_scaler(enabled)
 
 
 @torch.no_grad()

@@ -199,7 +199,6 @@ def test_networks_of_other_kinds():
     refused({k: v for k, v in state.items() if k != 'cls_token'}, 'has no class token')
     refused(state | {'dist_token': state['cls_token']}, 'nothing is known of: dist_token$')
     refused(state | {'norm_pre.weight': torch.ones(2)}, 'nothing is known of: norm_pre.weight$')
-    refused(state | {'patch_embed.proj.weight': torch.ones(WIDTH, 4, 8, 8)}, 'of 4 channels')
     refused({name: value.to(torch.int8) for name, value in state.items()}, 'quantised')
     refused(
         Checkpoint('x', 'timm', state, dict(architecture='vit_base_patch16_rope_ape_224')),
@@ -210,6 +209,14 @@ def test_networks_of_other_kinds():
         Checkpoint('x', 'huggingface', state, dict(model_type='vit', hidden_act='quick_gelu')),
         'x has the activation quick_gelu',
     )
+
+
+def test_other_channels_than_rgb():
+    state = timm_names()
+    assert 'in_channels' not in read_backbone(state).settings
+    found = read_backbone(state | {'patch_embed.proj.weight': torch.ones(WIDTH, 4, 8, 8)})
+    assert found.settings['in_channels'] == 4 and ', 4 channels' in str(found)
+    assert found.mean == found.std == (127.5,) * 4  # it does not say
 
 
 def test_missing_unknown_and_wrong_weights():

@@ -6,10 +6,12 @@ views and their GMML masks from each:
 - ``mmc_plugin``: the registered transforms as the configs use them, ending in uint8 tensors;
 - ``+ normalise``: the same, and both views converted to RGB float32 and normalised on this core,
   which training leaves to the device;
-- ``torchvision on PIL``: the pipeline of the SiT and DINO releases, ending in normalised float32
-  tensors, with the masks drawn block by block on a torch tensor.
+- ``torchvision on PIL``: the pipeline of the SiT release, ending in normalised float32 tensors,
+  with the masks drawn block by block on a torch tensor;
+- ``DINO``: the two global views of the DINO and iBOT releases (``DataAugmentationDINO``), step by
+  step, without local crops and without masks.
 
-The three run in turn on the same files, again and again, and the ratio of each turn to its own
+They run in turn on the same files, again and again, and the ratio of each turn to its own
 baseline goes into the median, so a machine that slows down for a while spoils neither side.
 
 Example:
@@ -31,7 +33,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image, ImageFilter, ImageOps
 from skimage import data as skimage_data
 from sklearn.datasets import load_sample_images
-from timing import WALL, in_turns, ratio
+from timing import in_turns, ratio
 from torchvision import transforms
 
 import mmc_plugin  # noqa: F401  registers the transforms
@@ -40,6 +42,7 @@ JPEG_SIZE = (500, 375)  # width, height
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
 BASELINE = 'torchvision on PIL'
+DINO = 'DINO'
 
 
 def parse_args():
@@ -55,6 +58,7 @@ def parse_args():
         default=[],
         help='instead, compare LoadViews with LoadImage and MultiView on photographs of this size',
     )
+    parser.add_argument('--images', type=Path, help='a folder of JPEGs; else ten photographs')
     parser.add_argument('--repeats', type=int, default=15, help='turns that enter the median')
     parser.add_argument('--rounds', type=int, default=5, help='passes over the files in one turn')
     return parser.parse_args()
@@ -174,9 +178,9 @@ class PILSolarize:
         return ImageOps.solarize(image) if random.random() < self.prob else image
 
 
-def pil_view(size, blur_prob, solarize_prob):
+def pil_view(size, blur_prob, solarize_prob, saturation=0.4):
     """One view with torchvision on PIL, as the SiT and DINO releases compose it."""
-    jitter = transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)
+    jitter = transforms.ColorJitter(0.4, 0.4, saturation, 0.1)
     return transforms.Compose(
         [
             transforms.RandomResizedCrop(
@@ -223,6 +227,18 @@ def pil_pipeline(size, align):
     return run
 
 
+def dino_pipeline(size):
+    """The global views of the DINO release, as a function of a path; boxes are as large as ours."""
+    views = [pil_view(size, 1.0, 0.0, 0.2), pil_view(size, 0.1, 0.2, 0.2)]
+
+    def run(path):
+        with open(path, 'rb') as file:
+            image = Image.open(file).convert('RGB')
+        return [view(image) for view in views]
+
+    return run
+
+
 def passes(pipeline, paths, rounds):
     """So many passes over the files."""
     for _ in range(rounds):
@@ -246,26 +262,27 @@ def main():
         'mmc_plugin': plugin,
         '+ normalise': normalised(plugin),
         BASELINE: pil_pipeline(args.size, args.align),
+        DINO: dino_pipeline(args.size),
     }
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_jpegs(Path(folder))
+        paths = sorted(map(str, args.images.rglob('*.jp*g'))) if args.images else []
+        paths = paths or write_jpegs(Path(folder))
         runs = [partial(passes, pipeline, paths, args.rounds) for pipeline in pipelines.values()]
-        turns = in_turns(runs, args.repeats, warmup=1, device=WALL).T / (args.rounds * len(paths))
+        turns = in_turns(runs, args.repeats, warmup=1, device='cpu').T / (args.rounds * len(paths))
     times = dict(zip(pipelines, turns, strict=True))
 
     print(
         f'{platform.machine()}, torch {torch.__version__}, OpenCV {cv2.__version__}, one thread, '
-        f'{len(paths)} JPEGs of {JPEG_SIZE[0]}x{JPEG_SIZE[1]} to 2 views of '
+        f'{len(paths)} JPEGs to 2 views of '
         f'{args.size}x{args.size} and masks, {args.repeats} turns of {args.rounds * len(paths)} '
         'images\n'
     )
-    print('| pipeline | ms per image | images/s per core | ratio to torchvision on PIL |')
-    print('|---|---|---|---|')
+    print(f'| pipeline | ms per image | images/s per core | ratio to {BASELINE} | to {DINO} |')
+    print('|---|---|---|---|---|')
     for name, seconds in times.items():
         median = np.median(seconds)
-        speed = ratio(times[BASELINE], seconds)
-        spread = '' if name == BASELINE else f' [{speed.low:.2f}, {speed.high:.2f}]'
-        print(f'| {name} | {median * 1e3:.2f} | {1 / median:.0f} | {speed.median:.2f}{spread} |')
+        ratios = ' | '.join(str(ratio(times[base], seconds)) for base in (BASELINE, DINO))
+        print(f'| {name} | {median * 1e3:.2f} | {1 / median:.0f} | {ratios} |')
 
 
 if __name__ == '__main__':

@@ -97,12 +97,21 @@ class Launched:
             os.environ, PYTHON=sys.executable, PYTHON_EXEC=str(program), NOTES=str(notes),
             PYTHONPATH=os.pathsep.join(filter(None, paths)), OMP_NUM_THREADS='1', **environment,
         )  # fmt: skip
+        self._command = [*command, '--resume', '--work-dir', str(work_dir)]
+        self._environment, self._notes = environment, notes
+        self._start()
+
+    def _start(self) -> None:
         with open(self.log, 'a') as out:
             self.run = subprocess.Popen(
-                [*command, '--resume', '--work-dir', str(work_dir)],
-                stdout=out, stderr=out, env=environment, start_new_session=True,
+                self._command, stdout=out, stderr=out, env=self._environment,
+                start_new_session=True,
             )  # fmt: skip
-        self._notes = notes
+
+    def again(self) -> Launched:
+        """Start it anew, after its end."""
+        self._start()
+        return self
 
     def processes(self, workers: bool) -> list[int]:
         """The training processes that are alive, and their data workers."""
@@ -174,7 +183,6 @@ def wait_for(draw: random.Random, work_dir: Path, launched: list[Launched]) -> b
     while time.time() < begin + LONGEST:
         time.sleep(0.01)
         if launched[0].run.poll() is not None:
-            launched[0].check()
             return False
         steps = [note for note in notes(work_dir)[before:] if 'samples' in note]
         if len(steps) >= iterations:
@@ -211,43 +219,65 @@ def wait_for_port(port: int, launched: Launched) -> None:
         time.sleep(0.1)
 
 
+def launch(config: Path, work_dir: Path, changing: bool, restarts: int) -> list[Launched]:
+    """Start one launcher of two processes, or two of one each."""
+    environment = dict(MAX_RESTARTS=str(restarts), PORT=free_port())
+    if not changing:
+        return [Launched(config, work_dir, 2, **environment)]
+    environment['NNODES'] = '1:2'
+    first = Launched(config, work_dir, 1, **environment)
+    wait_for_port(int(environment['PORT']), first)  # it keeps what they meet by
+    return [first, Launched(config, work_dir, 1, **environment)]
+
+
+def lose_second(draw: random.Random, work_dir: Path, launched: list[Launched]) -> None:
+    """Take the second launcher away, and put another in its place when the first goes on alone."""
+    second = launched.pop()
+    second.kill()
+    begin = time.time()
+    while launched[0].run.poll() is None and time.time() < begin + LONGEST:
+        time.sleep(0.1)
+        if any(n.get('world') == 1 and n['time'] > begin for n in notes(work_dir)):
+            break
+    if draw.random() < 0.5:
+        wait_for(draw, work_dir, launched)
+    launched.append(second.again())
+
+
 def one_run(
     config: Path, work_dir: Path, draw: random.Random, most: int, changing: bool
 ) -> Counter:
-    """Kill a run at most so often, until its end; returns ``kills`` and ``machines``."""
+    """Kill a run at most so often, until its end.
+
+    Returns:
+        Counter: ``kills``, ``machines`` (those of a launcher) and ``relaunched``: how often
+        torchrun gave up and was started by hand, as where a launcher is lost while they meet.
+    """
     counts = Counter()
-    environment = dict(MAX_RESTARTS=str(most + 1), PORT=free_port())
-    if changing:
-        environment['NNODES'] = '1:2'
-    processes = 1 if changing else 2
-    launched = [Launched(config, work_dir, processes, **environment)]
+    launched = launch(config, work_dir, changing, most + 1)
     try:
-        if changing:
-            wait_for_port(int(environment['PORT']), launched[0])  # it keeps what they meet by
-            launched.append(Launched(config, work_dir, processes, **environment))
-        while counts['kills'] < most and wait_for(draw, work_dir, launched):
-            if len(launched) > 1 and counts['kills'] % 2:
-                launched.pop().kill()
-                counts.update(kills=1, machines=1)
-                begin = time.time()
-                while launched[0].run.poll() is None and time.time() < begin + LONGEST:
-                    time.sleep(0.1)
-                    alone = [n for n in notes(work_dir) if n.get('world') == 1]
-                    if alone and alone[-1]['time'] > begin:
-                        break
-                if draw.random() < 0.5:
-                    wait_for(draw, work_dir, launched)
-                launched.append(Launched(config, work_dir, processes, **environment))
-            else:
-                counts['kills'] += kill_one(draw, launched)
-            print(f'{counts["kills"]} kills, {time.strftime("%X")}', flush=True)
-        while launched[0].run.poll() is None:
-            time.sleep(0.1)
-        launched[0].check()
+        while True:
+            code = launched[0].run.poll()
+            if code and changing:
+                for each in launched:
+                    each.kill()
+                counts['relaunched'] += 1
+                launched = launch(config, work_dir, changing, most + 1)
+            elif code is not None:
+                launched[0].check()
+                return counts
+            elif counts['kills'] == most:
+                time.sleep(0.1)
+            elif wait_for(draw, work_dir, launched):
+                if changing and counts['kills'] % 2:
+                    counts.update(kills=1, machines=1)
+                    lose_second(draw, work_dir, launched)
+                else:
+                    counts['kills'] += kill_one(draw, launched)
+                print(f'{counts["kills"]} kills, {time.strftime("%X")}', flush=True)
     finally:
         for each in launched:
             each.kill()
-    return counts
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -280,7 +310,8 @@ def main(argv: list[str] | None = None) -> None:
             for fault in faults:
                 print(f'{work_dir}: {fault}', flush=True)
     print(
-        f'killed {counts["kills"]} times, {counts["machines"]} of them with the launcher: '
+        f'killed {counts["kills"]} times, {counts["machines"]} of them with the launcher, of which '
+        f'{counts["relaunched"]} had to be started by hand: '
         f'{counts["runs"]} runs at their end, {counts["failed"]} failed'
     )
     sys.exit(counts['failed'] > 0)

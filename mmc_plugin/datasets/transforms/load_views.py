@@ -8,7 +8,7 @@ from mmpretrain.datasets.transforms import MultiView
 from mmpretrain.registry import TRANSFORMS
 
 from .image_headers import UndecodableError
-from .jpeg_headers import read_jpeg_header
+from .jpeg_headers import JpegHeader, read_jpeg_header
 from .loading import MAX_PIXELS, LoadImage
 from .views import ViewCrop
 
@@ -63,9 +63,11 @@ class LoadViews(LoadImage):
         """Load ``results['img_path']`` and make its views."""
         data = self._read(results)
         reducible = self._crops and self.in_channels == 3 and data.startswith(_JPEG)
-        size = _upright_size(data) if reducible else None
-        if size is None or size[0] * size[1] < self.pixels:
-            return self._cut(self._decode(results, data), [None] * len(self.views.transforms))
+        header = _header(data) if reducible else None
+        if header is None or header.pixels < self.pixels:
+            results = self._decode(results, data, header=header)
+            return self._cut(results, [None] * len(self.views.transforms))
+        size = _upright_size(header)
         boxes = [crop.sample_box(*size) for crop in self._crops]
         room = min(
             side / (self.spare * wanted)
@@ -73,7 +75,7 @@ class LoadViews(LoadImage):
             for side, wanted in zip(box[2:], crop.size, strict=True)
         )
         reduction = max(factor for factor in (1, 2, 4, 8) if factor <= max(room, 1))
-        results = self._decode(results, data, reduction)
+        results = self._decode(results, data, reduction, header)
         found = results['img'].shape[:2]
         # Of blocks of 8 pixels the last ones may reach beyond the picture: 1500 / 8 gives 188.
         exact = [
@@ -92,14 +94,16 @@ class LoadViews(LoadImage):
         return results
 
 
-def _upright_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG as EXIF turns it; None of what :class:`LoadImage` refuses."""
+def _header(data: bytes) -> JpegHeader | None:
+    """Header of a JPEG; None of what :class:`LoadImage` refuses."""
     try:
-        header = read_jpeg_header(data)
+        return read_jpeg_header(data)
     except UndecodableError:
         return None
-    if header is None:
-        return None
+
+
+def _upright_size(header: JpegHeader) -> tuple[int, int]:
+    """Height and width of a JPEG as EXIF turns it."""
     size = header.height, header.width
     return size[::-1] if header.orientation > 4 else size
 

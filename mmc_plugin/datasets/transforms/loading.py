@@ -12,7 +12,7 @@ from ...errors import InputError, RunError
 from .base import Transform, is_integer, is_number
 from .channels import decode_channels
 from .image_headers import UndecodableError, webp_header
-from .jpeg_headers import read_jpeg_header
+from .jpeg_headers import JpegHeader, read_jpeg_header
 from .pillow_images import (
     BYTES_PER_PIXEL,
     decode_with_pillow,
@@ -45,9 +45,11 @@ class UnreadableImageError(RunError):
         return f'cannot read the image {self.path!r}: {self.reason}'
 
 
-def _decode_jpeg(data: bytes, max_pixels: int, reduction: int) -> np.ndarray | None:
+def _decode_jpeg(
+    data: bytes, max_pixels: int, reduction: int, header: JpegHeader | None
+) -> np.ndarray | None:
     """Decode a grey or colour JPEG with OpenCV, or with Pillow what OpenCV does not read."""
-    header = read_jpeg_header(data)
+    header = header or read_jpeg_header(data)
     if header is None:
         return decode_with_pillow(data, max_pixels)
     coefficients = header.coefficient_bytes
@@ -106,11 +108,14 @@ def _decode_large_webp(data: bytes, max_pixels: int) -> np.ndarray | None:
     return _by_opencv(data) if large_for_pillow(header.pixels, max_pixels) else None
 
 
-def decode_image(data: bytes, max_pixels: int, reduction: int = 1) -> np.ndarray:
+def decode_image(
+    data: bytes, max_pixels: int, reduction: int = 1, header: JpegHeader | None = None
+) -> np.ndarray:
     """Decode an image file's content to uint8 (H, W, 3), BGR, upright; see :class:`LoadImage`.
 
     A JPEG is decoded at 1/``reduction`` of its size (1, 2, 4 or 8) or smaller, which takes the
-    fewer coefficients of each block into account; anything else has its full size.
+    fewer coefficients of each block into account; anything else has its full size. ``header`` is
+    that of a JPEG, if it was read already.
 
     Raises:
         UndecodableError: The content cannot be used; the message says why.
@@ -118,7 +123,7 @@ def decode_image(data: bytes, max_pixels: int, reduction: int = 1) -> np.ndarray
     if not data:
         raise UndecodableError('the file is empty (zero bytes)')
     if data.startswith(_START):
-        return _decode_jpeg(data, max_pixels, reduction)
+        return _decode_jpeg(data, max_pixels, reduction, header)
     image = _decode_large_webp(data, max_pixels)
     return decode_with_pillow(data, max_pixels) if image is None else image
 
@@ -212,10 +217,12 @@ class LoadImage(Transform):
         data = results.pop('img_bytes', None)  # of an image that is no file of its own
         return read_image_file(results['img_path']) if data is None else data
 
-    def _decode(self, results: dict, data: bytes, reduction: int = 1) -> dict:
+    def _decode(
+        self, results: dict, data: bytes, reduction: int = 1, header: JpegHeader | None = None
+    ) -> dict:
         try:
             if self.in_channels == 3:
-                image = decode_image(data, self.max_pixels, reduction)
+                image = decode_image(data, self.max_pixels, reduction, header)
             else:
                 image = decode_channels(data, self.in_channels, self.max_pixels, self.value_range)
         except UndecodableError as error:

@@ -134,7 +134,8 @@ def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     filters and this function once.
     """
     kernel = box_kernel(sigma)
-    return cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    blurred = cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    return blurred.reshape(image.shape)  # OpenCV drops the axis of one channel
 
 
 def box_kernel(sigma: float) -> np.ndarray:
@@ -159,7 +160,8 @@ def box_kernel(sigma: float) -> np.ndarray:
     box = np.array([fraction] + [1.0] * (2 * whole + 1) + [fraction]) / (2 * (whole + fraction) + 1)
     kernel = np.convolve(np.convolve(box, box), box)
     # Rounding the sum up to each weight, from the end inwards, keeps small tails on the whole.
-    tail = np.diff(np.rint(np.cumsum(kernel[: len(kernel) // 2]) * _KERNEL_ONE), prepend=0)
+    tail = np.rint(np.cumsum(kernel[: len(kernel) // 2]) * _KERNEL_ONE)
+    tail[1:] -= tail[:-1].copy()
     tail = tail[np.argmax(tail > 0) :] if tail.any() else tail[:0]
     kernel = np.concatenate([tail, [_KERNEL_ONE - 2 * tail.sum()], tail[::-1]])
     return (kernel / _KERNEL_ONE).astype(np.float32)
@@ -185,4 +187,7 @@ def _check_colours(image: np.ndarray, what: str) -> None:
 
 
 def _to_table(levels: np.ndarray) -> np.ndarray:
-    return np.clip(levels, 0, 255).astype(np.uint8)  # drops the fraction, as PIL does
+    # np.clip takes as long as the image does.
+    return np.minimum(np.maximum(levels, 0), 255).astype(
+        np.uint8
+    )  # drops the fraction, as PIL does

@@ -38,8 +38,7 @@ class _RandomViewTransform(Transform):
         image = _checked_image(results)
         # np.random.random() < 1: prob 1 always applies, prob 0 never.
         if np.random.random() < self.prob:
-            # OpenCV drops the axis of a single channel.
-            results['img'] = self._apply(image).reshape(image.shape)
+            results['img'] = self._apply(image)
         return results
 
     def _apply(self, image: np.ndarray) -> np.ndarray:
@@ -146,7 +145,7 @@ class ViewFlip(_RandomViewTransform):
         return results
 
     def _apply(self, image: np.ndarray) -> np.ndarray:
-        return cv2.flip(image, 1)
+        return cv2.flip(image, 1).reshape(image.shape)  # OpenCV drops the axis of one channel
 
 
 @TRANSFORMS.register_module()
@@ -268,7 +267,7 @@ def _checked_image(results: dict) -> np.ndarray:
     image = results['img']
     is_array = isinstance(image, np.ndarray)
     photograph = is_array and image.dtype == np.uint8 and image.shape[2:] == (3,)
-    channels = is_array and image.dtype == np.float32 and image.ndim == 3
+    channels = is_array and image.dtype == np.float32 and image.ndim == 3 and image.shape[2] != 3
     if not (photograph or channels) or image.size == 0:
         found = f'{image.dtype} {image.shape}' if is_array else type(image).__name__
         raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.model import is_model_wrapper
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -20,7 +20,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether each process holds a part of the model, so that one alone cannot run it."""
-    return isinstance(model, FullyShardedDataParallel)
+    return isinstance(model, FullyShardedDataParallel | FSDPModule)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from mmc_plugin.datasets.transforms import LoadImage, LoadViews
 from mmc_plugin.datasets.transforms.image_headers import orientation
-from mmc_plugin.datasets.transforms.load_views import _upright_size
+from mmc_plugin.datasets.transforms.load_views import _header, _upright_size
 from mmc_plugin.datasets.transforms.loading import UnreadableImageError
 
 CROP = dict(type='ViewCrop', size=64, scale=(0.2, 1.0))
@@ -102,7 +102,7 @@ def test_the_size_is_that_which_pillow_turns_it_to(order, turned):
     assert (b'MM' if order == '>' else b'II') in data[:60]
     with Image.open(io.BytesIO(data)) as opened:
         width, height = ImageOps.exif_transpose(opened).size
-    assert _upright_size(data) == (height, width)
+    assert _upright_size(_header(data)) == (height, width)
     content = exif.tobytes().removeprefix(b'Exif\0\0')
     assert orientation(content) == turned
     for end in range(len(content)):  # cut anywhere, it says nothing or the same
