@@ -51,6 +51,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='settings that each of the chosen protocols gets',
     )
+    parser.add_argument(
+        '--train-options',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings that those that train get beside, such as train_cfg.max_epochs=20',
+    )
     args = parser.parse_args(argv)
     if not args.checkpoints and not args.list:
         parser.error('name a checkpoint, or --list')
@@ -172,6 +180,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a checkpoint unless that is done; what goes wrong harms no other."""
     options = [*protocol.options, *args.cfg_options]
+    options += args.train_options if protocol.trains else []
     if protocol.shares_features:
         options.append(f'test_cfg.cache_dir={out / "features"}')
     result = Evaluation(protocol, name, out)
