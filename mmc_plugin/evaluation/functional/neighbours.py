@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch import Tensor
 # which its last cache may hold; more on a GPU, where a block has to keep all cores busy.
 _QUERIES, _BANK = 2048, dict(cpu=4096, cuda=65536)
 _GROUP = 8
+# How far the product of two rows of unit length in bfloat16 may lie from theirs: the rounding of
+# each row and of the product, 2⁻⁸ each, and a little for that of the sums.
+_ROUNDING = 0.012
 
 
 def nearest_neighbours(
@@ -25,6 +29,9 @@ def nearest_neighbours(
     then looked at as one concatenated row without ever being so in memory. The bank is read once,
     block after block, and may lie on another device; beside it, blocks of similarities and of
     normalised rows are held, and the queries.
+
+    Where a CPU multiplies bfloat16 faster, that says which rows come into question; the cosines of
+    these are then computed in float32, so that what is found is the same.
 
     Args:
         bank (Sequence[Tensor]): Parts (N, D_i).
@@ -43,16 +50,36 @@ def nearest_neighbours(
     best = wanted.new_full((rows, k), -torch.inf)
     index = torch.zeros(rows, k, dtype=torch.long, device=device)
     buffer = wanted.new_empty(min(_QUERIES, rows) * min(step, number))
+    coarse = device.type == 'cpu' and _has_bfloat16()
+    roughly = wanted.bfloat16() if coarse else None
     for start in range(0, number, step):
-        block = _unit(bank, slice(start, start + step), device).t()  # (D, n)
+        block = _unit(bank, slice(start, start + step), device)  # (n, D)
+        # Before, more rows come into question than can be looked at one by one.
+        early = start < max(1, k * step // 16)
+        rough_block = block.bfloat16().t() if coarse and not early else None
         for first in range(0, rows, _QUERIES):
             part = slice(first, first + _QUERIES)
             query = wanted[part]
-            shape = len(query), block.shape[1]
-            similarity = buffer[: shape[0] * shape[1]].view(shape)
-            torch.mm(query, block, out=similarity)
-            best[part], index[part] = _merge(best[part], index[part], similarity, start)
+            found = None
+            if coarse and not early:
+                found = _candidates(query, block, roughly[part] @ rough_block, best[part, -1])
+                coarse = found is not None
+            if found is None:
+                shape = len(query), len(block)
+                similarity = buffer[: shape[0] * shape[1]].view(shape)
+                torch.mm(query, block.t(), out=similarity)
+                found = _largest(similarity, best[part])
+            values, columns = found
+            best[part], kept = torch.cat([best[part], values], 1).topk(k, dim=1)
+            index[part] = torch.cat([index[part], columns + start], 1).gather(1, kept)
     return best, index
+
+
+@cache
+def _has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16, and torch says so."""
+    can = getattr(torch.cpu, 'get_capabilities', dict)()
+    return bool(can.get('avx512_bf16') or can.get('amx_bf16'))
 
 
 def _unit(parts: Sequence[Tensor], rows: slice, device: torch.device) -> Tensor:
@@ -61,43 +88,68 @@ def _unit(parts: Sequence[Tensor], rows: slice, device: torch.device) -> Tensor:
     return torch.nn.functional.normalize(block, dim=1)
 
 
-def _merge(best: Tensor, index: Tensor, similarity: Tensor, start: int) -> tuple[Tensor, Tensor]:
-    """The largest (m, k) of those found so far and of a block (m, n) that begins at ``start``.
+def _largest(similarity: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    """What of a block (m, n) may be among the k largest beside those found so far (m, k).
 
     After the first block hardly any similarity is large enough. The largest of each group of
     columns tells where to look, so that a block costs little more than reading it once.
+
+    Returns:
+        tuple[Tensor, Tensor]: Similarities (m, c) and their columns; −∞ where there are fewer.
     """
-    k = best.shape[1]
     if best[:, -1].isinf().any():  # fewer than k were seen
-        values, columns = similarity.topk(min(k, similarity.shape[1]), dim=1)
-    else:
-        values, columns = _above(similarity, best[:, -1])
-    best, kept = torch.cat([best, values], 1).topk(k, dim=1)
-    return best, torch.cat([index, columns + start], 1).gather(1, kept)
+        return similarity.topk(min(best.shape[1], similarity.shape[1]), dim=1)
+    row, column = _above(similarity, best[:, -1])
+    return _by_row(row, column, similarity[row, column], len(similarity))
 
 
-def _above(similarity: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """What is above the threshold (m, ) of its row in (m, n), and its columns, both (m, c).
+def _candidates(
+    query: Tensor, block: Tensor, roughly: Tensor, threshold: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """Cosines above the threshold (m, ) of queries (m, D) and a block (n, D), as above.
 
-    Rows with fewer than c such columns are filled up with −∞.
+    None if too many come into question by the rough ones (m, n).
+    """
+    lower = threshold - _ROUNDING
+    row, column = _above(roughly, lower, roughly.numel() // 128)
+    if row is None:
+        return None
+    value = torch.linalg.vecdot(query[row], block[column])
+    large = value > threshold[row]
+    return _by_row(row[large], column[large], value[large], len(query))
+
+
+def _above(
+    similarity: Tensor, threshold: Tensor, most: int | None = None
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Rows and columns of what is above the threshold (m, ) of its row in (m, n).
+
+    None if there are more than ``most`` groups of columns to be looked at.
     """
     groups = similarity.shape[1] // _GROUP
     grouped = similarity[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))
     row, group = (grouped.amax(1) > threshold[:, None]).nonzero(as_tuple=True)
+    if most is not None and len(row) > most:
+        return None, None
     member = torch.arange(_GROUP, device=row.device)
     row, column = row.repeat_interleave(_GROUP), (group[:, None] + member * groups).flatten()
     rest = similarity[:, groups * _GROUP :] > threshold[:, None]  # columns that make no group
     more, last = rest.nonzero(as_tuple=True)
     row, column = torch.cat([row, more]), torch.cat([column, last + groups * _GROUP])
-    value = similarity[row, column]
-    large = value > threshold[row]
-    row, order = row[large].sort(stable=True)
-    value, column = value[large][order], column[large][order]
+    large = similarity[row, column] > threshold[row]
+    return row[large], column[large]
 
-    counts = row.bincount(minlength=len(similarity))
+
+def _by_row(row: Tensor, column: Tensor, value: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Values in the row that each belongs to (rows, c), and their columns.
+
+    Rows with fewer than c are filled up with −∞.
+    """
+    row, order = row.sort(stable=True)
+    counts = row.bincount(minlength=rows)
     place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    shape = len(similarity), int(counts.max())
-    values = similarity.new_full(shape, -torch.inf)
+    shape = rows, int(counts.max())
+    values = value.new_full(shape, -torch.inf)
     columns = column.new_zeros(shape)
-    values[row, place], columns[row, place] = value, column
+    values[row, place], columns[row, place] = value[order], column[order]
     return values, columns

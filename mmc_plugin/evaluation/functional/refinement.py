@@ -17,8 +17,9 @@ from torch import Tensor
 
 from ...errors import InputError
 
-# Chosen by tools/benchmarks/finer_masks.py for an MMC network on images with even ids, see
-# docs/zero_shot.md; luma and chroma are TokenCut's.
+# By tools/benchmarks/finer_masks.py on images with even ids, see docs/zero_shot.md: GUIDED is the
+# best in the mean over two networks, BILATERAL that of an MMC network. Luma and chroma are
+# TokenCut's.
 GUIDED = dict(radius=0.5, eps=1e-3)  # of a cell; of colours in [0, 1], squared
 BILATERAL = dict(spatial=1.0, luma=16.0, chroma=8.0, smoothness=256.0)  # of a cell; of 255
 
