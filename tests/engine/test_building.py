@@ -25,7 +25,7 @@ IN_A_MODEL = {
     'model.cls_head.out_channels=-256': 'negative dimension -256',
     'model.patch_head.queries=some': "queries must be 'all' or 'masked'",
     'model.loss_weights=1': 'MMC cannot be built from the config: ',
-    'model.data_preprocessor.mean=[1,2]': '`mean` should have 1 or 3 values',
+    'model.data_preprocessor.mean=[1,2]': 'has 2 numbers as mean and 3 as std',
 }
 IN_A_PIPELINE = {
     f'{PIPELINE}.2.noise_ratio=2': 'noise_ratio must lie in (0, 1]',

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import multiprocessing
 import os
 from pathlib import Path
 
@@ -108,11 +107,14 @@ def test_launchers_other_than_torchrun_need_a_gpu(monkeypatch):
         cli.prepare_launch(Config(dict(launcher='slurm')))
 
 
-def leave(port: int) -> None:
-    """Train for a step, with a model that only a collection frees; fail if threads stay."""
-    os.environ.update(
-        MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), RANK='0', WORLD_SIZE='1', LOCAL_RANK='0'
-    )
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='needs /proc')
+def test_no_thread_of_a_launch_outlives_it(fork_server, tmp_path):
+    # One that frees a tensor while Python ends would abort the process.
+    assert fork_server.wait(*fork_server.launch(__file__, [], [tmp_path / 'log.txt'])) == [0]
+
+
+def leave() -> None:
+    """Train for a step, with a model that only a collection frees, and leave the group."""
     cli.prepare_launch(Config(dict(launcher='pytorch')))
     model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
     model(torch.ones(1, 2)).sum().backward()
@@ -124,16 +126,7 @@ def leave(port: int) -> None:
 
     assert any('gloo' in name for name in threads())
     cli.end_launch()
-    os._exit(any('gloo' in name for name in threads()))
-
-
-@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='needs /proc')
-def test_no_thread_of_a_launch_outlives_it(free_port):
-    # One that frees a tensor while Python ends would abort the process.
-    child = multiprocessing.get_context('fork').Process(target=leave, args=(free_port,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0
+    assert not any('gloo' in name for name in threads())
 
 
 def outcome(source: str, capsys) -> str | type:
@@ -273,3 +266,7 @@ def test_a_log_that_cannot_be_written_is_no_traceback(capsys, monkeypatch):
     with cli.one_sentence_errors():
         logger.warning('a line')
     assert 'No space left on device' in capsys.readouterr().err
+
+
+if __name__ == '__main__':
+    leave()

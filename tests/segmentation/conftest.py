@@ -5,7 +5,8 @@ import os
 import runpy
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import cv2
@@ -121,15 +122,22 @@ def make_street():
     return write_street
 
 
-@pytest.fixture(scope='session', autouse=True)
-def plain_configs():
-    """A config's text without yapf, which takes most of the time of a small run."""
+@contextmanager
+def plain_texts() -> Iterator[pytest.MonkeyPatch]:
+    """Within it a config's text is without yapf, which takes most of the time of a small run."""
 
     def text(config):
         return '\n'.join(f'{key} = {value!r}' for key, value in config.to_dict().items())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Config, 'pretty_text', property(text))
+        yield patch
+
+
+@pytest.fixture(scope='module', autouse=True)
+def plain_configs():
+    """In these tests, and in no others of this process."""
+    with plain_texts():
         yield
 
 
@@ -170,7 +178,7 @@ def call(monkeypatch, tmp_path):
 def trained(tiny, tmp_path_factory) -> Path:
     """Work dir of a training of the tiny model by tools/train.py."""
     work_dir = tmp_path_factory.mktemp('trained') / 'work dir'
-    with pytest.MonkeyPatch.context() as patch:
+    with plain_texts() as patch:
         patch.setattr(sys, 'argv', ['train.py', str(tiny), '--work-dir', str(work_dir)])
         patch.setenv('LOCAL_RANK', '0')
         patch.setenv('MMC_TEST_NAME', 'trained')

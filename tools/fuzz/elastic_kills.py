@@ -285,7 +285,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--number', type=int, default=20, help='times to kill')
     parser.add_argument('--seed', type=int, default=0, help='of when to kill what')
-    parser.add_argument('--world', choices=['same', 'changing'], default='same')
+    parser.add_argument(
+        '--world', choices=['same', 'changing'], default='same',
+        help='one machine of two processes, or two machines of which one comes and goes',
+    )  # fmt: skip
     parser.add_argument('--keep', type=Path, help='an empty folder for the runs; else they go')
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and end what was launched
