@@ -1,6 +1,6 @@
 # ADE20K-Object: the 59 classes of SceneParsing that have parts, in the order of arXiv 2301.11915; all else is ignored.
 #   ADE20K_ROOT=… MMC_CHECKPOINT=… bash tools/dist_train.sh configs/part_segmentation/vitb_ade20k_object.py 8
-_base_ = ['./_base_/vitb16_160k.py']
+_base_ = ['./_base_/size_512.py']
 model = dict(decode_head=dict(num_classes=59))
 # fmt: off
 classes = [
@@ -12,43 +12,25 @@ classes = [
     'hood', 'sconce', 'traffic light', 'fan', 'glass', 'clock',
 ]
 # fmt: on
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(2048, 512), keep_ratio=True),
-    dict(type='LoadAnnotations'),  # after Resize: labels keep their size
-    dict(type='PackSegInputs'),
-]
+images = dict(
+    type='ADE20KDataset',
+    data_root='{{$ADE20K_ROOT:data/ade/ADEChallengeData2016}}',
+    metainfo=dict(classes=classes),
+)
 train_dataloader = dict(
     dataset=dict(
-        type='CheckedSegDataset',
         dataset=dict(
-            type='ADE20KDataset',
-            data_root='{{$ADE20K_ROOT:data/ade/ADEChallengeData2016}}',
+            images,
             data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-            metainfo=dict(classes=classes),
-            pipeline=train_pipeline,
-        ),
-    ),
+        )
+    )
 )
 val_dataloader = dict(
     dataset=dict(
-        type='CheckedSegDataset',
         dataset=dict(
-            type='ADE20KDataset',
-            data_root='{{$ADE20K_ROOT:data/ade/ADEChallengeData2016}}',
+            images,
             data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
-            metainfo=dict(classes=classes),
-            pipeline=test_pipeline,
-        ),
-    ),
+        )
+    )
 )
 test_dataloader = val_dataloader
