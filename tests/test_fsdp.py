@@ -369,8 +369,12 @@ def test_units_hold_all_that_a_teacher_of_the_family_follows(method, family):
             assert any(whose.startswith(f'{unit}.') for unit in units), whose
 
 
-def test_what_fully_shard_does_not_do_is_refused(tmp_path):
+def test_what_fully_shard_does_not_do_is_refused(tmp_path, monkeypatch):
     env = dict(launcher='none', randomness=dict(seed=0))
+    with monkeypatch.context() as old:
+        old.delattr('torch.distributed.fsdp.fully_shard')
+        with pytest.raises(InputError, match='needs PyTorch 2.6 or later'):
+            FullyShardStrategy(model_wrapper={}, work_dir=str(tmp_path), env_kwargs=env)
     with pytest.raises(InputError, match="is FULL_SHARD or SHARD_GRAD_OP, not 'NO_SHARD'"):
         FullyShardStrategy(
             model_wrapper=dict(sharding_strategy='NO_SHARD'), work_dir=str(tmp_path), env_kwargs=env

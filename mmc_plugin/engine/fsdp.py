@@ -18,6 +18,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import STRATEGIES
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import Tensor, nn
+from torch.distributed import fsdp
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -26,7 +27,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
 from ..errors import InputError
@@ -116,7 +117,7 @@ class FullyShardStrategy(ShardedStrategy):
         **kwargs: Of :class:`ShardedStrategy`. Checkpoints are always those of the whole model.
 
     Raises:
-        ValueError: For another ``sharding_strategy``.
+        ValueError: For another ``sharding_strategy``, or before PyTorch 2.6.
     """
 
     def __init__(self, *, model_wrapper: dict, **kwargs) -> None:
@@ -126,6 +127,11 @@ class FullyShardStrategy(ShardedStrategy):
             raise InputError(
                 'strategy.model_wrapper.sharding_strategy of FullyShardStrategy is FULL_SHARD or '
                 f'SHARD_GRAD_OP, not {how!r}'
+            )
+        if not hasattr(fsdp, 'fully_shard'):
+            raise InputError(
+                f'FullyShardStrategy needs PyTorch 2.6 or later, this is {torch.__version__}: set '
+                'strategy.type=ShardedStrategy'
             )
         self._reshard = how == 'FULL_SHARD'
 
@@ -142,8 +148,8 @@ class FullyShardStrategy(ShardedStrategy):
         marks = {name: vars(each) for name, each in model.named_parameters()}
         units = [each for each in model.modules() if type(each).__name__ in types]
         for module in reversed(units):  # the inner ones first
-            fully_shard(module, **options)
-        fully_shard(model, **options)
+            fsdp.fully_shard(module, **options)
+        fsdp.fully_shard(model, **options)
         # Parameters are others now, and know nothing of what was said of them (``clipped``).
         for name, parameter in model.named_parameters():
             vars(parameter).update(marks[name])

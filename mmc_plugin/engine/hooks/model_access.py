@@ -10,7 +10,14 @@ import numpy as np
 import torch
 from mmengine.model import is_model_wrapper
 from torch import nn
-from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+from torch.distributed import fsdp
+
+# PyTorch has the second, FSDP2, from 2.6 on.
+_SHARDED = tuple(
+    getattr(fsdp, name)
+    for name in ('FullyShardedDataParallel', 'FSDPModule')
+    if hasattr(fsdp, name)
+)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -20,7 +27,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether each process holds a part of the model, so that one alone cannot run it."""
-    return isinstance(model, FullyShardedDataParallel | FSDPModule)
+    return isinstance(model, _SHARDED)
 
 
 @contextmanager
