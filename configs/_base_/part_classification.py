@@ -20,3 +20,10 @@ optim_wrapper = dict(optimizer=dict(lr=0.4))
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min=0.0)]
 train_cfg = dict(max_epochs=90)
 auto_scale_lr = dict(base_batch_size=1024)
+# The *_attentive.py configs.
+attentive_head = dict(
+    type='AttentiveClsHead',
+    num_heads=12,
+    test_statistics='running',  # 'batch' in the release: a test then depends on its batches
+    loss=dict(type='CrossEntropyLoss'),
+)

@@ -28,13 +28,7 @@ model = dict(
 vits16 = dict(
     backbone=dict(arch='deit-small'), decode_head=dict(in_channels=[384] * 4, channels=4 * 384)
 )
-train_dataloader = dict(
-    batch_size=2, num_workers=4, sampler=dict(type='InfiniteSampler', shuffle=True)
-)
-val_dataloader = dict(
-    batch_size=1, num_workers=4, sampler=dict(type='DefaultSampler', shuffle=False)
-)
-test_dataloader = val_dataloader
+train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(optimizer=dict(lr=4e-4))
 train_cfg = dict(max_iters=160000, val_interval=16000)
 default_hooks = dict(checkpoint=dict(interval=16000))

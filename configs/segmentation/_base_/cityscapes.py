@@ -1,27 +1,19 @@
 # Cityscapes, 19 classes. Crops of 512², flip and photometric distortion: the paper's Table 3; the
 # sizes before the crop are those of mmsegmentation's cityscapes.py.
-_base_ = ['./vits16.py', './schedule_40k.py', './runtime.py']
+_base_ = ['./vits16.py', './schedule_40k.py', './runtime.py', './crops_512.py']
 model = dict(decode_head=dict(num_classes=19))
 data_root = '{{$CITYSCAPES_ROOT:data/cityscapes}}'
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    *_base_.train_pipeline[:2],
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    *_base_.train_pipeline[3:],
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    _base_.test_pipeline[0],
     dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
-    dict(type='LoadAnnotations'),  # after Resize: labels keep their size
-    dict(type='PackSegInputs'),
+    *_base_.test_pipeline[2:],
 ]
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type='CheckedSegDataset',
         dataset=dict(
@@ -33,9 +25,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CheckedSegDataset',
         dataset=dict(

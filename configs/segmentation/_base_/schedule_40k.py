@@ -15,3 +15,10 @@ param_scheduler = [
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=40000, val_interval=4000)
 auto_scale_lr = dict(enable=False, base_batch_size=16)  # --auto-scale-lr, for other numbers
+train_dataloader = dict(
+    batch_size=4, num_workers=4, sampler=dict(type='InfiniteSampler', shuffle=True)
+)
+val_dataloader = dict(
+    batch_size=1, num_workers=4, sampler=dict(type='DefaultSampler', shuffle=False)
+)
+test_dataloader = val_dataloader
