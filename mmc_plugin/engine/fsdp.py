@@ -173,9 +173,9 @@ class FullyShardStrategy(ShardedStrategy):
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Give each process its part of the optimiser's state."""
         optimizer, state = self.optim_wrapper.optimizer, dict(state_dict)
-        precision = {key: state.pop(key) for key in ('precision',) if key in state}
+        own = {key: state.pop(key) for key in ('precision', 'loss_scaler') if key in state}
         set_optimizer_state_dict(self.model, optimizer, state, options=_WHOLE)
-        self.optim_wrapper.load_state_dict(optimizer.state_dict() | precision)
+        self.optim_wrapper.load_state_dict(optimizer.state_dict() | own)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -1,11 +1,6 @@
 """The configs of configs/zero_shot, run as users run them, in one process and in two."""
 
 import json
-import os
-import runpy
-import socket
-import sys
-import traceback
 from pathlib import Path
 
 import cv2
@@ -73,66 +68,23 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def fork(world, argv, root, log):
-    """Run tools/test.py in forks of this process, which has imported all of it."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    children = []
-    for rank in range(world):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                out = os.open(f'{log}.{rank}', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-                for stream in (1, 2):
-                    os.dup2(out, stream)
-                sys.stdout, sys.stderr = (os.fdopen(os.dup(out), 'w') for _ in '12')
-                os.environ.update(
-                    COCO_ROOT=str(root),
-                    RANK=str(rank),
-                    LOCAL_RANK=str(rank),
-                    WORLD_SIZE=str(world),
-                    LOCAL_WORLD_SIZE=str(world),
-                    MASTER_ADDR='127.0.0.1',
-                    MASTER_PORT=str(port),
-                )
-                os.chdir(Path(log).parent)
-                # Without yapf, which takes most of the time of a small run.
-                Config.pretty_text = property(lambda config: repr(config.to_dict()))
-                sys.argv = ['test.py', *argv]
-                runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='__main__')
-                code = 0
-            except SystemExit as error:
-                code = error.code or 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                for stream in (sys.stdout, sys.stderr):
-                    stream.flush()
-                os._exit(code)
-        children.append(child)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    return codes, Path(f'{log}.0').read_text()
+@pytest.fixture
+def run(fork_server, tmp_path):
+    """Runs tools/test.py; gives exit codes, what the first process printed, and its folder."""
 
+    def run(config, checkpoint, root, *options, world=1):
+        folder = tmp_path / f'{Path(config).stem}_{world}'
+        folder.mkdir()
+        argv = [ROOT / 'configs' / 'zero_shot' / config, checkpoint, '--work-dir', folder / 'work']
+        argv += ['--cfg-options', 'model.size=32', 'test_dataloader.num_workers=0']
+        argv += ['test_dataloader.batch_size=2', *options]
+        argv += ['--launcher', 'pytorch'] if world > 1 else []
+        logs = [folder / f'printed_{rank}.txt' for rank in range(world)]
+        variables = dict(COCO_ROOT=str(root))
+        processes = fork_server.launch(ROOT / 'tools' / 'test.py', argv, logs, variables)
+        return fork_server.wait(*processes), logs[0].read_text(), folder / 'work'
 
-def run(tmp_path, config, checkpoint, root, *options, world=1):
-    folder = tmp_path / f'{Path(config).stem}_{world}'
-    folder.mkdir()
-    argv = [
-        str(ROOT / 'configs' / 'zero_shot' / config),
-        str(checkpoint),
-        '--work-dir',
-        str(folder / 'work'),
-        '--cfg-options',
-        'model.size=32',
-        'test_dataloader.num_workers=0',
-        'test_dataloader.batch_size=2',
-        *options,
-    ]
-    argv += ['--launcher', 'pytorch'] if world > 1 else []
-    codes, log = fork(world, argv, root, folder / 'log')
-    return codes, log, folder / 'work'
+    return run
 
 
 def report(folder, name):
@@ -140,10 +92,10 @@ def report(folder, name):
     return json.loads(path.read_text()), path.parent
 
 
-def test_one_process_equals_two_and_leaves_report_curve_and_sheet(coco, checkpoint, tmp_path):
+def test_one_process_equals_two_and_leaves_report_curve_and_sheet(coco, checkpoint, run):
     found = []
     for world in (1, 2):
-        codes, log, work = run(tmp_path, 'vit_coco.py', checkpoint, coco, world=world)
+        codes, log, work = run('vit_coco.py', checkpoint, coco, world=world)
         assert codes == [0] * world, log
         content, folder = report(work, 'prompt_iou')
         found.append(content['numbers'])
@@ -163,10 +115,8 @@ def test_one_process_equals_two_and_leaves_report_curve_and_sheet(coco, checkpoi
     assert one['everything'] == pytest.approx(two['everything'])
 
 
-def test_similarity_of_a_row_without_weights(coco, tmp_path):
-    codes, log, work = run(
-        tmp_path, 'colour_coco_similarity.py', 'none', coco, 'model.backbone.patch_size=4'
-    )
+def test_similarity_of_a_row_without_weights(coco, run):
+    codes, log, work = run('colour_coco_similarity.py', 'none', coco, 'model.backbone.patch_size=4')
     assert codes == [0], log
     content, folder = report(work, 'similarity_overlap')
     assert content['checkpoint'] is None and 0 <= content['numbers']['overlap'] <= 1
@@ -175,18 +125,18 @@ def test_similarity_of_a_row_without_weights(coco, tmp_path):
 
 
 @pytest.mark.parametrize('way', ['guided', 'bilateral'])
-def test_rows_of_refined_maps(way, coco, checkpoint, tmp_path):
-    codes, log, work = run(tmp_path, f'vit_coco_{way}.py', checkpoint, coco)
+def test_rows_of_refined_maps(way, coco, checkpoint, run):
+    codes, log, work = run(f'vit_coco_{way}.py', checkpoint, coco)
     assert codes == [0], log
     content, _ = report(work, 'prompt_iou')
     assert 'refined by' in content['protocol'] and content['numbers']['prompts'] == 40
 
 
-def test_discovery_of_one_process_equals_that_of_two(coco, checkpoint, tmp_path):
+def test_discovery_of_one_process_equals_that_of_two(coco, checkpoint, run):
     found = []
     for world in (1, 2):
         config = '../discovery/vit_coco.py'
-        codes, log, work = run(tmp_path, config, checkpoint, coco, world=world)
+        codes, log, work = run(config, checkpoint, coco, world=world)
         assert codes == [0] * world, log
         found.append(report(work, 'object_discovery')[0]['numbers'])
     assert found[0]['objects'] == 8 and found[0]['images'] == 4
@@ -211,8 +161,8 @@ def test_discovery_on_voc_says_what_is_missing(monkeypatch, tmp_path):
         ('vit_coco.py', 'gone.pth', 'gone.pth'),
     ],
 )
-def test_wrong_checkpoints_get_a_sentence(config, weights, words, coco, tmp_path):
-    codes, log, _ = run(tmp_path, config, weights, coco)
+def test_wrong_checkpoints_get_a_sentence(config, weights, words, coco, run):
+    codes, log, _ = run(config, weights, coco)
     assert codes == [2] and words in log and 'Traceback' not in log, log
 
 
