@@ -153,10 +153,13 @@ def folder_of(protocol: Protocol) -> Path:
 def missing(protocol: Protocol) -> str | None:
     """What of its data is not there, in words."""
     root = folder_of(protocol)
-    for place in (root, *(root / need for need in protocol.needs)):
-        if not (place.exists() if place.suffix else place.is_dir()):
-            what = 'file' if place.suffix else 'folder'
-            return f'no {what} {place}; set {protocol.variable} to the folder of the data'
+    way = f'set {protocol.variable} to the folder of the data'
+    if not root.is_dir():
+        return f'no folder {root}; {way}'
+    for need in protocol.needs:
+        place, is_file = root / need, Path(need).suffix != ''
+        if not (place.is_file() if is_file else place.is_dir()):
+            return f'no {"file" if is_file else "folder"} {place}; {way}'
     return None
 
 

@@ -30,7 +30,7 @@ def tool(fork_server, monkeypatch, tmp_path):
     module.runs = []
 
     def run_tool(log, tool, *arguments, environment=None):
-        module.runs.append((tool, Path(arguments[0]).parent.name, str(arguments[1])))
+        module.runs.append((tool, Path(arguments[0]).parent.name, *map(str, arguments[1:])))
         variables = {each.variable: os.environ.get(each.variable, '') for each in PROTOCOLS}
         variables = {name: value for name, value in variables.items() if value}
         process = fork_server.start(
@@ -120,7 +120,10 @@ def test_training_protocols_train_and_test(tool, checkpoint, tmp_path, monkeypat
     monkeypatch.setenv('FLOWERS_ROOT', str(flowers(tmp_path / 'flowers')))
     options = [*TRAINING, 'param_scheduler=[]', 'train_dataloader.batch_size=2']
     call = [str(checkpoint), '--protocols', 'finetune', '--train', '--cfg-options', *options]
+    call += ['--train-options', 'model.head.loss.loss_weight=2.0']
     assert tool.main(call) == 0
+    for run in tool.runs:
+        assert 'model.head.loss.loss_weight=2.0' in run
     assert [run[0] for run in tool.runs] == ['train.py', 'test.py']
     assert tool.runs[1][2].endswith('epoch_1.pth')
     report = json.loads((tmp_path / 'work_dirs/evaluate_all/report.json').read_text())
@@ -147,7 +150,10 @@ def test_the_protocols_of_the_study_of_parts_have_a_name(tool):
 
 def test_a_need_may_be_a_file(tool, tmp_path, monkeypatch):
     (protocol,) = tool.choose(['parts/coco_parts'])
+    tmp_path = tmp_path / 'coco.v2'
     monkeypatch.setenv('COCO_KEYPOINTS_ROOT', str(tmp_path))
+    assert tool.missing(protocol).startswith(f'no folder {tmp_path}; set COCO_KEYPOINTS_ROOT')
+    tmp_path.mkdir()
     assert 'no file ' in tool.missing(protocol) and 'train2017.json' in tool.missing(protocol)
     (tmp_path / 'annotations').mkdir()
     (tmp_path / 'annotations' / 'person_keypoints_train2017.json').write_text('{}')
