@@ -210,7 +210,7 @@ def work(rank: int, folder: Path, methods: list[str]) -> None:
         train(folder / method, 'sharded', sgd)
         train(folder / method, 'fully', fully_sgd)
     if methods:
-        dist.destroy_process_group()
+        cli.end_launch()
         return
     train(folder, 'whole', whole)
     model = train(folder, 'sharded', sgd).model
@@ -224,7 +224,7 @@ def work(rank: int, folder: Path, methods: list[str]) -> None:
     train(folder, 'fully_recomputed', fully_recomputed)
     train(folder, 'fully_adamw', fully_adamw)
     train(folder, 'fully_resumed', fully_resumed)
-    dist.destroy_process_group()
+    cli.end_launch()
 
 
 @pytest.fixture(scope='module')

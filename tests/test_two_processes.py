@@ -13,6 +13,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmpretrain.registry import MODELS
 
 import mmc_plugin  # noqa: F401  registers the model
+from mmc_plugin.engine import cli
 from mmc_plugin.models.utils import corrupt, patch_mask
 
 WORLD, LOCAL = 2, 3  # processes, images of each
@@ -161,7 +162,7 @@ def work(rank, folder):
         wrapped = MMDistributedDataParallel(make(name))
         out[name] = learn(wrapped.module, wrapped(inputs, mode='loss'))
     torch.save(out, f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    cli.end_launch()
 
 
 def patch_loss(model, inputs, gather_keys, queries):

@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -235,10 +236,13 @@ def end_launch() -> None:
     """Leave the group of processes, in place of the end of the program.
 
     A thread of gloo that still frees a tensor while Python ends aborts the process. The threads go
-    with all that holds the group: the wrapped model, which only a collection frees.
+    with all that holds the group: the wrapped model, which only a collection frees. PyTorch 2.5
+    waits for them without letting go of Python's lock, which freeing a tensor needs: so they are
+    given time for what the last operation has left them.
     """
     if torch_dist.is_initialized():
         gc.collect()
+        time.sleep(0.2)
         torch_dist.destroy_process_group()
 
 

@@ -15,6 +15,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from mmc_plugin.engine import cli
+
 ROOT = Path(__file__).resolve().parents[2]
 WORLD = 2
 SIZE = 64
@@ -104,7 +106,7 @@ def work(rank: int, folder: str) -> None:
     wrapped = MMDistributedDataParallel(build())
     out = learn(wrapped.module, wrapped, slice(rank, rank + 1))
     torch.save(out, f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    cli.end_launch()
 
 
 def test_losses_gradients_and_a_step_are_those_of_one_process(fork_server, tmp_path):

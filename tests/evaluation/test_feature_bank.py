@@ -7,6 +7,7 @@ import torch.multiprocessing as mp
 from PIL import Image
 
 from mmc_plugin.datasets.image_files import ImageFiles
+from mmc_plugin.engine import cli
 from mmc_plugin.evaluation.feature_bank import FeatureBank, feature_bank
 from mmc_plugin.evaluation.image_batches import pixel_hashes
 from mmc_plugin.models.features import FrozenFeatures
@@ -130,7 +131,7 @@ def _in_process(rank, world, folder):
     keys = dict(layers=LAYERS, batch_size=2, num_workers=0, cache_dir=folder / 'cache')
     banks = [feature_bank(FrozenFeatures(VIT, 32), files, torch.arange(7), **keys) for _ in '12']
     torch.save([(bank.cls, bank.pat, bank.labels) for bank in banks], folder / f'{rank}.pth')
-    torch.distributed.destroy_process_group()
+    cli.end_launch()
 
 
 def test_two_processes_gather_what_one_extracts(tmp_path):

@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+from mmc_plugin.engine import cli
 from mmc_plugin.models.losses import info_nce
 from mmc_plugin.models.utils import gather_with_grad, global_mean
 
@@ -72,7 +73,7 @@ def work(rank, folder):
     out['all_empty'] = global_mean(torch.tensor(0.0), torch.tensor(0))
 
     torch.save(out, f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    cli.end_launch()
 
 
 @pytest.fixture(scope='module')
