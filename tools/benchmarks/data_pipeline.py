@@ -6,6 +6,7 @@ views and their GMML masks from each:
 - ``mmc_plugin``: the registered transforms as the configs use them, ending in uint8 tensors;
 - ``+ normalise``: the same, and both views converted to RGB float32 and normalised on this core,
   which training leaves to the device;
+- ``without masks``: the first, for a comparison with the last;
 - ``torchvision on PIL``: the pipeline of the SiT release, ending in normalised float32 tensors,
   with the masks drawn block by block on a torch tensor;
 - ``DINO``: the two global views of the DINO and iBOT releases (``DataAugmentationDINO``), step by
@@ -112,8 +113,8 @@ def compare_large(megapixels, repeats):
     print(f'{megapixels:g} megapixels: LoadViews {ratio(times[0], times[1])} times as fast')
 
 
-def plugin_pipeline(size, align):
-    """The pipeline of the configs, as a function of a path."""
+def plugin_pipeline(size, align=None):
+    """The pipeline of the configs, as a function of a path; without masks where align is None."""
 
     def view(blur_prob, solarize_prob):
         return [
@@ -135,9 +136,8 @@ def plugin_pipeline(size, align):
     init_default_scope('mmpretrain')
     pipeline = Compose(
         [
-            dict(type='LoadImage'),
-            dict(type='MultiView', num_views=[1, 1], transforms=[view(1.0, 0.0), view(0.1, 0.2)]),
-            dict(type='GMMLMask', align=align),
+            dict(type='LoadViews', num_views=[1, 1], transforms=[view(1.0, 0.0), view(0.1, 0.2)]),
+            *([] if align is None else [dict(type='GMMLMask', align=align)]),
             dict(type='PackViews'),
         ]
     )
@@ -261,6 +261,7 @@ def main():
     pipelines = {
         'mmc_plugin': plugin,
         '+ normalise': normalised(plugin),
+        'without masks': plugin_pipeline(args.size),
         BASELINE: pil_pipeline(args.size, args.align),
         DINO: dino_pipeline(args.size),
     }
