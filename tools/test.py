@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a model')
     parser.add_argument(
         'config',
@@ -63,7 +63,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--local_rank', '--local-rank', type=int, default=0, help='set by the launcher'
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.out is None and args.out_item is not None:
         parser.error('--out-item needs --out')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
