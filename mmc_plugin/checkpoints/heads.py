@@ -39,8 +39,7 @@ def read_head(
         tuple[dict[str, Tensor], list[str]]: Weights by our names, and in words what does not fit;
         both empty if there is no such head, the first if it does not fit.
     """
-    found = find_part(checkpoint.content, find_network(checkpoint.content, 'teacher'), name)
-    weights = {_renamed(key): value for key, value in found.items()}
+    weights = find_head(checkpoint, name)
     for key in [key for key in weights if key not in shapes]:
         # Lengths that are not learned are 1; prototypes that patches share are there twice.
         twin = weights.get(key.removeprefix('patch_'))
@@ -48,7 +47,13 @@ def read_head(
         if unit or (key.startswith('patch_') and twin is not None and weights[key].equal(twin)):
             del weights[key]
     wrong = misfits(weights, shapes) if weights else []
-    return ({} if wrong else {key: x.detach() for key, x in weights.items()}), wrong
+    return ({} if wrong else weights), wrong
+
+
+def find_head(checkpoint: Checkpoint, name: str) -> dict[str, Tensor]:
+    """All weights of a head, by our names; empty if there is none. See :func:`read_head`."""
+    found = find_part(checkpoint.content, find_network(checkpoint.content, 'teacher'), name)
+    return {_renamed(key): value.detach() for key, value in found.items()}
 
 
 def _renamed(name: str) -> str:

@@ -81,6 +81,7 @@ def find_part(content: Mapping[str, Any], network: Network, name: str) -> dict[s
     """Weights of another part of the model that a network belongs to, such as a head.
 
     It lies beside the network or, where only the student has it, beside what the teacher follows.
+    In mmpretrain's MoCo v3 the ``'neck'`` comes after the backbone in a sequence.
 
     Args:
         content (Mapping): Nested dictionaries, in which :func:`find_network` found the network.
@@ -91,11 +92,14 @@ def find_part(content: Mapping[str, Any], network: Network, name: str) -> dict[s
         dict[str, Tensor]: By their names in the part; empty if there is none.
     """
     beside = network.path.removesuffix('backbone.')
-    if not network.path.endswith('backbone.'):
+    followed = ''.join(f'{part}.' for part in beside.split('.')[:-1] if part not in _TEACHERS)
+    prefixes = dict.fromkeys((f'{beside}{name}.', f'{followed}{name}.'))
+    if network.path.endswith('momentum_encoder.module.0.') and name == 'neck':
+        prefixes = dict.fromkeys((f'{network.path.removesuffix("0.")}1.',))
+    elif not network.path.endswith('backbone.'):
         return {}
     tensors = dict(islice(_walk(content, seen=set()), MOST_TENSORS + 1))
-    followed = ''.join(f'{part}.' for part in beside.split('.')[:-1] if part not in _TEACHERS)
-    for prefix in dict.fromkeys((f'{beside}{name}.', f'{followed}{name}.')):
+    for prefix in prefixes:
         found = {key[len(prefix) :]: x for key, x in tensors.items() if key.startswith(prefix)}
         if found:
             return found

@@ -107,6 +107,7 @@ class FeatureBankLoop(FrozenLoop):
                     f'{type(metric).__name__} is not.'
                 )
             metric.check(sets)
+            metric.look_at(model)
         banks = {name: self._bank(model, name, source) for name, source in sets.items()}
         device = next(model.parameters(), model.mean).device
         self.evaluator.process(data_samples=[Banks(banks, device)])

@@ -20,13 +20,13 @@ class StudyRow:
         protocol: Name of the :class:`Protocol` that measures it.
         label: Of its :class:`Figure`.
         study: For each of :data:`METHODS` what the study's ICLR version reports, in the same unit;
-            empty where it reports nothing.
+            None, or empty, where it reports nothing.
     """
 
     about: str
     protocol: str
     label: str
-    study: tuple[float, ...] = ()
+    study: tuple[float | None, ...] = ()
 
 
 # The study does not say whether its "encoded" is the class token or the mean patch.
@@ -35,8 +35,12 @@ _COCO = 44.1, 52.3, 51.8, 35.3, 37.1, 57.0, 59.2
 STUDY = (
     StudyRow('parts', 'parts/cub_parts', 'CLS, mAP', _CUB),
     StudyRow('parts', 'parts/cub_parts', 'mean patch, mAP', _CUB),
+    StudyRow('parts', 'parts/cub_parts', 'projected CLS, mAP',
+             (None, 28.4, 31.7, None, None, None, 31.2)),
     StudyRow('parts', 'parts/coco_parts', 'CLS, mAP', _COCO),
     StudyRow('parts', 'parts/coco_parts', 'mean patch, mAP', _COCO),
+    StudyRow('parts', 'parts/coco_parts', 'projected CLS, mAP',
+             (None, 36.8, 41.2, None, None, None, 41.5)),
     StudyRow('parts', 'parts/cub_linear', 'top-1', (90.9, 93.8, 93.2, 55.4, 86.9, 89.5, 93.8)),
     StudyRow('parts', 'parts/cub_attentive', 'top-1', (92.9, 96.0, 95.2, 86.5, 92.8, 95.8, 95.8)),
     StudyRow('parts', 'parts/coco_linear', 'top-1', (88.5, 92.4, 91.7, 69.3, 88.0, 91.1, 92.1)),
@@ -78,6 +82,8 @@ def parts_vs_objects(
     rows = []
     for row in STUDY:
         own = [cell(numbers.get((row.protocol, name), {}).get(row.label)) for name in checkpoints]
-        study = [f'{each:.1f}' for each in row.study] or ['–'] * len(METHODS)
+        study = ['–' if each is None else f'{each:.1f}' for each in row.study] or ['–'] * len(
+            METHODS
+        )
         rows.append([row.about, f'{titles[row.protocol]}: {row.label}', *own, *study])
     return header, rows

@@ -130,6 +130,7 @@ def _retrieved(medium: str, hard: str) -> tuple[Figure, ...]:
 _PARTS = (
     Figure('CLS, mAP', ('kinds', 'cls', 'map'), scale=100),
     Figure('mean patch, mAP', ('kinds', 'pat', 'map'), scale=100),
+    Figure('projected CLS, mAP', ('kinds', 'projected', 'map'), scale=100),
 )
 
 PROTOCOLS: tuple[Protocol, ...] = (

@@ -9,7 +9,9 @@ import numpy as np
 
 from .figures import figure_to_array, new_figure
 
-_TITLES = dict(cls='class token', pat='mean of the patch tokens')
+_TITLES = dict(
+    cls='class token', pat='mean of the patch tokens', projected='projection of the class token'
+)
 
 
 def retrieval_curves(runs: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
@@ -21,14 +23,18 @@ def retrieval_curves(runs: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     Returns:
         np.ndarray: uint8 RGB of shape (H', W', 3).
     """
-    figure = new_figure(9.6, 4)
-    axes = figure.subplots(1, len(_TITLES), sharey=True)
+    titles = {kind: title for kind, title in _TITLES.items()
+              if any(kind in numbers['kinds'] for numbers in runs.values())}  # fmt: skip
+    figure = new_figure(4.8 * len(titles), 4)
+    axes = figure.subplots(1, len(titles), sharey=True)
     # A query of a part finds by chance the share of it; parts weigh as their queries do.
     levels = {round(100 * sum(p**2 for p in numbers['share'].values()), 1)
               for numbers in runs.values()}  # fmt: skip
-    for axis, (kind, title) in zip(axes, _TITLES.items(), strict=True):
+    for axis, (kind, title) in zip(axes, titles.items(), strict=True):
         for name, numbers in runs.items():
-            found = numbers['kinds'][kind]
+            found = numbers['kinds'].get(kind)
+            if found is None:  # a checkpoint without a head
+                continue
             axis.plot(
                 100 * np.array(numbers['recalls']), 100 * np.array(found['precision']),
                 marker='.', label=f'{name}: AP {100 * found["map"]:.1f}',

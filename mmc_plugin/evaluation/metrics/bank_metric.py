@@ -11,6 +11,7 @@ import torch
 from mmengine.logging import print_log
 
 from ...errors import RunError
+from ...models.features import FrozenFeatures
 from ..feature_bank import FeatureBank
 from .reported import ReportedMetric
 
@@ -40,6 +41,13 @@ class BankMetric(ReportedMetric):
 
         Args:
             sets (Mapping[str, ImageSource]): By name.
+        """
+
+    def look_at(self, model: FrozenFeatures) -> None:
+        """Take from the network what the metric needs beside its features.
+
+        Args:
+            model (FrozenFeatures): Whose features will be measured.
         """
 
     def measure(self, banks: Mapping[str, FeatureBank], device: torch.device) -> dict[str, Any]:

@@ -8,16 +8,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmpretrain.registry import METRICS
-from torch import Tensor
+from torch import Tensor, nn
 
+from ...checkpoints import read_checkpoint
 from ...errors import InputError, RunError
+from ...models.features import FrozenFeatures
+from ...models.heads.saved_projection import saved_projection
 from ..feature_bank import FeatureBank
 from ..functional.average_precision import average_precision
 from ..process_parts import gather_parts, own_part
 from .bank_metric import BankMetric
 
 _BLOCK_ELEMENTS = 2**22  # similarities sorted at once; about ten such arrays are held
-_KINDS = ('cls', 'pat')
+_ROWS = 1024  # class tokens that are projected at once
 _RECALLS = torch.arange(1, 21, dtype=torch.float64) / 20  # where curves have points
 
 
@@ -26,7 +29,8 @@ class PartRetrieval(BankMetric):
     """Average precision of patches of the set ``database`` that look for those of their part.
 
     Each patch ranks the whole set, itself included, by cosine, as the release of arXiv 2301.11915
-    does; by class tokens and by means of patch tokens.
+    does; by class tokens, by means of patch tokens and, where the checkpoint has the projection
+    head that it was trained with, by what that makes of class tokens.
 
     Args:
         max_queries (int, optional): So many patches look for others, evenly drawn. Defaults to
@@ -45,6 +49,7 @@ class PartRetrieval(BankMetric):
         if max_queries is not None and max_queries < 1:
             raise InputError(f'max_queries must be positive or None, got {max_queries}.')
         self.max_queries = max_queries
+        self._projection: nn.Module | None = None
 
     def check(self, sets: Mapping[str, Any]) -> None:
         """Refuse other sets than a database of labelled patches."""
@@ -52,6 +57,14 @@ class PartRetrieval(BankMetric):
             raise InputError(
                 f"Part retrieval needs the set 'database' and no other, got {', '.join(sets)}."
             )
+
+    def look_at(self, model: FrozenFeatures) -> None:
+        """Read the projection head out of the backbone's checkpoint, if there is one."""
+        self._projection = None
+        checkpoint = getattr(model.backbone, 'checkpoint', None)
+        if checkpoint is not None:
+            content = read_checkpoint(checkpoint, model.backbone.allow_pickle)
+            self._projection = saved_projection(content)
 
     def measure(self, banks: Mapping[str, FeatureBank], device: torch.device) -> dict[str, Any]:
         """AP as fractions, by kind of feature."""
@@ -66,10 +79,15 @@ class PartRetrieval(BankMetric):
         number = min(self.max_queries or len(bank), len(bank))
         queries = torch.arange(number) * len(bank) // number
         labels = bank.labels[queries]
+        features = {kind: bank.features(kind).to(device) for kind in ('cls', 'pat')}
+        if self._projection is not None:
+            head = self._projection.to(device)
+            parts = features['cls'].split(_ROWS)
+            features['projected'] = torch.cat([head(part) for part in parts])
         kinds = {}
-        for kind in _KINDS:
-            features = F.normalize(bank.features(kind).to(device), dim=1)
-            score, curve = self._rank(features, bank.labels.to(device), queries)
+        for kind in list(features):
+            rows = F.normalize(features.pop(kind), dim=1)
+            score, curve = self._rank(rows, bank.labels.to(device), queries)
             parts = {name: float(score[labels == i].mean()) for i, name in enumerate(names)
                      if (labels == i).any()}  # fmt: skip
             kinds[kind] = dict(
@@ -109,7 +127,8 @@ class PartRetrieval(BankMetric):
         return (
             'Part retrieval (arXiv 2301.11915): each patch around a keypoint ranks all patches, '
             'itself included, by cosine; those of the same part are relevant. cls: class token; '
-            'pat: mean of the patch tokens. map: average precision (as scikit-learn defines it), '
+            'pat: mean of the patch tokens; projected: output of the projection head on the class '
+            'token. map: average precision (as scikit-learn defines it), '
             'mean over queries; map_of_parts: mean over parts of the mean over their queries; '
             'precision: the highest at each of the recalls or beyond, mean over queries; '
             'share: of the patches that show a part, near what chance scores. Numbers are '

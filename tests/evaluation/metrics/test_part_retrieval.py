@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from mmc_plugin.datasets.image_sets import ImageSource
 from mmc_plugin.evaluation.feature_bank import FeatureBank
 from mmc_plugin.evaluation.metrics import Banks, PartRetrieval, part_retrieval
+from mmc_plugin.models.features import FrozenFeatures
 
 
 def measure(metric, cls, pat, labels, names=('nose', 'wrist', 'ankle')):
@@ -65,3 +70,27 @@ def test_what_cannot_be_measured_gets_a_sentence():
         PartRetrieval().check(dict(database=1, query=2))
     with pytest.raises(Exception, match='No patch of the part ankle'):
         measure(PartRetrieval(), torch.eye(4), torch.eye(4), torch.tensor([0, 1, 0, 1]))
+
+
+def test_the_projection_head_of_the_checkpoint_takes_part(tmp_path):
+    """Its rows are those of the teacher's head; a network without a checkpoint has none."""
+    config = Path(__file__).parents[3] / 'configs' / 'dino' / 'vitt_caltech101.py'
+    torch.manual_seed(0)
+    method = MODELS.build(Config.fromfile(str(config)).model)
+    torch.save(dict(state_dict=method.state_dict()), tmp_path / 'run.pth')
+    given, labels = torch.randn(12, 192), torch.arange(12) % 3
+    metric = PartRetrieval()
+    backbone = dict(type='PretrainedViT', checkpoint=str(tmp_path / 'run.pth'), out_type='raw')
+    metric.look_at(FrozenFeatures(backbone))
+    measure(metric, given, given, labels)
+    logits = method.teacher.head(given).detach().double()
+    unit = logits / logits.norm(dim=1, keepdim=True)
+    slow = [average_precision_score((labels == own).numpy(), (unit @ row).numpy())
+            for own, row in zip(labels, unit)]  # fmt: skip
+    assert metric.numbers['kinds']['projected']['map'] == pytest.approx(sum(slow) / 12)
+    assert slow != [metric.numbers['kinds']['cls']['map']] * 12
+
+    metric.look_at(FrozenFeatures(dict(type='PretrainedViT', arch='deit-tiny', out_type='raw')))
+    assert set(measure(metric, given, given, labels)) == {
+        f'part_retrieval/{kind}_{key}' for kind in ('cls', 'pat') for key in ('map', 'map_of_parts')
+    }
