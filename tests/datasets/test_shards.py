@@ -82,6 +82,28 @@ def assert_same(found, expected):
         assert torch.equal(one[1], other[1]) and torch.equal(one[2], other[2])
 
 
+def test_arrays_of_four_channels_are_images_if_asked_for(tmp_path):
+    """As the folder to the bit; for photographs an array beside them is none."""
+    rng = np.random.default_rng(0)
+    folder, view = tmp_path / 'arrays', [dict(type='ViewCrop', size=32), dict(type='ViewFlip')]
+    folder.mkdir()
+    for number in range(6):
+        np.save(folder / f'{number}.npy', rng.integers(0, 65535, (48, 40, 4), dtype=np.uint16))
+    pipeline = [dict(type='LoadImage', in_channels=4),
+                dict(type='MultiView', num_views=[1, 1], transforms=[view, view]),
+                dict(type='GMMLMask', align=8), dict(type='PackViews')]  # fmt: skip
+    out = tmp_path / 'shards'
+    assert write_shards(str(folder), str(out), 20000, quiet, channels=4) == 6
+    expected = epoch(ImageTree(str(folder), pipeline), SeededSampler)
+    assert len({name for name, *_ in expected}) == 6
+    assert_same(epoch(ShardedImages(str(out), pipeline), SeededSampler), expected)
+    shutil.rmtree(out / 'index')
+    assert index_shards(str(out), None, quiet, channels=4) == 6
+    assert_same(epoch(ShardedImages(str(out), pipeline), SeededSampler), expected)
+    with pytest.raises(FileNotFoundError, match='no image'):
+        write_shards(str(folder), str(tmp_path / 'photographs'), 20000, quiet)
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_shards_are_the_folder_to_the_bit(images, shards, workers):
     expected = epoch(ImageTree(str(images), PIPELINE), SeededSampler)
@@ -155,11 +177,11 @@ def test_runs_are_read_together(shards):
 def test_an_interrupted_writing_goes_on(images, tmp_path, monkeypatch):
     write, written = making._write_shard, []
 
-    def dies(source, names, path):
+    def dies(source, names, path, extensions):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(path)
-        return write(source, names, path)
+        return write(source, names, path, extensions)
 
     monkeypatch.setattr(making, '_write_shard', dies)
     with pytest.raises(KeyboardInterrupt):

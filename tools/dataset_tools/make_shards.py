@@ -33,6 +33,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--shard-size', type=float, default=1e9, help='bytes of a shard, about (default: 1e9)'
     )
+    parser.add_argument(
+        '--in-channels',
+        type=int,
+        default=3,
+        help='as the key in_channels of the config: other than 3 takes .npy files too (default: 3)',
+    )
     args = parser.parse_args(argv)
     writes = not (args.index or args.verify)
     if writes != (args.out is not None) or (args.index_out and not args.index):
@@ -58,9 +64,10 @@ def main(argv: list[str] | None = None) -> None:
                 say(each)
             sys.exit(1 if wrong else 0)
         if args.index:
-            number = index_shards(args.source, args.index_out, say)
+            number = index_shards(args.source, args.index_out, say, args.in_channels)
         else:
-            number = write_shards(args.source, args.out, int(args.shard_size), say)
+            size = int(args.shard_size)
+            number = write_shards(args.source, args.out, size, say, args.in_channels)
         say(f'{number} images are indexed.')
 
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from ...durable import TEMPORARY, replace_durably, write_durably
 from ...errors import InputError, needing
-from ..image_tree import IMAGE_EXTENSIONS, scan_tree
+from ..image_tree import IMAGE_EXTENSIONS, extensions_for, scan_tree
 from .index import INDEX, ShardIndex, write_index
 from .stores import LocalStore, open_store
 
@@ -23,7 +23,9 @@ _BLOCK = 2**22
 _PLAN = 'plan.json'
 
 
-def write_shards(source: str, out: str, shard_bytes: int, say: Callable[[str], None]) -> int:
+def write_shards(
+    source: str, out: str, shard_bytes: int, say: Callable[[str], None], channels: int = 3
+) -> int:
     """Write the images below a folder into tar shards and index them.
 
     Called again after it was interrupted it goes on with the first shard that is not done. Each
@@ -35,6 +37,7 @@ def write_shards(source: str, out: str, shard_bytes: int, say: Callable[[str], N
         out (str): Folder of the shards; is made.
         shard_bytes (int): About how many bytes a shard has.
         say (Callable): Takes a line for the user.
+        channels (int): Other than 3: ``.npy`` files are images too.
 
     Returns:
         int: Images in the shards.
@@ -45,7 +48,7 @@ def write_shards(source: str, out: str, shard_bytes: int, say: Callable[[str], N
     """
     if not os.path.isdir(source):
         raise FileNotFoundError(f'{source!r} is no folder of images')
-    names, left_out, _ = scan_tree(source)
+    names, left_out, _ = scan_tree(source, extensions_for(channels))
     if not names:
         raise FileNotFoundError(f'there is no image in {source!r} or below')
     sizes = [os.path.getsize(os.path.join(source, name)) for name in names]
@@ -59,7 +62,7 @@ def write_shards(source: str, out: str, shard_bytes: int, say: Callable[[str], N
         if os.path.exists(path) and os.path.exists(note):
             done = json.loads(Path(note).read_text())
         else:
-            done = _write_shard(source, names[low:high], path)
+            done = _write_shard(source, names[low:high], path, extensions_for(channels))
             write_durably(note, json.dumps(done))
             say(f'{path}: {len(done["rows"])} images')
         left_out |= {os.path.join(source, name): why for name, why in done['left_out'].items()}
@@ -99,7 +102,9 @@ def _keep_to_plan(out: str, names: list[str], sizes: list[int], shard_bytes: int
         write_durably(path, json.dumps(wanted))
 
 
-def _write_shard(source: str, names: list[str], path: str) -> dict[str, Any]:
+def _write_shard(
+    source: str, names: list[str], path: str, extensions: tuple[str, ...]
+) -> dict[str, Any]:
     temporary, left_out = path + TEMPORARY, {}
     digests: dict[str, int] = {}
     with tarfile.open(temporary, 'w', format=tarfile.PAX_FORMAT) as tar:
@@ -114,7 +119,7 @@ def _write_shard(source: str, names: list[str], path: str) -> dict[str, Any]:
             tar.addfile(member, io.BytesIO(data))
             digests[name] = zlib.crc32(data)
     with open(temporary, 'rb') as file:
-        rows = list(index_tar(file, path))
+        rows = list(index_tar(file, path, extensions))
         file.seek(0)
         sha256 = _sha256(file)
     if {name: crc for _, _, crc, name in rows} != digests:
@@ -123,7 +128,7 @@ def _write_shard(source: str, names: list[str], path: str) -> dict[str, Any]:
     return dict(rows=rows, left_out=left_out, sha256=sha256, bytes=os.path.getsize(path))
 
 
-def index_shards(root: str, out: str | None, say: Callable[[str], None]) -> int:
+def index_shards(root: str, out: str | None, say: Callable[[str], None], channels: int = 3) -> int:
     """Index tar and parquet files that are there, such as WebDataset's or ImageNet's own.
 
     Tar files within tar files are looked into, as ImageNet's training set has them: a class each,
@@ -133,6 +138,7 @@ def index_shards(root: str, out: str | None, say: Callable[[str], None]) -> int:
         root (str): Folder of the files, on a disk or with a protocol of fsspec.
         out (str, optional): Local folder of the index; by default ``index`` in ``root``.
         say (Callable): Takes a line for the user.
+        channels (int): As of :func:`write_shards`, for tar files.
 
     Returns:
         int: Images in the shards.
@@ -151,9 +157,12 @@ def index_shards(root: str, out: str | None, say: Callable[[str], None]) -> int:
         raise InputError(f'an index of {root} needs a folder on this machine: name it with --out')
     shards, tables = [], []
     for name in names:
-        kind = 'tar' if name.endswith('.tar') else 'parquet'
+        kind, path = 'tar' if name.endswith('.tar') else 'parquet', f'{root}/{name}'
         with store.open(name) as file:
-            rows = list((index_tar if kind == 'tar' else index_parquet)(file, f'{root}/{name}'))
+            if kind == 'tar':
+                rows = list(index_tar(file, path, extensions_for(channels)))
+            else:
+                rows = list(index_parquet(file, path))
         say(f'{name}: {len(rows)} images')
         tables.append(rows)
         shards.append(dict(name=name, kind=kind, bytes=store.size(name), entries=len(rows)))
@@ -162,21 +171,26 @@ def index_shards(root: str, out: str | None, say: Callable[[str], None]) -> int:
     return sum(map(len, tables))
 
 
-def index_tar(file: BinaryIO, path: str) -> Iterator[Row]:
+def index_tar(
+    file: BinaryIO, path: str, extensions: tuple[str, ...] = IMAGE_EXTENSIONS
+) -> Iterator[Row]:
     """Where the images of a tar file lie; its bytes are read once.
 
     Args:
         file (BinaryIO): Seekable.
         path (str): Of the file, for people.
+        extensions (tuple[str, ...]): Ends of the names of images, in small letters.
 
     Raises:
         ValueError: If it is damaged.
     """
     file.seek(0, os.SEEK_END)
-    yield from _index_tar(file, path, 0, file.tell(), '')
+    yield from _index_tar(file, path, extensions, 0, file.tell(), '')
 
 
-def _index_tar(file: BinaryIO, path: str, start: int, size: int, folder: str) -> Iterator[Row]:
+def _index_tar(
+    file: BinaryIO, path: str, extensions: tuple[str, ...], start: int, size: int, folder: str
+) -> Iterator[Row]:
     part = _Part(file, start, size)
     try:
         with tarfile.open(fileobj=part, mode='r:') as tar:
@@ -188,8 +202,8 @@ def _index_tar(file: BinaryIO, path: str, start: int, size: int, folder: str) ->
                     raise tarfile.ReadError(f'it ends within {name}')
                 if name.endswith('.tar'):
                     inner = os.path.join(folder, name.removesuffix('.tar'))
-                    yield from _index_tar(file, path, offset, member.size, inner)
-                elif name.lower().endswith(IMAGE_EXTENSIONS):
+                    yield from _index_tar(file, path, extensions, offset, member.size, inner)
+                elif name.lower().endswith(extensions):
                     file.seek(offset)
                     crc = zlib.crc32(file.read(member.size))
                     yield offset, member.size, crc, os.path.join(folder, name)
