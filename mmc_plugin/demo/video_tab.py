@@ -201,7 +201,7 @@ def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
     settings = dict(outputs=outputs, **parts.AT_ONCE)
     choose.upload(parts.said(videos.upload), [clip, *controls], **settings)
     choose.sample(parts.said(videos.pan), [clip, *controls], **settings)
-    stage.point(parts.said(videos.point), [clip, *controls], trigger_mode='multiple', **settings)
+    parts.pointed(stage, videos.point, [clip, *controls], **settings)
     for event in (stage.undo, undo.click):
         event(parts.said(videos.undo), [clip, *controls], trigger_mode='multiple', **settings)
     threshold.input(None, None, rule, js=parts.BY_HAND)
