@@ -44,7 +44,7 @@ class Videos:
         frames, more = self.inbox.take('clip', event.key)
         _end(old)
         clip = self._clip(PurePath(str(event.name)[-80:]).name or 'video', frames)
-        note = f' There are more; the page takes the first {MOST_FRAMES}.' if more else ''
+        note = ' There are more; the page takes these.' if more else ''
         return self._shown(clip, name, rule, threshold, f'{len(frames)} frames.{note}')
 
     def pan(self, event: gr.EventData, old: Clip | None, name: str, rule: str, threshold: float):
