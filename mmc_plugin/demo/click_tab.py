@@ -27,7 +27,10 @@ GRIDS = {1: '1', 2: '4, for 4 × the encode', 4: '16, for 16 × the encode'}  # 
 EDGES = {'as the patches': None, 'guided': 'guided', 'bilateral': 'bilateral'}  # refine
 _DEFAULTS = dict(layer=-1, size=480)  # of PromptSegmenter
 VIEWS = ('similarity', 'object', 'PCA colours', 'k-means')
-HINT = 'Click on an object. Shift and click, or the right button, marks what is not part of it.'
+HINT = (
+    'Click on an object. Shift and click, the right button, or "beside it" marks what is not part '
+    'of it.'
+)
 _SAVE = """(file) => {
   if (!file) return;
   const link = document.createElement('a');
@@ -72,7 +75,8 @@ class Clicks:
 
     def _shown(self, picture: Picture, controls: tuple):
         """Show a new picture at once, then encode it."""
-        names = self._chosen(controls[0])
+        settings = _settings(controls)
+        names, _ = self._able(controls[0], settings)
         plain = self._plain(picture)
         for place, name in enumerate(names):
             words = f'Encoding with {name} …'
@@ -84,12 +88,13 @@ class Clicks:
                 progress,
                 gr.skip(),
             )
-            self._encode(picture, name, _settings(controls))
+            self._encode(picture, name, settings)
         yield self.draw(picture, *controls)
 
     def point(self, event: gr.EventData, picture: Picture | None, *controls: Any):
         """Add a point; the radio button and the Shift key both say where."""
         picture = _there(picture)
+        self._able(controls[0], _settings(controls))  # a point that cannot be drawn is not kept
         beside = bool(event.beside) or controls[8] == 'beside it'
         picture.points.add(event.x, event.y, beside)
         return self.draw(picture, *controls)
@@ -112,7 +117,8 @@ class Clicks:
         """The stage, the line of Python, the news and the threshold."""
         picture = _there(picture)
         names, views, rule, threshold = controls[:4]
-        settings, names = _settings(controls), self._chosen(names)
+        settings = _settings(controls)
+        names, unable = self._able(names, settings)
         clicked = bool(picture.points.places)
         rows, news, found = [], [], None
         for name in names:
@@ -133,6 +139,8 @@ class Clicks:
             if shown:
                 rows.append(markup.row(name, ' · '.join(words), shown))
             news.append(f'{name}: {", ".join(words)}')
+        rows += [markup.row(name, words, []) for name, words in unable.items()]
+        news += unable.values()
         if not clicked:
             rows.insert(0, markup.row(picture.name, '. '.join(news), [self._plain(picture)]))
         hint = '' if clicked else HINT
@@ -210,7 +218,8 @@ class Clicks:
         if not picture.points.places:
             raise InputError('There is nothing to save: click on an object first.')
         names, _, rule, threshold = controls[:4]
-        found, _ = self.networks[self._chosen(names)[0]].click(
+        able, _ = self._able(names, _settings(controls))
+        found, _ = self.networks[able[0]].click(
             picture.image, picture.points.places, picture.points.labels,
             level(rule, threshold), _settings(controls), _refine(controls),
         )  # fmt: skip
@@ -258,6 +267,24 @@ class Clicks:
     def _chosen(self, names: Any) -> list[str]:
         chosen = [name for name in self.networks if isinstance(names, list) and name in names]
         return chosen or [next(iter(self.networks))]
+
+    def _able(self, names: Any, settings: Settings) -> tuple[list[str], dict[str, str]]:
+        """The chosen networks that have such settings, and why the others have not, by name.
+
+        Raises:
+            ValueError: If none has them.
+        """
+        able, unable = [], {}
+        for name in self._chosen(names):
+            try:
+                self.networks[name].options(settings)
+            except InputError as error:
+                unable[name] = str(error)
+            else:
+                able.append(name)
+        if not able:
+            raise InputError(' '.join(unable.values()))
+        return able, unable
 
 
 def _there(picture: Picture | None) -> Picture:
@@ -346,7 +373,7 @@ def click_tab(networks: Mapping[str, Network], inbox: Inbox, page: gr.Blocks) ->
     inputs, outputs = [picture, *controls], [picture, stage, code, news, threshold]
     settings = dict(inputs=inputs, outputs=outputs, **parts.AT_ONCE)
 
-    stage.point(parts.said(clicks.point), trigger_mode='multiple', **settings)
+    parts.pointed(stage, clicks.point, **settings)
     choose.sample(parts.said(clicks.sample), trigger_mode='multiple', **settings)
     choose.upload(parts.said(clicks.upload), **settings)
     stage.undo(parts.said(clicks.undo), trigger_mode='multiple', **settings)

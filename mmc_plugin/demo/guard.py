@@ -18,6 +18,7 @@ from .uploads import VIDEO_BYTES
 EVENT_BYTES = 2**18  # settings and a click
 FILE_BYTES = VIDEO_BYTES
 FILES_AT_ONCE = 4  # more wait, so that memory is bounded
+PATH_LENGTH = 200  # longer names than the systems take of files lead to no page
 SECONDS = 120  # for a body to arrive; whoever dawdles leaves the place to others
 
 _OPEN = re.compile(
@@ -53,7 +54,8 @@ class Guard:
         if scope['type'] != 'http':
             await send(dict(type='websocket.close'))
             return
-        if not _OPEN.fullmatch(scope['path']) or '..' in scope['path']:
+        path = scope['path']
+        if len(path) > PATH_LENGTH or '..' in path or not _OPEN.fullmatch(path):
             await _refuse(send, 404, 'There is no such page.')
         elif scope['method'] != 'POST':
             await self.app(scope, receive, send)

@@ -97,8 +97,8 @@ def header(title: str, networks: Sequence[tuple[str, str, str]]) -> str:
         for name, path, words in networks
     )
     return (
-        f'<header class="head"><h1>{escape(title)}</h1><p>Click on something. What the network '
-        'finds similar lights up. Nobody ever told it what an object is.</p>'
+        f'<header class="head"><h1>{escape(title)}</h1><p>Click on something in the image. What '
+        'the network finds similar to it lights up.</p>'
         f'<details{" open" if len(networks) == 1 else ""}><summary>Whose weights these are'
         f'</summary><ul>{lines}</ul></details></header>'
     )

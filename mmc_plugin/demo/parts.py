@@ -21,6 +21,7 @@ STAGE_JS = (_HERE / 'stage.js').read_text()
 PICKER_JS = (_HERE / 'picker.js').read_text()
 CSS = (_HERE / 'page.css').read_text()
 BY_HAND = "() => 'number'"  # of threshold_rule()
+REFUSED = "() => document.querySelectorAll('.dot.new').forEach((dot) => dot.remove())"
 # One after another: two networks at once are no faster, and clicks keep their order.
 AT_ONCE = dict(concurrency_limit=1, concurrency_id='networks', show_progress='hidden')
 BESIDE = dict(concurrency_limit=None, show_progress='hidden')  # what takes no time
@@ -86,6 +87,12 @@ def threshold_rule() -> gr.Radio:
 def stage() -> gr.HTML:
     """Where pictures are clicked on."""
     return gr.HTML(markup.stage([], 'One moment …'), js_on_load=STAGE_JS)
+
+
+def pointed(stage: gr.HTML, point: Callable[..., Any], inputs: list, **settings: Any) -> None:
+    """Call a function for every point; the dot of one that is refused goes again."""
+    event = stage.point(said(point), inputs, trigger_mode='multiple', **settings)
+    event.failure(None, None, None, js=REFUSED)
 
 
 def picker(samples: list, words: str, kind: str, accept: str, limit: int, most: int = 1) -> gr.HTML:

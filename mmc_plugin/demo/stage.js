@@ -1,4 +1,5 @@
 // Clicks and keys on pictures become events; (x, y) are parts of the width and the height.
+// A dot is new until the picture that has it comes; of a point that is refused, none comes.
 let cross = [0.5, 0.5], place = -1;
 const areas = () => [...element.querySelectorAll('.click-area')];
 const draw = (area) => {
@@ -8,7 +9,7 @@ const draw = (area) => {
 };
 const point = (area, x, y, beside) => {
   const dot = document.createElement('span');
-  dot.className = 'dot ' + (beside ? 'beside' : 'on');
+  dot.className = 'dot new ' + (beside ? 'beside' : 'on');
   dot.style.left = 100 * x + '%';
   dot.style.top = 100 * y + '%';
   area.appendChild(dot);

@@ -21,6 +21,7 @@ MOST_FRAMES = 120
 IMAGE_SIDE = 1024  # pixels that the longer side of what is worked on has at most
 FRAME_SIDE = 640
 FRAME_PIXELS = 2**25
+CLIP_PIXELS = 2**29  # of all frames: 120 of 2560 x 1440, 64 of 3840 x 2160; bounds the seconds
 _MATROSKA = b'\x1aE\xdf\xa3'
 _IMAGES = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', b'BM')
 
@@ -56,8 +57,9 @@ def read_clip(files: Sequence[bytes]) -> tuple[list[bytes], bool]:
         files (Sequence[bytes]): One MP4, QuickTime, WebM, Matroska or AVI file, or images.
 
     Returns:
-        tuple[list[bytes], bool]: The first :data:`MOST_FRAMES` frames as JPEG of one size, with a
-        longer side of at most :data:`FRAME_SIDE`; whether there are more.
+        tuple[list[bytes], bool]: The first :data:`MOST_FRAMES` frames, or fewer, of
+        :data:`CLIP_PIXELS` together, as JPEG of one size with a longer side of at most
+        :data:`FRAME_SIDE`; whether there are more.
 
     Raises:
         ValueError: If it is neither, damaged, or has too many pixels; of several images the text
@@ -76,23 +78,27 @@ def read_clip(files: Sequence[bytes]) -> tuple[list[bytes], bool]:
         path = os.path.join(folder, 'clip')
         Path(path).write_bytes(files[0])
         try:
-            return _kept(read_video(path, FRAME_PIXELS), 'Frame')
+            frames = read_video(path, FRAME_PIXELS)
+            return _kept(((frame, frame.shape[1::-1]) for frame in frames), 'Frame')
         except InputError as error:  # without the folder's name
             raise InputError(str(error).replace(repr(path), 'the video')) from None
 
 
-def _frames(files: Sequence[bytes]) -> Iterator[np.ndarray]:
+def _frames(files: Sequence[bytes]) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
     for place, data in enumerate(files, 1):
         try:
-            yield read_image(data)[0]
+            yield read_image(data)
         except InputError as error:
             raise InputError(f'File {place}: {error}') from None
 
 
-def _kept(frames: Iterable[np.ndarray], what: str) -> tuple[list[bytes], bool]:
-    kept, size = [], None
-    for place, frame in enumerate(frames, 1):
-        if place > MOST_FRAMES:
+def _kept(
+    frames: Iterable[tuple[np.ndarray, tuple[int, int]]], what: str
+) -> tuple[list[bytes], bool]:
+    kept, size, pixels = [], None, 0
+    for place, (frame, (width, height)) in enumerate(frames, 1):
+        pixels += width * height
+        if place > MOST_FRAMES or (kept and pixels > CLIP_PIXELS):
             return kept, True
         frame = _at_most(np.ascontiguousarray(frame), FRAME_SIDE)
         size = size or frame.shape

@@ -44,7 +44,7 @@ class Videos:
         frames, more = self.inbox.take('clip', event.key)
         _end(old)
         clip = self._clip(PurePath(str(event.name)[-80:]).name or 'video', frames)
-        note = f' There are more; the page takes the first {MOST_FRAMES}.' if more else ''
+        note = ' There are more; the page takes these.' if more else ''
         return self._shown(clip, name, rule, threshold, f'{len(frames)} frames.{note}')
 
     def pan(self, event: gr.EventData, old: Clip | None, name: str, rule: str, threshold: float):
@@ -201,7 +201,7 @@ def video_tab(networks: Mapping[str, Network], inbox: Inbox) -> None:
     settings = dict(outputs=outputs, **parts.AT_ONCE)
     choose.upload(parts.said(videos.upload), [clip, *controls], **settings)
     choose.sample(parts.said(videos.pan), [clip, *controls], **settings)
-    stage.point(parts.said(videos.point), [clip, *controls], trigger_mode='multiple', **settings)
+    parts.pointed(stage, videos.point, [clip, *controls], **settings)
     for event in (stage.undo, undo.click):
         event(parts.said(videos.undo), [clip, *controls], trigger_mode='multiple', **settings)
     threshold.input(None, None, rule, js=parts.BY_HAND)

@@ -347,6 +347,19 @@ def test_own_images_come_in_and_others_are_refused(visitor, tmp_path):
     visitor.page.get_by_text('There is nothing to save').wait_for()
 
 
+def test_a_point_that_is_refused_leaves_no_dot(visitor):
+    page = visitor.page
+    for tab in ('Click', 'Video'):
+        visitor.tab(tab)
+        if tab == 'Video':
+            visitor.changed(lambda: page.locator('.picker:visible .sample').click())
+        visitor.area().click(modifiers=['Shift'])
+        page.get_by_text('Click on the object first').last.wait_for()
+        visitor.area().locator('.dot').wait_for(state='detached')
+        visitor.click(0.55, 0.35)
+        assert len(dots(visitor)) == 1
+
+
 def test_two_visitors_see_their_own_image(visitor, chromium, url, pictures):
     other = Visitor(chromium, url, pictures)
     other.page.locator('.sample[data-name="coffee.png"]:visible').click()

@@ -170,6 +170,22 @@ def test_settings_outside_the_controls_are_refused(clicks, changes):
         clicks.draw(picture, *controls(**changes))
 
 
+def test_a_network_without_such_a_layer_or_grid_says_so_beside_those_that_have_it(
+    clicks, networks, monkeypatch
+):
+    first, second = networks
+    monkeypatch.setattr(networks[first], 'depth', 1)  # as if it were another
+    chosen = dict(chosen=[first, second], layer=2, rule='auto')
+    picture = picture_of(clicks, scene(), **chosen)
+    stage = click(clicks, picture, 0.5, 0.5, **chosen)[1]
+    assert f'{first} has 1 layers: choose one of them.' in stage and stage.count('<img') == 2
+    alone = saved_mask(clicks, picture, chosen=[second], layer=2, rule='auto')
+    np.testing.assert_array_equal(saved_mask(clicks, picture, **chosen)[1], alone[1])
+    with pytest.raises(ValueError, match='has 1 layers'):
+        click(clicks, picture, 0.2, 0.2, chosen=[first], layer=2)
+    assert picture.points.places == [(60.0, 45.0)]  # what cannot be drawn is not kept
+
+
 def test_names_of_files_are_words_and_no_markup(clicks):
     picture = picture_of(clicks, scene(), '../<img src=x onerror=alert(1)>/"a b".png')
     _, stage, code, *_ = click(clicks, picture, 0.5, 0.5)

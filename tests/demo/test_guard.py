@@ -102,6 +102,7 @@ def test_the_page_and_its_events_pass(client, stub, path):
         '/gradio_api/dev/reload', '/gradio_api/queue/status', '/monitoring', '/login', '/docs',
         '/openapi.json', '/custom_component/a/client/b/c', '//etc/passwd', '/etc/passwd',
         '/assets', '/assetsx/a', '/gradio_api/queue/join/..', '/gradio_api/mcp',
+        '/assets/' + 'a' * 300,
     ],
 )  # fmt: skip
 def test_all_else_is_not_there(client, stub, path):

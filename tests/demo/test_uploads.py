@@ -83,6 +83,25 @@ def test_of_hundreds_of_frames_the_first_are_taken_in_their_order():
     np.testing.assert_allclose(found, [image.mean() for image in shades(MOST_FRAMES)], atol=2)
 
 
+def test_of_large_frames_fewer_are_taken(tmp_path, monkeypatch):
+    """Images of zeros are small files, and take as long to decode as others."""
+    width = 2 * IMAGE_SIDE  # counted as they were given
+    monkeypatch.setattr(uploads, 'CLIP_PIXELS', 3 * 8 * width)
+    frames = [png(image) for image in shades(5, (8, width, 3))]
+    decoder, read = read_image, []
+    monkeypatch.setattr(uploads, 'read_image', lambda data: read.append(1) or decoder(data))
+    kept, more = read_clip(frames)
+    assert len(kept) == 3 and more and len(read) == 4
+    kept, more = read_clip(frames[:3])
+    assert len(kept) == 3 and not more
+    path = tmp_path / 'clip.mp4'
+    write_video(str(path), shades(5, (8, width, 3)))
+    kept, more = read_clip([path.read_bytes()])
+    assert len(kept) == 3 and more
+    monkeypatch.setattr(uploads, 'CLIP_PIXELS', 1)
+    assert len(read_clip(frames)[0]) == 1  # one there always is
+
+
 def shades(count, shape=(48, 64, 3)):
     return [np.full(shape, 40 + 20 * place % 200, np.uint8) for place in range(count)]
 
