@@ -170,7 +170,8 @@ def names(paths: list[str]) -> list[str]:
         ValueError: If one is given twice.
     """
     if len(set(paths)) < len(paths):
-        raise InputError('a checkpoint is given twice')
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise InputError(f'the checkpoint {twice} is given twice: name it once')
     for parts in range(1, max(len(Path(path).parts) for path in paths) + 1):
         found = ['/'.join(Path(path).parts[-parts:]) for path in paths]
         if len(set(found)) == len(found):

@@ -207,7 +207,8 @@ class PromptSegmenter:
             grids = self.model.grid(self.model.prepare(pixels, size), layer, stride)
             if not grids.isfinite().all():
                 raise InputError(
-                    'The features of the image are not finite: are the weights of the model?'
+                    'The features of the image are not finite: does the checkpoint have NaN or '
+                    'infinity as weights? Name another one.'
                 )
             for key, each, tokens in zip(new, pixels, grids, strict=True):
                 frame = ImageFrame(*each.shape[1:], size, self.model.fit)

@@ -21,6 +21,7 @@ from ..evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
 from ..models.selfsup import PretrainingMethod
 from .features import Photograph, to_pixels
 
+_OTHERS = 'name one of a run of MMC, SiT or MC-SSL'
 _PARTS = ('backbone.', 'rec_head.')
 
 
@@ -96,9 +97,11 @@ def load_student(
     told = read_run_config(meta.get('cfg') if isinstance(meta, Mapping) else None)
     config, weights = told.get('model'), content.get('state_dict')
     if not isinstance(config, dict) or not isinstance(weights, Mapping):
-        raise InputError(f'{path} holds no student: it is not the checkpoint of a run.')
+        raise InputError(f'{path} holds no student: it is not the checkpoint of a run; {_OTHERS}.')
     if not any(str(key).startswith('rec_head.') for key in weights):
-        raise InputError(f'The student in {path} was trained without a reconstruction head.')
+        raise InputError(
+            f'The student in {path} was trained without a reconstruction head; {_OTHERS}.'
+        )
     if 'data_preprocessor' in told:  # as mmengine's runner does
         config = dict(data_preprocessor=told['data_preprocessor']) | config
     config = _harmless(config, path)
@@ -109,7 +112,9 @@ def load_student(
         raise InputError(f'The config in {path} is of a model with {size:,} weights, not of this.')
     model = _build(config, path)
     if not getattr(model, 'reconstructs', False):
-        raise InputError(f'The student in {path} was trained without a reconstruction head.')
+        raise InputError(
+            f'The student in {path} was trained without a reconstruction head; {_OTHERS}.'
+        )
     load_student_weights(model, weights, path)
     model.to(device).eval()
     return model

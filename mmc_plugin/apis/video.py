@@ -43,7 +43,9 @@ def read_video(path: str | os.PathLike, max_pixels: int | None = None) -> Iterat
             )
         found, frame = video.read()
         if not found:
-            raise InputError(f'OpenCV cannot read {os.fspath(path)!r} as a video.')
+            raise InputError(
+                f'OpenCV cannot read {os.fspath(path)!r} as a video: convert it to MP4.'
+            )
         while found:
             yield frame[..., ::-1]
             found, frame = video.read()

@@ -139,7 +139,9 @@ def _read(
     if any(value.is_meta or value.layout != torch.strided for value in weights.values()):
         raise InputError('has weights without content or sparse ones, which are not read')
     if not all(value.is_floating_point() for value in weights.values()):
-        raise InputError('holds integers as weights: quantised models are not read')
+        raise InputError(
+            'holds integers as weights: quantised models are not read, name the original'
+        )
     settings = infer_settings(weights, metadata, num_heads, img_size)
     mean, std = _normalisation(metadata, channels_of(settings))
     if unknown:

@@ -135,7 +135,8 @@ def _check_legacy(path: str) -> None:
             pickles.append(data[start : data.tell()])
             if pickles[0] != _LEGACY_MAGIC:
                 raise InputError(
-                    f'{path} is a pickle that torch.save did not write, so it is not read'
+                    f'{path} is a pickle that torch.save did not write, so it is not read: '
+                    'save the weights with torch.save'
                 )
         _, claims = read_outline(pickles[3])
         check_number(path, len(claims))

@@ -94,7 +94,7 @@ class DavisVideos(BaseDataset):
         path = os.path.join(self.data_root, 'ImageSets', '2017', f'{self.split}.txt')
         names = list(dict.fromkeys(read_names(path)))
         if not names:
-            raise InputError(f'The list {path!r} names no sequence.')
+            raise InputError(f'The list {path!r} names no sequence: write one a line.')
         print_log(f'{self.data_root!r}: {len(names)} sequences.', logger='current')
         return [dict(sequence=name) for name in names]
 

@@ -32,7 +32,7 @@ class Points:
             ValueError: If it is no point, or there are too many, or the first is beside the object.
         """
         if not all(isinstance(each, int | float) and 0 <= each <= 1 for each in (x, y)):
-            raise InputError('A point lies within the image.')
+            raise InputError('A point lies within the image: click on the picture.')
         if len(self.places) == MOST_POINTS:
             raise InputError(f'There are {MOST_POINTS} points already: undo some.')
         if beside and 1 not in self.labels:

@@ -140,7 +140,7 @@ class VideoPropagation(BaseModel):
             if not tokens.isfinite().all():
                 raise RunError(
                     f'The features of frames {number} to {number + len(some) - 1} are not finite: '
-                    'are the weights of the model?'
+                    'does the checkpoint have NaN or infinity as weights? Name another one.'
                 )
             yield from F.normalize(tokens.float(), dim=-1)
             number += len(some)

@@ -89,7 +89,10 @@ class NearestPatchSegmentor(BaseModel):
             labels.append(held[rows])
         self._bank = torch.cat(tokens), torch.cat(labels)
         if not len(self._bank[0]):
-            raise InputError('No pixel of the labelled images has a label.')
+            raise InputError(
+                'No pixel of the labelled images has a label: look at the label maps of '
+                'model.memory, and at its reduce_zero_label.'
+            )
         return self._bank
 
     def _tokens(self, image: Tensor) -> Tensor:

@@ -146,7 +146,7 @@ def find_in_files(segmenter, args):
         found = sorted(found, key=lambda each: -each[1].cosine)[: args.top]
     cli.say_skipped(skipped)
     if not found:
-        raise InputError('none of the other images can be read')
+        raise InputError('none of the other images can be read: name whole ones')
     return found
 
 
@@ -171,7 +171,7 @@ def draw_parts(args):
     )
     cli.say_skipped([f'{error.path} ({error.reason})' for error in skipped])
     if not found:
-        raise InputError('none of the other images can be read')
+        raise InputError('none of the other images can be read: name whole ones')
     for each in found:
         print(f'{each.cosine:.3f}: {paths[each.place]}')
     shown = [query, *found]
@@ -197,7 +197,7 @@ def draw_objects(args):
             print(f'{path}: {" ".join(map(str, each.box))}')
     cli.say_skipped(skipped)
     if not images:
-        raise InputError('none of the images can be read')
+        raise InputError('none of the images can be read: name whole ones')
     masks, boxes = ([[getattr(each, key) for each in its] for its in found]
                     for key in ('mask', 'box'))  # fmt: skip
     return objects_panel(images, masks, boxes, args.title)

@@ -95,7 +95,7 @@ def read_images(paths: Sequence[str], size: int) -> tuple[torch.Tensor, list[str
     images = {path: image for path, (image, readable) in read if readable}
     cli.say_skipped([path for path in paths if path not in images])
     if not images:
-        raise InputError('none of the images can be read')
+        raise InputError('none of the images can be read: name whole ones')
     return torch.stack(list(images.values())), list(images)
 
 

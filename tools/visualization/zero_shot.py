@@ -139,7 +139,7 @@ def draw_patches(args: argparse.Namespace) -> np.ndarray:
         colours.append(pca_rgb(unit).numpy())
     cli.say_skipped(skipped)
     if not images:
-        raise InputError('none of the images can be read')
+        raise InputError('none of the images can be read: name whole ones')
     return patch_panel(images, clusters, colours, args.title)
 
 

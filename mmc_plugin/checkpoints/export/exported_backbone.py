@@ -43,7 +43,9 @@ class ExportedBackbone:
     def __init__(self, model: nn.Module, sha256: str) -> None:
         origin = getattr(model, 'source', None)
         if not isinstance(origin, BackboneWeights):
-            raise InputError('only what load_backbone returns can be exported')
+            raise InputError(
+                'only what load_backbone returns can be exported: load the model with it'
+            )
         if model.pos_offset:
             raise InputError(
                 f'other libraries have no pos_offset={model.pos_offset}: export the model without'

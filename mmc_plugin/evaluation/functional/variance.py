@@ -48,4 +48,4 @@ class RunningVariance:
 
     def _check(self) -> None:
         if not self.count:
-            raise InputError('There is no variance of nothing: update() was never called.')
+            raise InputError('There is nothing to measure the variance of: call update() first.')
