@@ -30,6 +30,7 @@ from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint, read_last_checkpoint
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 from mmc_plugin.engine.runner import build_runner
+from mmc_plugin.engine.training import warm_up_epochs
 from mmc_plugin.errors import InputError
 from mmc_plugin.visualization import page
 from mmc_plugin.visualization.click_gallery import write_click_gallery
@@ -182,6 +183,8 @@ def next_steps(cfg: Config, checkpoint: str, epochs: int) -> list[tuple[str, str
     height, width = to_pixels(image).shape[1:]
     side = min(height, width)
     x, y = (width - side) / 2 + x * side, (height - side) / 2 + y * side
+    # Twice as many; on a machine that was too slow for the warm-up, twice that.
+    more = 2 * max(epochs, warm_up_epochs(cfg))
     arch = cfg.model.backbone.arch
     backbone = (
         "custom_imports = dict(imports=['mmc_plugin'])\n"
@@ -200,9 +203,9 @@ def next_steps(cfg: Config, checkpoint: str, epochs: int) -> list[tuple[str, str
             f'{shlex.quote(image)} --point {x:.0f} {y:.0f} --threshold otsu --out click.png',
         ),
         (
-            'Go on with this run to twice as many epochs, at most an hour',
+            f'Go on with this run to {more} epochs, at most an hour',
             f'python tools/train.py {config} --work-dir {work_dir} --resume --cfg-options '
-            f'train_cfg.max_epochs={2 * epochs} train_cfg.seconds=3600',
+            f'train_cfg.max_epochs={more} train_cfg.seconds=3600',
         ),
         (
             'Train a ViT-S/16 on a folder of your own',

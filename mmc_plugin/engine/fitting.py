@@ -15,7 +15,8 @@ WARM_UP = 10  # one in so many epochs, at most
 def fit_to_data(cfg: Config) -> None:
     """Fit a config that says ``fit_to_data = True`` to its images and its length, in place.
 
-    * Warm-up takes at most a tenth of the epochs, at least one, and none in a single epoch.
+    * Warm-up takes at most a tenth of the epochs, at least one, and none in a single epoch. It has
+      two iterations at least, or the rate would stay at its first value.
     * A batch is at most all images of a process, so that an epoch has at least one. The learning
       rate follows where ``auto_scale_lr`` is on.
     * There are no more workers than batches in an epoch.
@@ -31,10 +32,10 @@ def fit_to_data(cfg: Config) -> None:
     epochs = cfg.train_cfg.get('max_epochs')
     schedulers = cfg.get('param_scheduler')
     planned = epochs and isinstance(schedulers, list)  # one alone may stand without a list
-    changes = _shorten_warm_up(schedulers, epochs) if planned else []
+    changes = []
     loader, processes = cfg.train_dataloader, _processes(cfg.launcher)
     batch, workers = loader.batch_size, loader.get('num_workers', 0)
-    enough = batch * max(workers, 1) * processes
+    enough = batch * max(workers, 2) * processes
     images = _count(loader.dataset.data_root, enough, extensions_for(cfg.get('in_channels', 3)))
     share = images // processes
     if 2 <= share < batch:  # one image has no other to be told from
@@ -43,16 +44,24 @@ def fit_to_data(cfg: Config) -> None:
     if workers > share // batch >= 1:
         changes.append(f'workers: {share // batch}, not {workers}')
         loader.num_workers = share // batch
+    if planned:
+        changes = _shorten_warm_up(schedulers, epochs, share // batch) + changes
     if changes:
         say(f'Fitted to the images and the length of the run: {"; ".join(changes)}.')
 
 
-def _shorten_warm_up(schedulers: list, epochs: int) -> list[str]:
-    """Shorten the first scheduler to its share, in place; what was changed, in words."""
+def _shorten_warm_up(schedulers: list, epochs: int, iterations: int) -> list[str]:
+    """Shorten the first scheduler to its share, in place; what was changed, in words.
+
+    Its first iteration has the lowest rate, and mmengine's cosine begins with the rate that it
+    finds: after a warm-up of one iteration the whole run would have the lowest.
+    """
     if len(schedulers) < 2:
         return []
     end = schedulers[0].end
-    fitting = 0 if epochs < 2 else max(1, epochs // WARM_UP)
+    fitting = max(1 if iterations > 1 else 2, epochs // WARM_UP)
+    if fitting >= epochs:
+        fitting = 0
     if end <= fitting:
         return []
     schedulers[1].begin = fitting

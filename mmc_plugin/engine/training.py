@@ -197,18 +197,24 @@ def set_resume(cfg: Config, resume: str) -> None:
         )
 
 
+def warm_up_epochs(cfg: Config) -> int:
+    """Epochs before the last scheduler by epoch begins: more are needed than these."""
+    schedulers = cfg.get('param_scheduler') or []
+    schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+    return max(
+        (each.get('begin', 0) for each in schedulers if each.get('by_epoch', True)), default=0
+    )
+
+
 def check_schedule(cfg: Config) -> None:
     """Refuse a training that ends before its warm-up does; mmengine's own words do not help."""
-    epochs = cfg.get('train_cfg', {}).get('max_epochs')
-    schedulers = cfg.get('param_scheduler') or []
-    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-        begin = scheduler.get('begin', 0)
-        if epochs and scheduler.get('by_epoch', True) and begin >= epochs:
-            raise InputError(
-                f'train_cfg.max_epochs={epochs} leaves nothing after the {begin} epochs of '
-                'warm-up: raise it, or shorten the warm-up with --cfg-options '
-                'param_scheduler.0.end=1 param_scheduler.1.begin=1'
-            )
+    epochs, warm_up = cfg.get('train_cfg', {}).get('max_epochs'), warm_up_epochs(cfg)
+    if epochs and warm_up >= epochs:
+        raise InputError(
+            f'train_cfg.max_epochs={epochs} leaves nothing after the {warm_up} epochs of '
+            'warm-up: raise it, or shorten the warm-up with --cfg-options '
+            'param_scheduler.0.end=1 param_scheduler.1.begin=1'
+        )
 
 
 def count_accumulation(cfg: Config) -> None:

@@ -3,7 +3,9 @@
 import copy
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import PARAM_SCHEDULERS
 
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.fitting import fit_to_data
@@ -60,6 +62,25 @@ def test_a_single_epoch_has_none(tmp_path):
     cfg, _ = fit(folder(tmp_path / 'a', 900), 1)
     (only,) = cfg.param_scheduler
     assert only.type == 'CosineAnnealingLR' and only.begin == 0
+
+
+@pytest.mark.parametrize('epochs', [1, 2, 3, 4, 19, 30, 200])
+@pytest.mark.parametrize('images, length', [(31, 1), (200, 2)])
+def test_the_rate_reaches_its_highest_value(images, length, epochs, tmp_path):
+    cfg, _ = fit(folder(tmp_path / 'a', images), epochs)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    more = dict(optimizer=optimizer, epoch_length=length)
+    schedulers = [
+        PARAM_SCHEDULERS.build({'end': epochs} | each, default_args=more)
+        for each in cfg.param_scheduler
+    ]
+    rates = []
+    for _ in range(epochs * length):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for each in schedulers:
+            each.step()
+    assert max(rates) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize('schedule', [None, dict(type='CosineAnnealingLR', _delete_=True)])

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -20,6 +21,9 @@ from mmc_plugin.apis import reference
 from mmc_plugin.apis.reference import find_reference
 from mmc_plugin.datasets import photographs
 from mmc_plugin.datasets.photographs import CLICKS
+from mmc_plugin.engine import cli
+from mmc_plugin.engine.training import check_schedule
+from mmc_plugin.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -169,7 +173,7 @@ def test_what_the_page_says_to_run_next(quickstart, config, tmp_path, photo_fold
 
     before = set(work_dir.glob('*/vis_data/scalars.json'))
     time.sleep(1.1)  # a run's folder is named by the second
-    call('Go on with this run to twice as many epochs')
+    call('Go on with this run to 4 epochs')
     (log,) = set(work_dir.glob('*/vis_data/scalars.json')) - before
     rows = [row for row in map(json.loads, log.read_text().splitlines()) if 'lr' in row]
     rates = {row['step'] - 1: row['lr'] for row in rows}
@@ -183,6 +187,24 @@ def test_what_the_page_says_to_run_next(quickstart, config, tmp_path, photo_fold
     found = {words: code.replace('epoch_2.pth', 'epoch_4.pth') for words, code in found.items()}
     call('Click on another place')
     assert cv2.imread(str(tmp_path / 'click.png')).std() > 10
+
+
+def test_a_run_that_was_too_short_for_its_warm_up_is_told_a_length_that_works(quickstart, tmp_path):
+    cfg = cli.load_config('mmc/quickstart.py', None, work_dir=str(tmp_path))
+    image = np.zeros((8, 8, 3), np.uint8)
+    cfg.default_hooks.similarity = dict(images=[str(tmp_path / 'a.png')], points=[(0.5, 0.5)])
+    assert cv2.imwrite(cfg.default_hooks.similarity['images'][0], image)
+    (command,) = [
+        text
+        for words, text in quickstart.next_steps(cfg, 'epoch_1.pth', 1)
+        if words.startswith('Go on with this run to 4 epochs')
+    ]
+    cfg.train_cfg.max_epochs = int(re.search(r'max_epochs=(\d+) ', command)[1])
+    assert cfg.train_cfg.max_epochs == 4
+    check_schedule(cfg)
+    cfg.train_cfg.max_epochs = 2
+    with pytest.raises(InputError, match='nothing after the 2 epochs of warm-up'):
+        check_schedule(cfg)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ class ProgressHook(Hook):
 
     The log and its JSON file stay as they are, and a line of the log counts as one of these. The
     rate is that since the last line; the time left follows from the mean of all iterations since
-    the start but the first, which is slower, and is never more than a loop with a time limit has
-    left.
+    the start but the first, which is slower. Under a time limit it is at most what is left of that,
+    and at least what is left of the epoch.
 
     Args:
         seconds (float): Most seconds between lines, where iterations are not longer. Defaults to
@@ -65,7 +65,9 @@ class ProgressHook(Hook):
         left = pace * (runner.max_iters - runner.iter - 1)
         limit = getattr(runner.train_loop, 'seconds', None)
         if limit is not None:
-            left = max(0.0, min(left, limit - (now - self._begun)))
+            # The epoch at hand is trained to its end, however late.
+            this_epoch = pace * (_length(runner) - batch_idx - 1)
+            left = max(this_epoch, min(left, limit - (now - self._begun)))
         where = f'epoch {runner.epoch + 1}, iteration {batch_idx + 1} of {_length(runner)}'
         rate = self._images / (now - self._since)
         return f'{where}: {rate:.3g} images/s, {duration(left)} left'

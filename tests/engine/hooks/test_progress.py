@@ -61,7 +61,15 @@ def test_a_resumed_run_counts_from_where_it_goes_on(monkeypatch, capsys):
 
 
 def test_no_more_time_is_left_than_the_loop_allows(monkeypatch, capsys):
-    assert re.search(r' 50 s left$', train(monkeypatch, capsys, [10.0], limit=60)[0][1])
+    assert re.search(r' 50 s left$', train(monkeypatch, capsys, [10.0], limit=60, length=3)[0][1])
+
+
+def test_an_epoch_that_is_longer_than_the_limit_is_not_said_to_be_over(monkeypatch, capsys):
+    lines = train(monkeypatch, capsys, [10.0] * 9, limit=60, length=10, epochs=1)
+    assert [line.split(', ')[-1] for _, line in lines] == [
+        '1 min 30 s left', '1 min 20 s left', '1 min 10 s left', '1 min 0 s left', '50 s left',
+        '40 s left', '30 s left', '20 s left', '10 s left',
+    ]  # fmt: skip
 
 
 def test_one_process_of_several_prints_the_rate_of_all(monkeypatch, capsys):
