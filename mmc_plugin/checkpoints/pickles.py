@@ -89,13 +89,14 @@ def allow_stand_ins() -> Iterator[None]:
     """Inside: torch's weights-only reader takes the logs and settings that runs save.
 
     It finds inert classes under the names of numpy's scalars and arrays, of paths and of mmengine's
-    history buffers, and ``argparse.Namespace`` itself, which does nothing but hold values. Each
+    history buffers, and ``argparse.Namespace`` and, as newer versions of torch do, ``set`` and
+    ``complex`` themselves, which do nothing but hold values. Each
     refuses what could do harm if the real one was called, so that a file that was read like this
     is safe in an unpickler without such limits too: ``getattr`` finds the methods of the history
     buffer and no other attribute, arrays hold plain numbers and strings.
     """
     before = torch.serialization.get_safe_globals()
-    torch.serialization.add_safe_globals([argparse.Namespace, *_STAND_INS])
+    torch.serialization.add_safe_globals([argparse.Namespace, set, complex, *_STAND_INS])
     try:
         yield
     finally:

@@ -7,6 +7,9 @@ import threading
 import time
 
 import pytest
+
+pytest.importorskip('gradio')
+
 import uvicorn
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect

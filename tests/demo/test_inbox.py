@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip('gradio')
+
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 

@@ -7,9 +7,12 @@ import threading
 import zlib
 
 import cv2
-import httpx
 import numpy as np
 import pytest
+
+pytest.importorskip('gradio')
+
+import httpx
 
 from mmc_plugin.demo.pictures import cut_out
 

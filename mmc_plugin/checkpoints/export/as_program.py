@@ -125,7 +125,10 @@ def _exported_program(backbone: ExportedBackbone) -> torch.export.ExportedProgra
     }
     features, images = ExportedFeatures(backbone.model), _example_images(backbone)
     with torch.no_grad():
-        return torch.export.export(features, (images,), dynamic_shapes=dict(images=shape))
+        # Strict is the default before PyTorch 2.7 and cannot follow mmcv's decorators.
+        return torch.export.export(
+            features, (images,), dynamic_shapes=dict(images=shape), strict=False
+        )
 
 
 def _example_images(backbone: ExportedBackbone) -> Tensor:
