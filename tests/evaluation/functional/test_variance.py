@@ -26,5 +26,5 @@ def test_floats_with_a_large_mean_lose_nothing():
 
 
 def test_of_nothing_there_is_none():
-    with pytest.raises(ValueError, match='never called'):
+    with pytest.raises(ValueError, match=r'call update\(\) first'):
         _ = RunningVariance().variance
