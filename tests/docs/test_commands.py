@@ -176,10 +176,13 @@ class World:
             return
         for each in arguments:
             self.provide(each)
-        lacking = 'configs/detection/' in str(arguments) and find_spec('mmdet') is None
+        detects = 'configs/detection/' in str(arguments)
+        lacking = detects and find_spec('mmdet') is None
         if lacking or (name, arguments[:1]) == (TEST, ['my_config.py']):  # the reader's own
             self.parse(program, arguments)
         elif processes > 1 or '--launcher=slurm' in arguments or 'slurm' in arguments:
+            self.build(program, arguments, variables)
+        elif detects and name == TEST:  # no run here has left a detector
             self.build(program, arguments, variables)
         elif name in PARSED or name.startswith(BENCHMARK) and name not in SMALL:
             self.parse(program, arguments)
