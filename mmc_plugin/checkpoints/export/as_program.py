@@ -7,9 +7,10 @@ import warnings
 
 import torch
 import torch.nn.functional as F
+from mmengine.utils import digit_version
 from torch import Tensor, nn
 
-from ...errors import needing
+from ...errors import InputError, needing
 from .card import Usage
 from .exported_backbone import ExportedBackbone
 
@@ -86,7 +87,13 @@ def write_onnx(backbone: ExportedBackbone, path: str) -> Usage:
 
     Raises:
         ImportError: If onnxscript is not installed.
+        ValueError: With PyTorch 2.5, which cannot write images of every size.
     """
+    if digit_version(torch.__version__) < digit_version('2.6'):
+        raise InputError(
+            f'PyTorch {torch.__version__} cannot write an ONNX model for images of every size: '
+            'export with a newer one, or to torchscript'
+        )
     with needing('install onnx and onnxscript to export to ONNX'):
         import onnxscript  # noqa: F401
     with warnings.catch_warnings():

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+import transformers
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
@@ -18,6 +19,8 @@ from mmc_plugin.checkpoints.export import export_backbone
     ],
 )
 def test_auto_classes_know_it(kind, name, make_model, tmp_path):
+    if not hasattr(transformers, name):
+        pytest.skip(f'this transformers has no {name}')
     model = make_model(kind, norm_cfg=dict(type='LN', eps=1e-5))
     export_backbone(model, str(tmp_path / 'out'), 'huggingface', '0' * 64)
     assert type(AutoModel.from_pretrained(tmp_path / 'out')).__name__ == name

@@ -4,24 +4,35 @@ import re
 
 import pytest
 import torch
+import transformers
+from mmengine.utils import digit_version
 
 from mmc_plugin.apis import load_backbone
 from mmc_plugin.checkpoints.export import FORMATS, export_backbone
 from mmc_plugin.checkpoints.export.export import refuse_existing
+from mmc_plugin.errors import InputError
 
 SHA = 'a1' * 32
 READ_BACK = ('mmpretrain', 'timm', 'huggingface', 'safetensors', 'onnx')
+needs_torch26 = pytest.mark.skipif(
+    digit_version(torch.__version__) < digit_version('2.6'), reason='ONNX needs PyTorch 2.6'
+)
+needs_registers = pytest.mark.skipif(
+    not hasattr(transformers, 'Dinov2WithRegistersModel'), reason='needs a newer transformers'
+)
 CASES = [
     ('mmpretrain', 'plain'), ('mmpretrain', 'swiglu'), ('mmpretrain', 'odd'),
     ('timm', 'plain'), ('timm', 'dinov2'), ('timm', 'registers'), ('timm', 'swiglu'),
     ('timm', 'odd'),
-    ('huggingface', 'plain'), ('huggingface', 'dinov2'), ('huggingface', 'registers'),
+    ('huggingface', 'plain'), ('huggingface', 'dinov2'),
+    pytest.param('huggingface', 'registers', marks=needs_registers),
     ('huggingface', 'swiglu'), ('huggingface', 'odd'),
     ('safetensors', 'plain'), ('safetensors', 'registers'), ('safetensors', 'swiglu'),
     ('safetensors', 'odd'),
     ('torchscript', 'plain'), ('torchscript', 'registers'),
     ('torch-export', 'plain'), ('torch-export', 'registers'),
-    ('onnx', 'plain'), ('onnx', 'registers'),
+    pytest.param('onnx', 'plain', marks=needs_torch26),
+    pytest.param('onnx', 'registers', marks=needs_torch26),
 ]  # fmt: skip
 # timm always resizes positions with antialiasing, transformers only for models with registers,
 # mmpretrain never: the models of the other kind are compared at their own size only.
@@ -98,7 +109,9 @@ def test_no_final_norm(to, make_model, features, run_card, tmp_path):
     assert difference(expected, found) <= 1e-5 * float(expected[1].abs().max())
 
 
-@pytest.mark.parametrize('to', FORMATS)
+@pytest.mark.parametrize(
+    'to', [pytest.param(to, marks=needs_torch26) if to == 'onnx' else to for to in FORMATS]
+)
 def test_card(to, make_model, tmp_path):
     _, card = export(make_model('dinov2'), tmp_path, to)
     text = card.read_text()
@@ -163,3 +176,10 @@ def test_only_folders_of_exports_are_replaced(tmp_path):
         refuse_existing(str(folder), force=True)
     with pytest.raises(FileExistsError, match='is a file, and a folder would'):
         refuse_existing(str(folder / 'cat.jpg'), force=True, folder=True)
+
+
+def test_an_older_pytorch_is_refused_onnx_in_a_sentence(make_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, '__version__', '2.5.1')
+    with pytest.raises(InputError, match='PyTorch 2.5.1 cannot write an ONNX model .* torchscript'):
+        export(make_model('plain'), tmp_path, 'onnx')
+    assert not [*tmp_path.iterdir()]
