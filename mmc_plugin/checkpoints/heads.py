@@ -50,9 +50,9 @@ def read_head(
     return ({} if wrong else weights), wrong
 
 
-def find_head(checkpoint: Checkpoint, name: str) -> dict[str, Tensor]:
+def find_head(checkpoint: Checkpoint, name: str, which: str = 'teacher') -> dict[str, Tensor]:
     """All weights of a head, by our names; empty if there is none. See :func:`read_head`."""
-    found = find_part(checkpoint.content, find_network(checkpoint.content, 'teacher'), name)
+    found = find_part(checkpoint.content, find_network(checkpoint.content, which), name)
     return {_renamed(key): value.detach() for key, value in found.items()}
 
 

@@ -82,8 +82,7 @@ def parts_vs_objects(
     rows = []
     for row in STUDY:
         own = [cell(numbers.get((row.protocol, name), {}).get(row.label)) for name in checkpoints]
-        study = ['–' if each is None else f'{each:.1f}' for each in row.study] or ['–'] * len(
-            METHODS
-        )
+        told = row.study or (None,) * len(METHODS)
+        study = ['–' if each is None else f'{each:.1f}' for each in told]
         rows.append([row.about, f'{titles[row.protocol]}: {row.label}', *own, *study])
     return header, rows

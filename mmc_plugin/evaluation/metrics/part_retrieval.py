@@ -61,10 +61,10 @@ class PartRetrieval(BankMetric):
     def look_at(self, model: FrozenFeatures) -> None:
         """Read the projection head out of the backbone's checkpoint, if there is one."""
         self._projection = None
-        checkpoint = getattr(model.backbone, 'checkpoint', None)
-        if checkpoint is not None:
-            content = read_checkpoint(checkpoint, model.backbone.allow_pickle)
-            self._projection = saved_projection(content)
+        backbone = model.backbone
+        if getattr(backbone, 'checkpoint', None) is not None:
+            checkpoint = read_checkpoint(backbone.checkpoint, backbone.allow_pickle)
+            self._projection = saved_projection(checkpoint, backbone.which)
 
     def measure(self, banks: Mapping[str, FeatureBank], device: torch.device) -> dict[str, Any]:
         """AP as fractions, by kind of feature."""
@@ -82,8 +82,8 @@ class PartRetrieval(BankMetric):
         features = {kind: bank.features(kind).to(device) for kind in ('cls', 'pat')}
         if self._projection is not None:
             head = self._projection.to(device)
-            parts = features['cls'].split(_ROWS)
-            features['projected'] = torch.cat([head(part) for part in parts])
+            blocks = features['cls'].split(_ROWS)
+            features['projected'] = torch.cat([head(block) for block in blocks])
         kinds = {}
         for kind in list(features):
             rows = F.normalize(features.pop(kind), dim=1)

@@ -29,19 +29,42 @@ def stirred(module):
     return module.eval()
 
 
+@pytest.mark.parametrize('which', ['teacher', 'student'])
 @pytest.mark.parametrize(
     'method, name',
     [(m, 'cls_head') for m in ('mmc', 'sit')]
     + [(m, 'head') for m in ('dino', 'ibot', 'mcssl', 'msn', 'maskco')],
 )
-def test_of_a_run_it_is_the_teachers(method, name):
+def test_of_a_run_it_is_that_of_the_network(method, name, which):
     cfg = Config.fromfile(str(CONFIGS / method / 'vitt_caltech101.py')).model
     torch.manual_seed(0)
     model = MODELS.build(cfg)
-    head = stirred(getattr(model.teacher, name))
-    found = saved_projection(Checkpoint('run.pth', 'torch', dict(state_dict=model.state_dict())))
+    heads = {
+        'teacher': stirred(getattr(model.teacher, name)), 'student': stirred(getattr(model, name))
+    }  # fmt: skip
+    with torch.no_grad():
+        for value in heads['student'].parameters():
+            value.mul_(1.5)
+    head = heads[which]
+    checkpoint = Checkpoint('run.pth', 'torch', dict(state_dict=model.state_dict()))
+    found = saved_projection(checkpoint, which)
     assert torch.equal(found(rows()), head(rows()))
     assert not found.training
+
+
+def test_the_activations_are_those_of_the_runs_config():
+    """The recipe of SiT has ReLU, then GELU."""
+    cfg = Config.fromfile(str(CONFIGS / 'sit' / 'vits_in1k_800e.py'))
+    head = cfg.model.cls_head
+    assert [each.type for each in head.act_cfg] == ['ReLU', 'GELU']
+    head.update(in_channels=WIDTH, hidden_channels=64, out_channels=32)
+    torch.manual_seed(0)
+    head = stirred(MODELS.build(head))
+    weights = {f'backbone.{key}': value for key, value in released_backbone('').items()}
+    weights |= {f'cls_head.{key}': value for key, value in head.state_dict().items()}
+    told = dict(cfg=f'model = {cfg.model.to_dict()!r}')
+    found = saved_projection(Checkpoint('run.pth', 'torch', dict(state_dict=weights), told))
+    assert torch.equal(found(rows()), head(rows()))
 
 
 def test_of_mocov3_of_mmpretrain_it_is_the_momentum_encoders():
