@@ -86,10 +86,10 @@ class MMC(StudentTeacher):
 
         if self.patch_head is not None:
             masked = patch_mask(mask, self.patch_size)  # (V,B,N)
-            queries = _each(self.patch_head, student_patch)  # (V,B,N,C)
-            keys = _each(self.teacher.patch_head, teacher_patch)
+            keys = _each(self.teacher.patch_head, teacher_patch)  # (V,B,N,C)
             losses['loss_patch'] = _mean(
-                self.patch_head.loss(q, k, m) for q, k, m in zip(queries, keys, masked, strict=True)
+                self.patch_head.loss(self.patch_head(self.patch_head.choose(z, m)), k, m)
+                for z, k, m in zip(student_patch, keys, masked, strict=True)
             )
 
         if self.cls_head is not None:

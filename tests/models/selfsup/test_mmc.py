@@ -80,13 +80,10 @@ def test_losses_against_the_formulas(crops):
         )
         assert float(losses['loss_rec']) == pytest.approx(float(error / (3 * mask.sum())), rel=1e-5)
 
-        values = []
-        for s, t in zip(tokens_s, tokens_t):
-            q = model.patch_head(s[:, 1:]).flatten(0, 1)
-            k = model.teacher.patch_head(t[:, 1:]).flatten(0, 1)
-            values.append(
-                slow_info_nce(q, k, range(len(q)), lambda i, j: i // patches == j // patches)
-            )
+        values = [
+            slow_patch_loss(model, s, t, range(len(s) * patches))
+            for s, t in zip(tokens_s, tokens_t)
+        ]
         assert float(losses['loss_patch']) == pytest.approx(sum(values) / 2, rel=1e-5)
 
         queries = [model.cls_head(s[:, 0]) for s in tokens_s]
@@ -98,6 +95,32 @@ def test_losses_against_the_formulas(crops):
             pairs += list(itertools.product(local, keys))
         values = [slow_info_nce(q, k, range(len(q)), lambda i, j: False) for q, k in pairs]
         assert float(losses['loss_cls']) == pytest.approx(sum(values) / len(values), rel=1e-5)
+
+
+def slow_patch_loss(model, student, teacher, places):
+    """L_patch of one view; ``places`` are the patches, image after image, that are queries."""
+    places, patches = list(places), student.shape[1] - 1
+    q = model.patch_head(student[:, 1:].flatten(0, 1)[places])
+    k = model.teacher.patch_head(teacher[:, 1:]).flatten(0, 1)
+    return slow_info_nce(q, k, places, lambda i, j: places[i] // patches == j // patches)
+
+
+def test_masked_queries_are_those_of_corrupted_patches_alone():
+    model, inputs = build(), batch()
+    model.patch_head.queries = 'masked'
+    with torch.no_grad():
+        losses = copy.deepcopy(model).loss(inputs)
+        corrupted = corrupt(inputs['views'], inputs['mask'], inputs['alien'])
+        values = [
+            slow_patch_loss(
+                model,
+                model.backbone(image)[-1],
+                model.teacher.backbone(view)[-1],
+                mask[:, ::PATCH, ::PATCH].flatten().nonzero().flatten().tolist(),
+            )
+            for image, view, mask in zip(corrupted, inputs['views'], inputs['mask'])
+        ]
+    assert float(losses['loss_patch']) == pytest.approx(sum(values) / 2, rel=1e-5)
 
 
 def test_permuting_images_changes_no_loss():
