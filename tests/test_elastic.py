@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = str(ROOT / 'tests' / 'configs' / 'tiny_mmc.py')
 EPOCHS, ITERS = 4, 2  # ten photographs, two processes, batches of two; the last are dropped
@@ -39,16 +41,21 @@ def options(images: Path, work_dir: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def test_a_killed_process_changes_nothing(fork_server, photo_folder, free_port, tmp_path):
+@pytest.fixture
+def whole(fork_server, photo_folder, tmp_path) -> dict[int, set]:
+    """Losses of a run that nobody kills."""
     # In forks, which start at once; torchrun has threads, which forks do not survive.
     program = ROOT / 'tools' / 'train.py'
     arguments = [CONFIG, '--launcher', 'pytorch', *options(photo_folder, tmp_path / 'whole')]
     logs = [tmp_path / f'whole_{rank}.txt' for rank in '01']
     processes = fork_server.launch(program, arguments, logs)
     assert fork_server.wait(*processes) == [0, 0], [log.read_text()[-3000:] for log in logs]
-    whole = losses(tmp_path / 'whole')
-    assert sorted(whole) == list(range(1, EPOCHS * ITERS + 1))
+    seen = losses(tmp_path / 'whole')
+    assert sorted(seen) == list(range(1, EPOCHS * ITERS + 1))
+    return seen
 
+
+def test_a_killed_process_changes_nothing(whole, photo_folder, free_port, tmp_path):
     note, log, killed = tmp_path / 'note', tmp_path / 'killed.txt', tmp_path / 'killed'
     note.write_text(NOTE)
     note.chmod(0o700)
