@@ -1,10 +1,13 @@
-"""Time of one training step of each method over that of a bare vision transformer.
+"""Time of one training step of each method over a bare vision transformer and over its floor.
 
 - ``step``: ``model.train_step`` as mmengine's runner calls it, from a collated uint8 batch of two
   views of 224² without local crops, and the teacher's update. Networks and heads are those of
   ``configs/METHOD/``; ViT-S/16.
 - ``bare``: forward and backward of a timm ViT of that size on both views, and forward of a second
   one, from normalised images. No heads, no losses, no optimiser.
+- ``floor``: the least that a step of the method must do. Forward and backward of a timm ViT on as
+  many images and tokens as the student's, forward of one on the teacher's, and the products,
+  activations and norms of the heads and prototypes, with inputs of the same shapes.
 
 All run in turn, again and again, in one precision; each turn gives one ratio, and the median is
 reported (``timing.py``). On a CPU one thread is used unless told otherwise.
@@ -14,14 +17,17 @@ Example: ``python tools/benchmarks/family_step.py --batch 8 --device cpu --dtype
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import timm
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 from timing import in_turns, ratio
+from torch.overrides import TorchFunctionMode
 from train_step import MOMENTUM, PATCH, SIZE, TIMM, make_batch, quiet
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -59,7 +65,7 @@ def parse_args():
 
 
 def build_step(row, batch, device, dtype):
-    """A call that does one step of a row."""
+    """A method, and a call that does one step of a row."""
     cfg = Config.fromfile(CONFIGS / ROWS[row])
     if row == 'mmc_masked_queries':
         cfg.model.patch_head.queries = 'masked'
@@ -71,13 +77,94 @@ def build_step(row, batch, device, dtype):
         model.train_step(batch, optimiser)
         model.update_teacher(MOMENTUM)
 
-    return step
+    return model, step
+
+
+class Heads(TorchFunctionMode):
+    """Notes what a method computes of weights outside of its backbones."""
+
+    KINDS = (F.linear, F.gelu, F.relu, F.batch_norm, F.layer_norm, F.scaled_dot_product_attention)
+
+    def __init__(self, backbones):
+        super().__init__()
+        self.calls, self.inside = [], False
+        for backbone in backbones:
+            backbone.register_forward_pre_hook(lambda *_: setattr(self, 'inside', True))
+            backbone.register_forward_hook(lambda *_: setattr(self, 'inside', False))
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = function(*args, **kwargs)
+        if function in self.KINDS and not self.inside:
+            again = partial(function, *map(leaf, args), **{k: leaf(v) for k, v in kwargs.items()})
+            self.calls.append((again, torch.randn_like(out) if out.requires_grad else None))
+        return out
+
+
+def leaf(value):
+    """A tensor of the same content with a gradient of its own; anything else as it is."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.detach().clone().requires_grad_(value.requires_grad)
+
+
+def build_floor(model, batch, device, dtype):
+    """A call that does what a step of a method must, see above."""
+    backbones = dict(student=model.backbone, teacher=model.teacher.backbone)
+    seen, handles = [], []
+    for name, backbone in backbones.items():
+        note = partial(lambda name, _, args, out: seen.append(
+            (name, torch.randn_like(args[0]), out[-1].shape[1])), name)  # fmt: skip
+        handles.append(backbone.register_forward_hook(note))
+    heads = Heads(backbones.values())
+    inputs = model.data_preprocessor(batch, training=True)['inputs']
+    with torch.autocast(device, torch.bfloat16, enabled=dtype == 'bf16'), heads:
+        model.loss(inputs)
+    for handle in handles:
+        handle.remove()
+    nets = dict(zip(backbones, make_nets(device), strict=True))
+
+    def floor():
+        leaves = [
+            each for again, _ in heads.calls for each in (*again.args, *again.keywords.values())
+        ]
+        for each in (*nets['student'].parameters(), *leaves):
+            if isinstance(each, torch.Tensor):
+                each.grad = None
+        results, gradients = [], []
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == 'bf16'):
+            for name, images, number in seen:
+                with torch.set_grad_enabled(name == 'student'):
+                    tokens = forward(nets[name], images, number)
+                if name == 'student':
+                    results.append(tokens.float().sum())
+                    gradients.append(None)
+            for again, gradient in heads.calls:
+                with torch.set_grad_enabled(gradient is not None):
+                    out = again()
+                if gradient is not None:
+                    results.append(out)
+                    gradients.append(gradient)
+        torch.autograd.backward(results, gradients)
+
+    return floor
+
+
+def forward(net, images, number):
+    """The first tokens (B, number, D) of a timm ViT, normed."""
+    tokens = net.pos_drop(net._pos_embed(net.patch_embed(images)))[:, :number]
+    return net.norm(net.blocks(tokens))
+
+
+def make_nets(device):
+    """A student and a teacher of timm."""
+    return [timm.create_model(TIMM['vits'], num_classes=0, drop_path_rate=rate).to(device).train()
+            for rate in (0.1, 0.0)]  # fmt: skip
 
 
 def build_bare(images, device, dtype):
     """A call that does forward and backward of a student and forward of a teacher."""
-    nets = [timm.create_model(TIMM['vits'], num_classes=0, drop_path_rate=rate).to(device).train()
-            for rate in (0.1, 0.0)]  # fmt: skip
+    nets = make_nets(device)
     views = torch.randn(2 * images, 3, SIZE, SIZE, device=device)
 
     def bare():
@@ -103,14 +190,16 @@ def main():
     inputs['regions'] = box.expand(args.batch, 2, 4, -1) + 8 * torch.arange(4)[:, None]
     for key in ('keep', 'regions'):
         inputs[key] = inputs[key].to(args.device)
-    steps = [build_step(row, batch, args.device, args.dtype) for row in args.rows]
     bare = build_bare(args.batch, args.device, args.dtype)
-    times = in_turns([bare, *steps], args.repeats, args.warmup, args.device)
-    results = dict(vars(args), out=None, ratios={})
-    for column, row in enumerate(args.rows, start=1):
-        found = ratio(times[:, column], times[:, 0])
-        results['ratios'][row] = found
-        print(f'{row}: {found} x a bare vision transformer')
+    results = dict(vars(args), out=None, bare={}, floor={})
+    for row in args.rows:
+        model, step = build_step(row, batch, args.device, args.dtype)
+        floor = build_floor(model, batch, args.device, args.dtype)
+        times = in_turns([step, bare, floor], args.repeats, args.warmup, args.device).T
+        for column, name in enumerate(('bare', 'floor'), start=1):
+            results[name][row] = ratio(times[0], times[column])
+        print(f'{row}: {results["bare"][row]} x a bare vision transformer, '
+              f'{results["floor"][row]} x its floor', flush=True)  # fmt: skip
     if args.out:
         args.out.write_text(json.dumps(results, indent=1, default=str))
 
