@@ -95,7 +95,7 @@ def allow_stand_ins() -> Iterator[None]:
     is safe in an unpickler without such limits too: ``getattr`` finds the methods of the history
     buffer and no other attribute, arrays hold plain numbers and strings.
     """
-    before = torch.serialization.get_safe_globals()
+    before = [*torch.serialization.get_safe_globals()]  # before torch 2.6 their list itself
     torch.serialization.add_safe_globals([argparse.Namespace, set, complex, *_STAND_INS])
     try:
         yield

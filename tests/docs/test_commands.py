@@ -21,7 +21,9 @@ from pathlib import Path
 import cv2
 import pytest
 import timm
+import torch
 from mmengine.config import Config
+from mmengine.utils import digit_version
 from mmpretrain.registry import MODELS
 from torch.distributed.run import get_args_parser
 
@@ -40,6 +42,9 @@ PARSED = {
     'tools/analysis/compare_runs.py': 'likewise: tests/tools/test_compare_runs.py',
 }
 BENCHMARK = 'tools/benchmarks/'  # measures for minutes, unless it is told to do less here
+NO_ONNX = digit_version(torch.__version__) < digit_version('2.6')  # it cannot be written
+# Programs that import what upstream's line has not.
+BESIDE = {'tools/benchmarks/demo.py': 'httpx'}
 # What a program is told beside the page's arguments.
 SMALL = {
     'tools/benchmarks/knn.py': '--bank 300 --queries 9 --repeats 1 --no-faiss',
@@ -178,6 +183,9 @@ class World:
             self.provide(each)
         detects = 'configs/detection/' in str(arguments)
         lacking = detects and find_spec('mmdet') is None
+        lacking |= NO_ONNX and arguments[-1:] == ['onnx']
+        if name in BESIDE:
+            pytest.importorskip(BESIDE[name])
         if lacking or (name, arguments[:1]) == (TEST, ['my_config.py']):  # the reader's own
             self.parse(program, arguments)
         elif processes > 1 or '--launcher=slurm' in arguments or 'slurm' in arguments:

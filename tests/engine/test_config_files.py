@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.config_files import read_config
 from mmc_plugin.errors import InputError
+from mmc_plugin.hosts import line
 
 VALUES = [
     "/it's/here", '/a "b" c', "/both ' and \"", '/new\nline', '/100%/%s', r'/back\slash\1\g<0>\n',
@@ -57,10 +58,16 @@ def test_values_of_our_own_configs(monkeypatch, tmp_path):
 def test_code_from_the_environment_is_code(tmp_path, monkeypatch):
     monkeypatch.setenv('SOME_LIST', "['a', 'b']")
     path = tmp_path / 'config.py'
-    path.write_text("import os\na = {{'$SOME_LIST:3'}}\nb = os.environ['SOME_LIST']\n")
+    read = "__import__('os').environ['SOME_LIST']"
+    path.write_text(f"a = {{{{'$SOME_LIST:3'}}}}\nb = {read}\n")
     cfg = read_config(str(path))
     assert cfg.a == ['a', 'b'] and cfg.b == "['a', 'b']"
     assert cfg.a == Config.fromfile(str(path)).a
+
+
+# mmengine 0.10.7 reads a config with one as a config of objects: what it imports does nothing, and
+# no variable is replaced.
+by_statement = pytest.mark.skipif(line() == 'upstream', reason='import statements in configs')
 
 
 @pytest.mark.parametrize('text, words', [
@@ -76,7 +83,8 @@ def test_code_from_the_environment_is_code(tmp_path, monkeypatch):
     ("a = '{{$UNSET_VARIABLE:}}'\n", 'UNSET_VARIABLE'),
     ('a = dict(text=1)\ntext = 3\n', 'text'),
     ('raise SystemError("stop")\n', 'SystemError: stop'),
-    ("import os\nos.remove('/nowhere/at/all')\n", 'No such file'),
+    ("__import__('os').remove('/nowhere/at/all')\n", 'No such file'),
+    pytest.param("import os\nos.remove('/nowhere/at/all')\n", 'No such file', marks=by_statement),
     ("custom_imports = dict(import_=['os'])\n", 'custom_imports'),
     ("custom_imports = ['mmc_plugin']\n", 'custom_imports'),
     ('\x00', ''),

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
-from mmengine.registry import DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner, autocast
 from mmpretrain.registry import OPTIM_WRAPPERS
 from torch import nn
@@ -315,6 +315,7 @@ def test_checkpoints_of_former_versions(now, kind, chosen, log, data):
         assert 'names no precision' in line and 'goes on in fp32: which fits this machine' in line
 
 
+@MODELS.register_module()
 class Toy(BaseModel):
     """:class:`Regression` for mmengine's runner."""
 
@@ -335,7 +336,7 @@ def test_a_run_resumed_by_the_host_keeps_its_precision(tmp_path, chosen):
         cfg = Config(
             dict(
                 custom_imports=dict(imports=['mmc_plugin']),
-                model=dict(type=Toy),
+                model=dict(type='Toy'),
                 work_dir=str(tmp_path / name),
                 experiment_name=f'{tmp_path.name}_{name}',
                 train_dataloader=dict(
