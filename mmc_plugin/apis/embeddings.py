@@ -147,11 +147,25 @@ def read_manifest(out: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: If there is no manifest.
+        ValueError: If it is damaged, or another program's.
     """
     path = Path(out) / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f'There is no {path}: name the folder that tools/embed.py wrote.')
-    return json.loads(path.read_text())
+    try:
+        manifest = json.loads(path.read_text())
+        needed = {'folder', 'weights_sha256', 'what', 'layers', 'size', 'fit', 'kind'}
+        whole = needed <= set(manifest['settings']) and all(
+            {'name', 'images', 'unreadable'} <= set(each) for each in manifest['files']
+        )
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise InputError(
+            f'{path} is not, or no longer, a manifest of tools/embed.py: name another folder, or '
+            'remove this one and write it again.'
+        )
+    return manifest
 
 
 def _check(what: Sequence[str], fit: str, kind: str, shard: int) -> None:
@@ -229,7 +243,7 @@ def _begin(path: Path, settings: dict) -> dict:
     """A new manifest, or the one that is there."""
     if not path.is_file():
         return dict(settings=settings, files=[])
-    manifest = json.loads(path.read_text())
+    manifest = read_manifest(path.parent)
     other = [key for key, value in settings.items() if manifest['settings'].get(key) != value]
     if other:
         raise InputError(

@@ -83,7 +83,7 @@ class PatchBank:
             with safe_open(str(path), 'pt') as file:
                 about = json.loads((file.metadata() or {}).get('about', '{}'))
                 patches = file.get_tensor('patches')
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise InputError(
                 f'{path} cannot be read ({error}): remove {path.parent} and write it again.'
             ) from error

@@ -133,6 +133,9 @@ def test_wrong_input_gets_a_sentence(folder, tmp_path):
         embed_folder(model, tmp_path / 'empty', tmp_path / 'x', **SETTINGS)
     with pytest.raises(FileNotFoundError, match='does not exist'):
         embed_folder(model, tmp_path / 'gone', tmp_path / 'x', **SETTINGS)
+    (out / 'manifest.json').write_text('{"settings"')
+    with pytest.raises(ValueError, match='is not, or no longer, a manifest of tools/embed.py'):
+        embed_folder(model, folder, out, **SETTINGS)
     with pytest.raises(FileNotFoundError, match='manifest.json'):
         next(read_embeddings(tmp_path / 'empty'))
     assert torch.is_grad_enabled()

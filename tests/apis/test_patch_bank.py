@@ -125,3 +125,7 @@ def test_what_is_no_bank_gets_a_sentence(folder, photos, model, tmp_path):
     (mixed / 'manifest.json').write_text(json.dumps({**manifest, 'files': []}))
     with pytest.raises(ValueError, match='holds no image'):
         PatchBank(mixed)
+    for text in ('{', '[]', '{"name": "gallery"}', '{"settings": {}, "files": []}'):
+        (mixed / 'manifest.json').write_text(text)
+        with pytest.raises(ValueError, match='manifest.json is not, or no longer, a manifest'):
+            PatchBank(mixed)
