@@ -178,8 +178,13 @@ class PatchBank:
             :meth:`place` says where they are.
 
         Raises:
-            ValueError: If there are fewer than k patches.
+            ValueError: If there are fewer than k patches, or the queries have another width.
         """
+        width = self._files[0].shape[-1]
+        if queries.ndim != 2 or queries.shape[1] != width:
+            raise InputError(
+                f'Queries must have the shape (M, {width}), got {tuple(queries.shape)}.'
+            )
         if not 1 <= k <= len(self):
             raise InputError(f'k must be between 1 and the {len(self)} patches, got {k}.')
         return nearest_neighbours([self], [queries.float()], k, device)
