@@ -4,8 +4,8 @@ Example::
 
     python tools/embed.py CHECKPOINT photos --what cls patches --layers 5 -1 --out features
 
-A killed run goes on where it was when it is started again. docs/features.md says what the files
-hold; in Python, mmc_plugin.apis.read_embeddings reads them.
+A killed run goes on where it was when it is started again. docs/patch_features.md says what the
+files hold; in Python, mmc_plugin.apis.read_embeddings reads them.
 """
 
 import argparse

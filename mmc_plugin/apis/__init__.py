@@ -4,6 +4,7 @@ from ..evaluation.found_objects import FoundObject
 from .discovery import discover_objects
 from .embeddings import embed_folder, read_embeddings
 from .features import extract_features, frozen_features
+from .label_transfer import transfer_labels
 from .load_backbone import load_backbone
 from .matches import Match, find_in_bank, find_in_images, match_images
 from .part_patches import PartPatch, nearest_part_patches
@@ -42,4 +43,5 @@ __all__ = [
     'reconstruct',
     'reference_maps',
     'track_objects',
+    'transfer_labels',
 ]

@@ -8,11 +8,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import nn
 from torch.utils.data import DataLoader
@@ -81,10 +82,11 @@ def embed_folder(
         ValueError: If there is no image, a setting is none of the above, or ``out`` holds features
             of other images, weights or settings.
     """
-    _check(what, fit, kind, shard)
+    _check(what, fit, kind, shard, batch_size, num_workers)
     folder, out = os.fspath(folder), Path(out)
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f'The folder {folder!r} does not exist.')
+        found = 'is a file' if os.path.exists(folder) else 'does not exist'
+        raise FileNotFoundError(f'The folder {folder!r} {found}: name one that holds images.')
     names, left_out, _ = scan_tree(folder)
     if not names:
         raise InputError(f'There is no image in {folder!r} or below.')
@@ -130,10 +132,17 @@ def read_embeddings(
         tuple[list[str], dict[str, np.ndarray]]: Names of n images, and their arrays.
 
     Raises:
-        FileNotFoundError: If there is no manifest.
+        FileNotFoundError: If there is no manifest, or a file that it lists is gone.
+        ValueError: If one of them is damaged.
     """
     for each in read_manifest(out)['files']:
-        yield _read(Path(out) / each['name'])
+        path = Path(out) / each['name']
+        try:
+            yield _read(path)
+        except (SafetensorError, BadZipFile, EOFError, ValueError, KeyError) as error:
+            raise InputError(
+                f'{path} is damaged ({error}): remove {path.parent} and write it again.'
+            ) from error
 
 
 def read_manifest(out: str | os.PathLike) -> dict:
@@ -147,14 +156,30 @@ def read_manifest(out: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: If there is no manifest.
+        ValueError: If it is damaged, or another program's.
     """
     path = Path(out) / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f'There is no {path}: name the folder that tools/embed.py wrote.')
-    return json.loads(path.read_text())
+    try:
+        manifest = json.loads(path.read_text())
+        needed = {'folder', 'weights_sha256', 'what', 'layers', 'size', 'fit', 'kind'}
+        whole = needed <= set(manifest['settings']) and all(
+            {'name', 'images', 'unreadable'} <= set(each) for each in manifest['files']
+        )
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise InputError(
+            f'{path} is not, or no longer, a manifest of tools/embed.py: name another folder, or '
+            'remove this one and write it again.'
+        )
+    return manifest
 
 
-def _check(what: Sequence[str], fit: str, kind: str, shard: int) -> None:
+def _check(
+    what: Sequence[str], fit: str, kind: str, shard: int, batch_size: int, num_workers: int
+) -> None:
     if not what or set(what) - set(WHAT):
         raise InputError(
             f'what must be some of {", ".join(WHAT)}, got {", ".join(what) or "none"}.'
@@ -167,6 +192,11 @@ def _check(what: Sequence[str], fit: str, kind: str, shard: int) -> None:
         _pyarrow()
     if shard < 1:
         raise InputError(f'shard must be a positive number of images, got {shard}.')
+    if batch_size < 1 or num_workers < 0:
+        raise InputError(
+            f'batch_size must be positive and num_workers not negative, got {batch_size} and '
+            f'{num_workers}.'
+        )
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -209,7 +239,7 @@ def _write(
 def _read(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names and arrays of a file."""
     if path.suffix == '.npz':
-        with np.load(path) as arrays:
+        with open(path, 'rb') as file, np.load(file) as arrays:
             found = dict(arrays)
         return found.pop('names').tolist(), found
     if path.suffix == '.parquet':
@@ -229,7 +259,7 @@ def _begin(path: Path, settings: dict) -> dict:
     """A new manifest, or the one that is there."""
     if not path.is_file():
         return dict(settings=settings, files=[])
-    manifest = json.loads(path.read_text())
+    manifest = read_manifest(path.parent)
     other = [key for key, value in settings.items() if manifest['settings'].get(key) != value]
     if other:
         raise InputError(

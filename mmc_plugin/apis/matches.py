@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InputError
 from ..evaluation.functional.mutual_matches import mutual_matches
 from ..structures.image_frame import ImageFrame
 from .features import Photograph, to_pixels
@@ -86,9 +87,12 @@ def find_in_bank(
         list[tuple[Path, Match]]: Images and what is found in them, by falling cosine.
 
     Raises:
-        ValueError: If the point lies outside of the image, or the bank is another network's.
+        ValueError: If the point lies outside of the image, ``top`` is not positive, or the bank is
+            another network's.
         UnreadableImageError: If ``image`` or one of the best cannot be read.
     """
+    if top < 1:
+        raise InputError(f'top must be a positive number of images, got {top}.')
     bank.check(segmenter.model)
     stride = segmenter.model.patch_size
     here, frame, _ = _unit_tokens(segmenter, image, bank.size, bank.layer, stride)

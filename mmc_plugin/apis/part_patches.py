@@ -118,6 +118,11 @@ def _cell(point: tuple[float, float], width: int, height: int, side: int) -> int
         place = (where + 0.5) * scale - margin
         if not 0 <= place < side:  # so that NaN is refused, too
             low, high = (max(0.0, each) for each in (margin / scale, (margin + side) / scale - 1))
+            if low > high:
+                raise InputError(
+                    f'The image of {width} × {height} pixels is too long: its middle, which is '
+                    'looked at, is less than a pixel wide. Cut it.'
+                )
             raise InputError(
                 f'The point {tuple(point)} lies outside of the middle of the image, which is what '
                 f'is looked at: {name} must be in {low:.0f} … {high:.0f}.'

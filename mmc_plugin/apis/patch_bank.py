@@ -83,7 +83,7 @@ class PatchBank:
             with safe_open(str(path), 'pt') as file:
                 about = json.loads((file.metadata() or {}).get('about', '{}'))
                 patches = file.get_tensor('patches')
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise InputError(
                 f'{path} cannot be read ({error}): remove {path.parent} and write it again.'
             ) from error
@@ -178,8 +178,13 @@ class PatchBank:
             :meth:`place` says where they are.
 
         Raises:
-            ValueError: If there are fewer than k patches.
+            ValueError: If there are fewer than k patches, or the queries have another width.
         """
+        width = self._files[0].shape[-1]
+        if queries.ndim != 2 or queries.shape[1] != width:
+            raise InputError(
+                f'Queries must have the shape (M, {width}), got {tuple(queries.shape)}.'
+            )
         if not 1 <= k <= len(self):
             raise InputError(f'k must be between 1 and the {len(self)} patches, got {k}.')
         return nearest_neighbours([self], [queries.float()], k, device)

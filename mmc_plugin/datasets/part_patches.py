@@ -16,11 +16,14 @@ from mmpretrain.registry import DATASETS
 from ..errors import InputError
 from .image_files import ImageFiles
 from .image_sets import ImageSource
+from .transforms.image_headers import UndecodableError
+from .transforms.jpeg_headers import read_jpeg_header
 
 # The study's parts [release of arXiv 2301.11915], ids from 1 as in the annotations.
 COCO_PARTS = {'nose': 1, 'right_wrist': 11, 'left_ankle': 16}
 CUB_PARTS = {'right eye': 11, 'right leg': 12, 'left wing': 9, 'tail': 14}
 _LIMITS = 20, 1000  # pixels that half of a distance is between, exclusively [release]
+_HEADER = 1 << 16  # bytes of a JPEG that its size is looked for in
 NEIGHBOURS = ('person', 'image')
 
 
@@ -201,7 +204,7 @@ def _coco_photos(content: dict[str, Any], folder: str) -> tuple[list[PhotoParts]
     """Images with chosen keypoints, and how many keypoints belong to people with no other."""
     photos = {
         each['id']: PhotoParts(
-            os.path.join(folder, each['file_name']), (each['width'], each['height'])
+            os.path.join(folder, each['file_name']), (int(each['width']), int(each['height']))
         )
         for each in content['images']
     }
@@ -269,8 +272,20 @@ class CubParts(PartPatches):
                         f'numbers x and y: {x!r}, {y!r}.'
                     ) from None
                 photos[i].keypoints.append(point)
+        for photo in photos.values():
+            photo.size = _jpeg_size(photo.path) if photo.keypoints else None
         super().__init__(list(photos.values()), list(CUB_PARTS), side, neighbours, fit, max_images,
                          f'{root} ({split})')  # fmt: skip
+
+
+def _jpeg_size(path: str) -> tuple[int, int] | None:
+    """Width and height of a photograph by its header; None where that cannot be read."""
+    try:
+        with open(path, 'rb') as file:
+            header = read_jpeg_header(file.read(_HEADER))
+    except (OSError, UndecodableError):  # who decodes it says why
+        return None
+    return None if header is None else (header.width, header.height)
 
 
 def _rows(root: str, name: str, columns: int) -> list[list[str]]:
@@ -282,7 +297,7 @@ def _rows(root: str, name: str, columns: int) -> list[list[str]]:
             'CUB_200_2011 with images.txt, train_test_split.txt, parts/part_locs.txt and images/, '
             'or to the one that holds it.'
         )
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding='utf-8', errors='surrogateescape') as file:
         rows = [line.split() for line in file if line.strip()]
     for number, row in enumerate(rows, 1):
         if len(row) != columns:

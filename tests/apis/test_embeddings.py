@@ -77,6 +77,21 @@ def test_parquet_has_the_rows_of_npz(folder, tmp_path, half):
         embed_folder(model, folder, tmp_path / 'x', kind='parquet', **SETTINGS)
 
 
+@pytest.mark.parametrize('kind', ['safetensors', 'npz', 'parquet'])
+def test_a_damaged_file_gets_a_sentence(folder, tmp_path, kind):
+    if kind == 'parquet':
+        pytest.importorskip('pyarrow')
+    embed_folder(FrozenFeatures(VIT, 32), folder, tmp_path / 'out', kind=kind, **SETTINGS)
+    path = tmp_path / 'out' / f'00001.{kind}'
+    for content in (b'', path.read_bytes()[:200]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f'00001.{kind} is damaged .* write it again'):
+            collect(tmp_path / 'out')
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        collect(tmp_path / 'out')
+
+
 def test_parquet_without_pyarrow(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyarrow', None)
     with pytest.raises(ImportError, match='parquet files need pyarrow: pip install pyarrow'):
@@ -125,6 +140,11 @@ def test_wrong_input_gets_a_sentence(folder, tmp_path):
         (dict(fit='long'), "fit must be 'crop'"),
         (dict(kind='csv'), "must be one of safetensors, npz, parquet, got 'csv'"),
         (dict(shard=0), 'shard must be a positive number'),
+        (
+            dict(batch_size=0),
+            'batch_size must be positive and num_workers not negative, got 0 and 0',
+        ),
+        (dict(num_workers=-1), 'num_workers not negative, got 2 and -1'),
     ):
         with pytest.raises(ValueError, match=words):
             embed_folder(model, folder, tmp_path / 'x', **{**SETTINGS, **options})
@@ -133,6 +153,11 @@ def test_wrong_input_gets_a_sentence(folder, tmp_path):
         embed_folder(model, tmp_path / 'empty', tmp_path / 'x', **SETTINGS)
     with pytest.raises(FileNotFoundError, match='does not exist'):
         embed_folder(model, tmp_path / 'gone', tmp_path / 'x', **SETTINGS)
+    with pytest.raises(FileNotFoundError, match='is a file: name one that holds images'):
+        embed_folder(model, folder / 'a.png', tmp_path / 'x', **SETTINGS)
+    (out / 'manifest.json').write_text('{"settings"')
+    with pytest.raises(ValueError, match='is not, or no longer, a manifest of tools/embed.py'):
+        embed_folder(model, folder, out, **SETTINGS)
     with pytest.raises(FileNotFoundError, match='manifest.json'):
         next(read_embeddings(tmp_path / 'empty'))
     assert torch.is_grad_enabled()

@@ -99,6 +99,8 @@ def test_what_cannot_be_read_is_told_and_what_is_wrong_gets_a_sentence(model, tm
     ):
         with pytest.raises(ValueError, match=words):
             nearest_part_patches(model, picture(0), point, [])
+    with pytest.raises(ValueError, match='of 500 × 1 pixels is too long'):
+        nearest_part_patches(model, np.zeros((1, 500, 3), np.uint8), (250, 0), [])
     with pytest.raises(ValueError, match='number must be positive and kind one of cls'):
         nearest_part_patches(model, picture(0), (48, 32), [], 0)
     with pytest.raises(ValueError, match="got 7 and 'CLS'"):

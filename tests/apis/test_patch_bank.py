@@ -102,6 +102,11 @@ def test_what_is_no_bank_gets_a_sentence(folder, photos, model, tmp_path):
         PatchBank(folder, 0)
     with pytest.raises(ValueError, match='between 1 and the 64 patches, got 65'):
         PatchBank(folder).nearest(torch.zeros(1, 16), 65)
+    for shape in ((1, 17), (16,)):
+        with pytest.raises(ValueError, match=r'must have the shape \(M, 16\), got'):
+            PatchBank(folder).nearest(torch.zeros(shape))
+    with pytest.raises(ValueError, match='top must be a positive number of images, got -1'):
+        find_in_bank(PromptSegmenter(model), photos / 'a.png', (1, 1), PatchBank(folder), -1)
     with pytest.raises(FileNotFoundError, match='manifest.json'):
         PatchBank(photos)
     for i, (settings, words) in enumerate((
@@ -125,3 +130,7 @@ def test_what_is_no_bank_gets_a_sentence(folder, photos, model, tmp_path):
     (mixed / 'manifest.json').write_text(json.dumps({**manifest, 'files': []}))
     with pytest.raises(ValueError, match='holds no image'):
         PatchBank(mixed)
+    for text in ('{', '[]', '{"name": "gallery"}', '{"settings": {}, "files": []}'):
+        (mixed / 'manifest.json').write_text(text)
+        with pytest.raises(ValueError, match='manifest.json is not, or no longer, a manifest'):
+            PatchBank(mixed)

@@ -112,6 +112,11 @@ def test_counts_of_real_annotations(data_root, split, person_count, image_count)
         ('{', 'is no file of person keypoints'),
         ('[]', 'is no file of person keypoints'),
         ('{"images": [], "annotations": [{"id": 1}]}', "'keypoints'.*Is it the one of instances"),
+        (
+            '{"images": [{"id": 1, "file_name": "a", "width": null, "height": 9}], '
+            '"annotations": []}',
+            'is no file of person keypoints',
+        ),
         ('{"images": [], "annotations": []}', 'has no patch of the part nose, right_wrist'),
     ],
 )
@@ -178,6 +183,20 @@ def test_cub(tmp_path, folder):
     (root / 'parts' / 'part_locs.txt').unlink()
     with pytest.raises(FileNotFoundError, match='set CUB_ROOT'):
         CubParts(str(tmp_path))
+
+
+def test_keypoints_outside_the_photograph_of_a_bird_are_counted(tmp_path):
+    path = cub(tmp_path) / 'parts' / 'part_locs.txt'
+    lines = path.read_text().splitlines()
+    lines[8] = '1 9 300.0 200.0 1'  # the last column is 299
+    lines[13] = '1 14 nan 210.0 1'
+    path.write_text('\n'.join(lines))
+    found = CubParts(str(tmp_path))
+    assert found.left_out == {'outside the image': 2}
+    assert Counter(found.labels) == {0: 2, 1: 2, 2: 1, 3: 1}
+    # Of what is no JPEG the size is not known, and the network sees that it cannot be read.
+    (tmp_path / 'images' / '001.Bird' / 'a.jpg').write_bytes(b'no image')
+    assert CubParts(str(tmp_path)).left_out == {'outside the image': 1}
 
 
 def test_a_cub_without_visible_parts_gets_a_sentence(tmp_path):

@@ -110,6 +110,11 @@ def test_wrong_input_gets_a_sentence(checkpoint, folder, tmp_path, capsys):
         (('parts', folder / '0.png', folder / '0.png', '--point', 40, 20), 'no other image to'),
         (('parts', folder / '0.png', folder / 'broken.png', '--point', 40, 20), 'none of the'),
         (('parts', folder / '0.png', folder, '--point', 40, 20, '--top', 0), 'must be positive'),
+        (
+            ('click', folder / '0.png', folder, '--point', 3, 3, '--top', 0),
+            '--top must be positive',
+        ),
+        (('match', folder / '0.png', folder / '1.png', '--top', -1), '--top must be positive'),
         (('objects', tmp_path / 'empty'), 'There is no image in'),
         (('objects', folder / '0.png', '--number', 0), 'must be positive'),
     ):

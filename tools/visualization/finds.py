@@ -215,6 +215,8 @@ def main(argv: list[str] | None = None) -> None:
     draw = dict(click=draw_click, match=draw_match, parts=draw_parts, objects=draw_objects)
     draw = draw[args.command]
     with cli.one_sentence_errors():
+        if getattr(args, 'top', 1) < 1:
+            raise InputError(f'--top must be positive, got {args.top}')
         picture = draw(args)
         write_picture(args.out, picture)
         print(f'wrote {args.out}')

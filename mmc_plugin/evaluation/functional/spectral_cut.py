@@ -55,10 +55,12 @@ def spectral_objects(tokens: Tensor, number: int = 1, threshold: float = 0.2) ->
         are all similar to each other or all apart.
 
     Raises:
-        ValueError: If ``number`` is not positive.
+        ValueError: If ``number`` is not positive, or the threshold no cosine.
     """
     if number < 1:
         raise InputError(f'The number of objects must be positive, got {number}.')
+    if not -1 < threshold < 1:  # so that NaN is refused, too
+        raise InputError(f'threshold must be a cosine between -1 and 1, got {threshold}.')
     height, width = tokens.shape[:2]
     unit = F.normalize(centred_tokens(tokens, height, width), dim=-1).flatten(0, 1)
     joined = (unit @ unit.T).cpu().numpy() > threshold

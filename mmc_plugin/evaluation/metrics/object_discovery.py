@@ -29,7 +29,7 @@ class ObjectDiscovery(ImageResults):
         collect_device (str): Of mmengine. Defaults to 'cpu'.
 
     Raises:
-        ValueError: If ``number`` is not positive.
+        ValueError: If ``number`` is not positive, or the threshold no cosine.
     """
 
     name = 'object_discovery'
@@ -45,6 +45,10 @@ class ObjectDiscovery(ImageResults):
         super().__init__(collect_device=collect_device)
         if number < 1:
             raise InputError(f'ObjectDiscovery: number must be positive, got {number}.')
+        if not -1 < threshold < 1:
+            raise InputError(
+                f'ObjectDiscovery: threshold must be a cosine between -1 and 1, got {threshold}.'
+            )
         self.number, self.threshold, self.refine = number, threshold, check_refine(refine)
 
     def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:

@@ -50,3 +50,6 @@ def test_what_cannot_be_cut_gives_nothing():
     assert spectral_objects(torch.eye(2).view(1, 2, 2)).shape == (0, 1, 2)
     with pytest.raises(ValueError, match='number of objects must be positive, got 0'):
         spectral_objects(torch.ones(4, 5, 3), 0)
+    for threshold in (1.0, -2.0, float('nan')):
+        with pytest.raises(ValueError, match='must be a cosine between -1 and 1'):
+            spectral_objects(torch.ones(4, 5, 3), 1, threshold)
