@@ -2,7 +2,7 @@
 
 Example::
 
-    python tools/embed.py CHECKPOINT photos --what cls patches --layers 5 -1 --out features
+    python tools/embed.py CHECKPOINT photos --what cls patches --layers -2 -1 --out features
 
 A killed run goes on where it was when it is started again. docs/patch_features.md says what the
 files hold; in Python, mmc_plugin.apis.read_embeddings reads them.
@@ -49,6 +49,7 @@ import torch
 
 from mmc_plugin.apis import embed_folder
 from mmc_plugin.engine import cli
+from mmc_plugin.wording import counted
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -61,7 +62,8 @@ def main(argv: list[str] | None = None) -> None:
         )  # fmt: skip
         files = manifest['files']
         cli.say_skipped([name for each in files for name in each['unreadable']])
-        print(f'{sum(each["images"] for each in files)} images in {len(files)} files in {args.out}')
+        images = counted(sum(each['images'] for each in files), 'image')
+        print(f'{images} in {counted(len(files), "file")} in {args.out}')
 
 
 if __name__ == '__main__':

@@ -37,6 +37,7 @@ from mmc_plugin.visualization.click_gallery import write_click_gallery
 from mmc_plugin.visualization.run_log import read_scalars, series
 from mmc_plugin.visualization.run_page import write_run_page
 from mmc_plugin.visualization.similarity_map import similarity_panel
+from mmc_plugin.wording import counted
 
 MAPS_SIZE, SHOWN_SIZE = 256, 448  # pixels: of what the new network sees, of what is shown
 STATE = 'quickstart.json'
@@ -142,7 +143,7 @@ def facts(
     name = (
         torch.cuda.get_device_name(device)
         if device.type == 'cuda'
-        else f'CPU, {cli.available_cpus()} cores'
+        else f'CPU, {counted(cli.available_cpus(), "core")}'
     )
     parameters = sum(each.numel() for each in runner.model.backbone.parameters())
     most, limit = runner.cfg.train_cfg.max_epochs, runner.cfg.train_cfg.seconds
@@ -157,7 +158,11 @@ def facts(
             f'{runner.model.patch_size}²',
         ),
         ('Device', name),
-        ('Training', f'{runner.epoch} epochs, {runner.iter} iterations in {seconds:.0f} s{fewer}'),
+        (
+            'Training',
+            f'{counted(runner.epoch, "epoch")}, {counted(runner.iter, "iteration")} in '
+            f'{seconds:.0f} s{fewer}',
+        ),
     ]
     if images_per_second:
         rows.append(('Speed', f'{median(images_per_second):.0f} images/s (median)'))
@@ -225,7 +230,10 @@ def click_section(cfg: Config, epochs: int) -> str:
     points = [(x * SHOWN_SIZE, y * SHOWN_SIZE) for x, y in hook.points]
     maps = {
         words: list(np.load(work_dir / 'vis' / f'similarity_{name}.npz')['maps'])
-        for name, words in (('before', 'before training'), ('after', f'after {epochs} epochs'))
+        for name, words in (
+            ('before', 'before training'),
+            ('after', f'after {counted(epochs, "epoch")}'),
+        )
     }
     others, about = reference_maps(images, points, SHOWN_SIZE)
     if others is not None:

@@ -1,4 +1,4 @@
-# Cascade Mask R-CNN on the layers that iBOT takes (arXiv 2111.07832): 3, 5, 7 and 11 give the maps of
+# Cascade Mask R-CNN on the layers that iBOT takes (arXiv 2111.07832): 3, 5, 7 and 11, from 0, give maps of
 # strides 4, 8, 16 and 32; AdamW 1e-4, weight decay .05, layer decay .75 and drop path .1 are those of
 # its released vit_small_giou_4conv1f_coco_3x.py. The paper has 51.2 box and 44.2 mask AP for ViT-B/16.
 # Heads and batch are mmdet's, images have 640 pixels as in the other configs here; the release has

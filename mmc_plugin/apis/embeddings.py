@@ -23,6 +23,7 @@ from ..datasets.image_tree import scan_tree
 from ..durable import write_durably, written_whole
 from ..errors import InputError, needing
 from ..models.features import weights_digest
+from ..wording import counted
 from .features import frozen_features
 
 WHAT = ('cls', 'patches', 'mean')
@@ -116,7 +117,8 @@ def embed_folder(
         manifest['files'].append(dict(name=path.name, images=len(kept), unreadable=unreadable))
         # After the file: a file that no manifest lists is written again.
         write_durably(out / MANIFEST, json.dumps(manifest, indent=1))
-        print_log(f'{path}: {len(kept)} images, {len(unreadable)} unreadable', logger='current')
+        left_out = f', {len(unreadable)} unreadable' if unreadable else ''
+        print_log(f'{path}: {counted(len(kept), "image")}{left_out}', logger='current')
     return manifest
 
 

@@ -15,6 +15,7 @@ from mmpretrain.registry import DATASETS
 from PIL import Image
 
 from ..errors import InputError
+from ..wording import counted
 from .palette_prompts import read_names, read_palette
 from .prompt_dataset import UnusableMasksError
 from .transforms.loading import LoadImage
@@ -95,7 +96,7 @@ class DavisVideos(BaseDataset):
         names = list(dict.fromkeys(read_names(path)))
         if not names:
             raise InputError(f'The list {path!r} names no sequence: write one a line.')
-        print_log(f'{self.data_root!r}: {len(names)} sequences.', logger='current')
+        print_log(f'{self.data_root!r}: {counted(len(names), "sequence")}.', logger='current')
         return [dict(sequence=name) for name in names]
 
     def prepare_data(self, idx: int) -> dict:

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from ..errors import InputError, RunError
+from ..wording import counted
 from .seeding import SeededItems
 from .transforms.loading import LoadImage, UnreadableImageError
 
@@ -100,9 +101,18 @@ def scan_paths(paths: Sequence[str]) -> list[str]:
             continue
         below, _, others = scan_tree(path)
         if not below:
-            raise InputError(f'There is no image in {path!r} or below ({others} other files).')
+            raise InputError(
+                f'There is no image in {path!r} or below ({counted(others, "other file")}).'
+            )
         found += [os.path.join(path, each) for each in below]
     return found
+
+
+def _left_out(broken: int, others: int) -> str:
+    """What a scan did without, as the end of a sentence; nothing is said of none."""
+    told = [counted(broken, 'empty or broken file')] if broken else []
+    told += [counted(others, 'other file')] if others else []
+    return f'; left out {" and ".join(told)}' if told else ''
 
 
 @DATASETS.register_module()
@@ -139,16 +149,13 @@ class ImageTree(SeededItems, BaseDataset):
         self.scan_report = dict(images=len(found), other_files=others, left_out=left_out)
         if not found:
             raise FileNotFoundError(
-                f'data_root: no image in {self.data_root!r} or below ({others} other files, '
-                f'{len(left_out)} empty or broken ones); looked for {", ".join(extensions)}; '
-                'set data_root to a folder with images.'
+                f'data_root: no image in {self.data_root!r} or below '
+                f'({counted(others, "other file")}, {len(left_out)} empty or broken); looked for '
+                f'{", ".join(extensions)}; set data_root to a folder with images.'
             )
         self._check_readable(found)
-        print_log(
-            f'{self.data_root!r}: {len(found)} images; left out {len(left_out)} empty or broken '
-            f'files and {others} files that are no images by their name.',
-            logger='current',
-        )
+        without = _left_out(len(left_out), others)
+        print_log(f'{self.data_root!r}: {counted(len(found), "image")}{without}.', logger='current')
         return [dict(img_path=path) for path in found]
 
     def get_data_info(self, idx: int) -> dict:

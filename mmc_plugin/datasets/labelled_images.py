@@ -12,9 +12,11 @@ from mmpretrain.registry import DATASETS, TRANSFORMS
 from torch.utils.data import Dataset
 
 from ..errors import InputError, RunError
+from ..wording import counted
 from .image_sets import build_source
 from .transforms.loading import UnreadableImageError
 
+UNREADABLE = -1  # the label in a test of an image that cannot be read
 _TRIES = 100  # other images drawn in the place of one that cannot be read
 
 
@@ -22,8 +24,9 @@ _TRIES = 100  # other images drawn in the place of one that cannot be read
 class LabelledImages(Dataset):
     """Images of a set as samples of a pipeline, whatever format the set has.
 
-    A training image that cannot be read is replaced by one drawn at random, and named in the log;
-    in a test it ends the test, since an accuracy on other images would be another number.
+    A training image that cannot be read is replaced by one drawn at random, and named in the log.
+    In a test it is black and has the label ``UNREADABLE``, for :class:`ClassificationAccuracy` to
+    leave out and list.
 
     Args:
         source (dict): Config of a set, see :class:`ImageSets`: one of this package
@@ -44,8 +47,8 @@ class LabelledImages(Dataset):
         self.source = build_source(source)
         if self.source.absent:
             print_log(
-                f'{len(self.source.absent)} images that {source["type"]} lists are not there and '
-                f'left out, such as {self.source.absent[0]!r}.',
+                f'Left out {counted(len(self.source.absent), "image")} that {source["type"]} lists '
+                f'but the disk lacks, such as {self.source.absent[0]!r}.',
                 logger='current',
             )
         self.images = self.source.images(0, 0)  # their own cut is for k-NN and the like
@@ -66,35 +69,36 @@ class LabelledImages(Dataset):
         """A sample, after the pipeline.
 
         Raises:
-            RuntimeError: If the image cannot be read, nor, in training, a hundred others.
+            RuntimeError: If a hundred images drawn one after another cannot be read, in training.
         """
         error = None
-        for _ in range(1 if self.test_mode else _TRIES):
+        for _ in range(_TRIES):
+            label = self.source.labels[index]
             try:
                 image = np.asarray(self.images.photograph(index))[..., ::-1].copy()
             except UnreadableImageError as failed:
                 error = error or failed
-                self._tell(failed)
-                index = np.random.randint(len(self))
-                continue
+                if not self.test_mode:
+                    self._tell(failed)
+                    index = np.random.randint(len(self))
+                    continue
+                image, label = np.zeros((256, 256, 3), np.uint8), UNREADABLE
             return self.pipeline(
                 dict(
                     img=image,
                     img_shape=image.shape[:2],
                     ori_shape=image.shape[:2],
                     img_path=self.source.paths[index],
-                    gt_label=self.source.labels[index],
+                    gt_label=label,
                     sample_idx=index,
                 )
             )
-        if self.test_mode:
-            raise error
         raise RunError(
             f'{_TRIES} images drawn one after another cannot be read, the first: {error}'
         )
 
     def _tell(self, error: UnreadableImageError) -> None:
-        if not self.test_mode and error.path not in self._told:
+        if error.path not in self._told:
             self._told.add(error.path)
             print_log(f'Another image takes its place: {error}', 'current', logging.WARNING)
 

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
 
 from ..errors import InputError, RunError
+from ..wording import counted
 from .transforms.loading import UnreadableImageError
 from .transforms.prompts import pack_skipped
 
@@ -152,7 +153,7 @@ class PromptDataset(BaseDataset):
                 f'be: there is no {tried[0]!r}.'
             )
         why = f'; left out {why}' if why else ''
-        print_log(f'{self.data_root!r}: {len(found)} images{why}.', logger='current')
+        print_log(f'{self.data_root!r}: {counted(len(found), "image")}{why}.', logger='current')
         return found
 
     def prepare_data(self, idx: int) -> dict:

@@ -57,8 +57,8 @@ class SplitFile(ImageSource):
         here = [os.path.isfile(image) for image in images]
         if not any(here):
             raise FileNotFoundError(
-                f'None of the {len(images)} images that {path!r} names is there; the first would '
-                f'be {images[0]!r}. Are they in another folder (image_dir)?'
+                f'None of the images that {path!r} names is there ({len(images)} in all); the '
+                f'first would be {images[0]!r}. Are they in another folder (image_dir)?'
             )
         classes = sorted({row['label'] for row in rows})
         found = [(image, row) for image, row, there in zip(images, rows, here) if there]

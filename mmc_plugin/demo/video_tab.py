@@ -16,6 +16,7 @@ import numpy as np
 from ..apis.features import to_pixels
 from ..errors import InputError
 from ..visualization.video import draw_objects, write_video
+from ..wording import counted
 from . import markup, parts
 from .inbox import Inbox
 from .networks import Network, Settings, level
@@ -45,7 +46,7 @@ class Videos:
         _end(old)
         clip = self._clip(PurePath(str(event.name)[-80:]).name or 'video', frames)
         note = ' There are more; the page takes these.' if more else ''
-        return self._shown(clip, name, rule, threshold, f'{len(frames)} frames.{note}')
+        return self._shown(clip, name, rule, threshold, f'{counted(len(frames), "frame")}.{note}')
 
     def pan(self, event: gr.EventData, old: Clip | None, name: str, rule: str, threshold: float):
         """A video for those who have none: a window that moves over a sample."""
@@ -59,7 +60,9 @@ class Videos:
             top = round((0.5 - 0.5 * np.cos(2 * np.pi * part)) * 0.15 * height)
             frame = image[top : top + round(0.85 * height), left : left + round(0.75 * width)]
             frames.append(cv2.imencode('.jpg', frame[..., ::-1])[1].tobytes())
-        return self._shown(self._clip(PAN, frames), name, rule, threshold, f'{len(frames)} frames.')
+        return self._shown(
+            self._clip(PAN, frames), name, rule, threshold, f'{counted(len(frames), "frame")}.'
+        )
 
     def point(self, event: gr.EventData, clip: Clip | None, name: str, rule: str, threshold: float):
         """Add a point on the first frame."""
@@ -103,7 +106,9 @@ class Videos:
             picture, alt = clip.first, f'The first frame of {clip.name}'
             hint = 'Click on what to follow in the first frame.'
         views = [markup.view(jpeg_uri(picture), alt, f'First frame of {clip.name}', clip.points)]
-        page = markup.stage([markup.row(clip.name, f'{len(clip.frames)} frames', views)], hint)
+        page = markup.stage(
+            [markup.row(clip.name, counted(len(clip.frames), 'frame'), views)], hint
+        )
         return clip, page, markup.message(words)
 
     def begin(self, clip: Clip | None):
@@ -139,7 +144,7 @@ class Videos:
         if not mask.any():
             raise InputError('The click selects nothing: lower the threshold.')
         total, start, masks = len(clip.frames), time.perf_counter(), []
-        yield '', markup.progress(0, total, f'Following through {total} frames …')
+        yield '', markup.progress(0, total, f'Following through {counted(total, "frame")} …')
         for found in self._network(name).follow(clip.frames, mask, size):
             if clip.turn != turn:
                 yield '', STOPPED
@@ -157,7 +162,10 @@ class Videos:
             write_video(path, frames, FRAMES_A_SECOND)
             video = data_uri('video/webm', Path(path).read_bytes())
         seconds = time.perf_counter() - start
-        yield markup.player(video, f'Followed through {total} frames in {seconds:.0f} s'), ''
+        yield (
+            markup.player(video, f'Followed through {counted(total, "frame")} in {seconds:.0f} s'),
+            '',
+        )
 
 
 def _there(clip: Clip | None) -> Clip:

@@ -21,6 +21,7 @@ from ..evaluation.metrics import BankMetric, Banks
 from ..evaluation.process_parts import own_part
 from ..models.features import FrozenFeatures
 from ..models.utils import corrupt
+from ..wording import counted
 from .hooks.model_access import unwrap
 
 
@@ -114,7 +115,9 @@ class FeatureBankLoop(FrozenLoop):
         return self.evaluator.evaluate(len(self.dataloader.dataset))
 
     def _bank(self, model: FrozenFeatures, name: str, source: ImageSource) -> FeatureBank:
-        self.runner.logger.info(f'Features of {len(source)} images of the set {name!r} …')
+        self.runner.logger.info(
+            f'Features of {counted(len(source), "image")} of the set {name!r} …'
+        )
         return feature_bank(
             model,
             source.images(**cut(model)),

@@ -7,6 +7,7 @@ import os
 from mmengine.config import Config
 
 from ..datasets.image_tree import extensions_for, scan_tree
+from ..wording import counted
 from .cli import say
 
 WARM_UP = 10  # one in so many epochs, at most
@@ -69,7 +70,7 @@ def _shorten_warm_up(schedulers: list, epochs: int, iterations: int) -> list[str
         schedulers[0].end = fitting
     else:
         del schedulers[0]
-    return [f'warm-up of {fitting} epoch{"" if fitting == 1 else "s"}, not {end}']
+    return [f'warm-up of {counted(fitting, "epoch")}, not {end}']
 
 
 def _processes(launcher: str) -> int:

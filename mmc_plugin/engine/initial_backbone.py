@@ -16,6 +16,7 @@ from ..checkpoints.heads import read_head
 from ..errors import InputError
 from ..models.selfsup.base import StudentTeacher
 from ..models.utils.pretrained_head import head_shapes
+from ..wording import counted
 from .cli import say
 
 
@@ -97,7 +98,7 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
     taken = _set_heads(cfg, checkpoint, allow_pickle)
     left = len(weights.dropped) - taken
     if left > 0:
-        say(f'{left} other weights in {source} are left out.')
+        say(f'Left out {counted(left, "other weight")} of {source}.')
 
 
 def _set_heads(cfg: Config, checkpoint: Checkpoint, allow_pickle: bool) -> int:
@@ -117,7 +118,7 @@ def _set_heads(cfg: Config, checkpoint: Checkpoint, allow_pickle: bool) -> int:
                 name=name,
                 allow_pickle=allow_pickle,
             )
-            say(f'model.{name} starts with its {len(weights)} weights there.')
+            say(f'model.{name} starts with {counted(len(weights), "weight")} from there.')
         elif wrong:
             say(
                 f'model.{name} starts anew, since that of the checkpoint differs; '

@@ -14,6 +14,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import LOOPS
 
 from ..errors import InputError
+from ..wording import counted
 from .schedule import check_plannable, replan
 
 SKIPPED, TIMED = 3, 7  # first iterations, which are slower; those that the first plan rests on
@@ -155,9 +156,9 @@ class TimeLimitedTrainLoop(ResumableTrainLoop):
         runner.optim_wrapper.initialize_count_status(runner.model, self._iter, self._max_iters)
         before, after = replan(runner)
         runner.logger.info(
-            f'{epochs} epochs of at most {self._most_epochs} fit into {self.seconds:g} s, at '
-            f'{an_epoch:.3g} s each: the schedule is that of {epochs} epochs from here on, '
-            f'learning rate {before:.3g} → {after:.3g}.'
+            f'{epochs} of at most {counted(self._most_epochs, "epoch")} fit into '
+            f'{self.seconds:g} s, at {an_epoch:.3g} s each: from here on the schedule has that '
+            f'length, learning rate {before:.3g} → {after:.3g}.'
         )
 
 

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmengine.utils import digit_version
 
 from ..errors import InputError, RollBackError, RunError
+from ..wording import counted
 from . import cli
 from .background import wait_for_writers
 from .channels import set_in_channels
@@ -198,7 +199,7 @@ def set_resume(cfg: Config, resume: str) -> None:
     epochs = cfg.get('train_cfg', {}).get('max_epochs')
     if epochs and Path(checkpoint).is_file() and inspect_checkpoint(checkpoint)['epoch'] >= epochs:
         cli.say(
-            f'It has all its {epochs} epochs, so nothing is left to train; --cfg-options '
+            f'It has all its epochs ({epochs}), so nothing is left to train; --cfg-options '
             f'train_cfg.max_epochs={2 * epochs} goes on with a schedule of that length.'
         )
 
@@ -217,8 +218,8 @@ def check_schedule(cfg: Config) -> None:
     epochs, warm_up = cfg.get('train_cfg', {}).get('max_epochs'), warm_up_epochs(cfg)
     if epochs and warm_up >= epochs:
         raise InputError(
-            f'train_cfg.max_epochs={epochs} leaves nothing after the {warm_up} epochs of '
-            'warm-up: raise it, or shorten the warm-up with --cfg-options '
+            f'train_cfg.max_epochs={epochs} leaves nothing after the {counted(warm_up, "epoch")} '
+            'of warm-up: raise it, or shorten the warm-up with --cfg-options '
             'param_scheduler.0.end=1 param_scheduler.1.begin=1'
         )
 

@@ -127,7 +127,8 @@ def extract(
     unreadable = [batches.files.paths[i] for i in (~readable).nonzero().flatten().tolist()]
     if not readable.any():
         raise InputError(
-            f'None of the {len(readable)} images can be read; the first is {unreadable[0]!r}.'
+            f'None of the images can be read ({len(readable)} in all); the first is '
+            f'{unreadable[0]!r}.'
         )
     index = readable.nonzero().flatten()
     hashes = batches.gather(torch.cat(hashes))[index]

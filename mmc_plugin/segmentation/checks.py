@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from ..errors import InputError
+from ..wording import counted
 
 # How files begin, and what stands in the last bytes, of which cameras add some.
 _ENDS = {
@@ -107,7 +108,7 @@ def checked_dataset(dataset: dict) -> BaseDataset:
         for what, path in (('image', sample['img_path']), ('label', sample.get('seg_map_path'))):
             if path is not None and not osp.isfile(path):
                 raise FileNotFoundError(
-                    f'the {what} {path} is missing ({name}, {len(samples)} images)'
+                    f'the {what} {path} is missing ({name}, {counted(len(samples), "image")})'
                 )
     check = dict(
         type='CheckLabels',
@@ -126,8 +127,8 @@ def checked_dataset(dataset: dict) -> BaseDataset:
         built.full_init()
         built.get_subset_(kept)
         print_log(
-            f'{name}: {built.left_out} of {len(samples)} images are left out, since these files '
-            f'are broken: {", ".join(broken)}.',
+            f'{name}: left out {built.left_out} of {counted(len(samples), "image")}, for broken '
+            f'files: {", ".join(broken)}.',
             logger='current',
             level=logging.WARNING,
         )

@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from ..engine.hooks.evaluation_report import checkpoint_of
 from ..errors import InputError
 from ..evaluation.report import write_report
+from ..wording import counted
 from .metric import ClassIoUMetric
 from .panel import segmentation_panel
 
@@ -66,7 +67,7 @@ class SegmentationReportHook(Hook):
         write_report(
             path,
             protocol=f'semantic segmentation{how}, {type(dataset).__name__}, '
-            f'{len(dataset)} images{broken}, '
+            f'{counted(len(dataset), "image")}{broken}, '
             f'test of the {test_cfg.get("mode", "whole")} image{window}; IoU and Acc in per cent '
             'from the pixels of all images together, labels of 255 left out',
             config=runner.cfg.filename,

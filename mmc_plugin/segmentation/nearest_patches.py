@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..evaluation.functional.label_retrieval import patch_distribution, retrieve_labels
+from ..wording import counted
 
 
 @MODELS.register_module()
@@ -73,7 +74,7 @@ class NearestPatchSegmentor(BaseModel):
         dataset = DATASETS.build(self.memory)
         classes = len(dataset.metainfo['classes'])
         share = None if self.memory_size is None else -(-self.memory_size // len(dataset))
-        print_log(f'Encoding the {len(dataset)} labelled images', logger='current')
+        print_log(f'Encoding {counted(len(dataset), "labelled image")}', logger='current')
         tokens, labels = [], []
         images = range(len(dataset))
         for i in track_iter_progress(images) if is_main_process() else images:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from ..durable import write_durably
@@ -46,7 +47,7 @@ class Evaluation:
     def pictures(self) -> list[Path]:
         """Those beside the report that belong to it."""
         path = None if self.problem else self.report()
-        return [] if path is None else sorted(path.parent.glob(f'{path.stem}*.png'))
+        return [] if path is None else sorted(path.parent.glob(f'{escape(path.stem)}*.png'))
 
 
 def write_evaluations(

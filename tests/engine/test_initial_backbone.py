@@ -161,13 +161,13 @@ def test_heads_that_fit_are_taken(tmp_path, capsys):
     said = ' '.join(capsys.readouterr().out.split())
     taken = sum(name.startswith(('rec_head.', 'teacher.patch_head.')) for name in state)
     count = sum(name.startswith('rec_head.') for name in state)
-    assert f'model.rec_head starts with its {count} weights there' in said and 0 < count < taken
+    assert f'model.rec_head starts with {count} weights from there' in said and 0 < count < taken
     assert (
         'model.cls_head starts anew, since that of the checkpoint differs; of the wrong shape: '
         'layers.0.weight (8, 192) for (7, 192)'
     ) in said
     left = sum(not name.startswith('teacher.backbone.') for name in state) - taken
-    assert f'{left} other weights in {tmp_path / "run.pth"} are left out' in said
+    assert f'Left out {left} other weights of {tmp_path / "run.pth"}.' in said
     model = build(cfg)
     for name, value in model.rec_head.state_dict().items():
         assert torch.equal(value, state[f'rec_head.{name}']), name

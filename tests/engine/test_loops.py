@@ -87,7 +87,7 @@ def test_a_slow_machine_ends_annealed_in_time(train, seconds):
     assert runner.message_hub.get_info('max_epochs') == runner.epoch == runner.max_epochs
     assert runner.max_iters == runner.iter == len(machine.rates)
     assert runner.train_loop.shortening == 30 / runner.epoch
-    words = f'{machine.lengths[10] // LENGTH} epochs of at most 30 fit into 300 s, at'
+    words = f'{machine.lengths[10] // LENGTH} of at most 30 epochs fit into 300 s, at'
     assert [line for line in machine.log if ' fit into ' in line][0].startswith(words)
 
 

@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path):
     assert torch.equal(bank.index, kept) and torch.equal(bank.labels, kept)
     assert bank.unreadable == [str(tmp_path / '2.png')]
     torch.testing.assert_close(bank.pat, whole.pat[:, kept])
-    with pytest.raises(ValueError, match='None of the 1 images can be read.*2.png'):
+    with pytest.raises(ValueError, match='None of the images can be read .1 in all.*2.png'):
         feature_bank(model, ImageFiles([str(tmp_path / '2.png')], 36, 32), num_workers=0)
 
 

@@ -133,7 +133,7 @@ def test_broken_files_are_left_out_and_listed(copy, monkeypatch, call, make_tiny
     assert kept == ['train0', 'train2', 'train5'] and dataset.left_out == 3
     assert all(dataset[i]['gt_seg_map'].shape == (32, 48) for i in range(3))
     (line,) = said
-    assert line.startswith('CamVidDataset: 3 of 6 images are left out, since these files are brok')
+    assert line.startswith('CamVidDataset: left out 3 of 6 images, for broken files: ')
     assert [name in line for name in ('train1.jpg', 'train3.jpg', 'train4.png')] == [True] * 3
     for path in images.iterdir():
         path.write_bytes(b'')

@@ -193,7 +193,7 @@ def test_a_resumed_run_has_the_settings_that_it_had(config, labelled, call, tmp_
     assert done.returncode == 0, done.stderr
     again = call('train.py', config, '--work-dir', 'my run', '--resume')
     assert 'the settings of my run/tiny.py, unchanged.' in again.stdout
-    assert 'It has all its 1 epochs, so nothing is left to train' in again.stdout
+    assert 'It has all its epochs (1), so nothing is left to train' in again.stdout
     more = call('train.py', config, *options[:2], '--resume', '--cfg-options',
                 'train_cfg.max_epochs=2')  # fmt: skip
     assert 'changed by --cfg-options: train_cfg.max_epochs 1 → 2.' in more.stdout

@@ -79,8 +79,10 @@ def data(tmp_path_factory):
     wnids = imagenet100_wnids()
     write_pickles(root / 'cifar', 10)
     write_binary(root / 'cifar', 100)
+    folder(root / 'folder')
+    (root / 'folder' / 'val' / 'dog' / 'broken.jpg').write_bytes(b'broken')
     return dict(
-        DATA_ROOT=folder(root / 'folder'),
+        DATA_ROOT=root / 'folder',
         IMAGENET_ROOT=folder(root / 'imagenet', wnids[:6], images=2),
         IMAGENET100_ROOT=folder(root / 'imagenet100', [*wnids, 'n00000000'], images=1),
         CIFAR_ROOT=root / 'cifar',
@@ -129,6 +131,8 @@ def test_every_config_trains_and_tests(run, config, checkpoint):  # noqa: F811
     assert codes == [0], log
     (path,) = work.glob('*/classification.json')
     report = json.loads(path.read_text())
+    unreadable = [Path(each).name for each in report['numbers']['unreadable']]
+    assert unreadable == ['broken.jpg'] * ('folder' in config)
     assert report['numbers']['images'] == images and 'classification' in report['protocol']
     assert report['checkpoint']['path'].endswith('epoch_1.pth')
     before = torch.load(checkpoint)['state_dict']

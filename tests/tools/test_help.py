@@ -61,7 +61,17 @@ def test_each_argument_is_explained(name):
 
 def test_export_offers_every_format():
     tool = runpy.run_path(str(TOOLS / 'model_converters' / 'export.py'))
-    assert list(tool['FORMATS']) == list(FORMATS)
+    assert tool['FORMATS'] == {name: ending for name, (_, ending) in FORMATS.items()}
+
+
+def test_a_file_of_the_wrong_kind_is_refused_first():
+    argv = [str(TOOLS / 'model_converters' / 'export.py'), 'a.pth', 'a.pt', '--to', 'onnx']
+    done = subprocess.run(
+        [sys.executable, '-c', f'import sys; sys.argv = {argv!r}\n{PROBE}'],
+        capture_output=True, text=True, cwd=ROOT, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == 'exit 2 []'
+    assert 'a.pt does not end with .onnx, as --to onnx needs' in done.stderr
 
 
 @pytest.mark.parametrize('script', ['run_tests.sh', 'quickstart.sh', 'demo.sh'])

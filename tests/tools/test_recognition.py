@@ -214,7 +214,7 @@ def test_retrieval_within_one_set_and_with_an_unreadable_image(run, data):
     numbers = report(work, 'retrieval')['numbers']
     assert [Path(path).name for path in numbers['sets']['database']['unreadable']] == ['broken.jpg']
     assert numbers['protocols']['classes']['queries'] == 12 and 'query' not in numbers['sets']
-    assert 'database: 1 images cannot be read' in log
+    assert 'database: 1 image cannot be read' in log
 
 
 VIEWS = ['test_cfg.views=3', 'test_dataloader.batch_size=2']

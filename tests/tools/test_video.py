@@ -59,7 +59,7 @@ def test_one_process_equals_two_and_leaves_masks_videos_and_a_sheet(
         files = sorted((folder / 'masks').rglob('*.png'))
         assert len(files) == 7 + 5
         masks.append([np.array(Image.open(path)) for path in files])
-        assert '1 of 3 sequences were left out, the first: gone' in log and 'J&F' in log
+        assert 'Left out 1 of 3 sequences, the first: gone' in log and 'J&F' in log
     assert content['checkpoint']['path'] == str(checkpoint)
     assert 'label propagation' in content['protocol']
     assert numbers[0] == numbers[1]

@@ -101,7 +101,7 @@ def test_one_process_equals_two_and_leaves_report_curve_and_sheet(coco, checkpoi
         found.append(content['numbers'])
         names = {path.name for path in folder.iterdir()}
         assert {'prompt_iou.json', 'prompt_iou.png', 'prompt_iou_cases.png'} <= names
-        assert 'mIoU@0.3' in log and '1 images were left out, the first: ' in log
+        assert 'mIoU@0.3' in log and 'Left out 1 image, the first: ' in log
     assert content['checkpoint']['path'] == str(checkpoint)
     assert len(content['checkpoint']['sha256']) == 64
     assert content['config'].endswith('vit_coco.py') and 'one click' in content['protocol']

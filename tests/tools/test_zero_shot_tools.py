@@ -186,6 +186,10 @@ def test_reports_are_compared(tmp_path, capsys):
             ]
         )
         assert (tmp_path / f'{name}.png').is_file()
+    (tmp_path / 'run=1').mkdir()
+    path = (tmp_path / 'a.json').rename(tmp_path / 'run=1' / 'a.json')
+    MAIN(['compare', str(path), f'two={path}', '--out', str(tmp_path / 'named.png')])
+    path.rename(tmp_path / 'a.json')
     out = ('--out', tmp_path / 'c.png')
     both = (f'one={tmp_path / "a.json"}', f'two={tmp_path / "b.json"}')
     assert 'cannot be in one figure' in error(capsys, 'compare', *both, *out)

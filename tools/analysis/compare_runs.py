@@ -66,6 +66,7 @@ if __name__ == '__main__':
 from mmc_plugin.durable import write_durably
 from mmc_plugin.engine.tool_runs import run_tool
 from mmc_plugin.visualization.comparison_page import Row, read_row, write_comparison
+from mmc_plugin.wording import counted
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
             for test in args.test:
                 problem = problem or score(Path(test).resolve(), folder)
         rows.append(read_row(name, folder, problem, paper.get(name)))
-        write_comparison(rows, out, f'{args.epochs} epochs' if args.epochs else
+        write_comparison(rows, out, counted(args.epochs, 'epoch') if args.epochs else
                          f'{args.minutes:g} minutes')  # fmt: skip
         print(f'{name}: {problem or rows[-1].words()}', flush=True)
     print(f'wrote {out / "index.html"}')

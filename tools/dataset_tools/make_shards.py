@@ -53,6 +53,7 @@ if __name__ == '__main__':
 
 from mmc_plugin.datasets.shards.making import index_shards, verify_shards, write_shards
 from mmc_plugin.engine.cli import one_sentence_errors, say
+from mmc_plugin.wording import counted
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         else:
             size = int(args.shard_size)
             number = write_shards(args.source, args.out, size, say, args.in_channels)
-        say(f'{number} images are indexed.')
+        say(f'{counted(number, "image is", "images are")} indexed.')
 
 
 if __name__ == '__main__':

@@ -10,9 +10,11 @@ Example::
 
 import argparse
 
-FORMATS = (
-    'mmpretrain', 'timm', 'huggingface', 'safetensors', 'torchscript', 'torch-export', 'onnx',
-)  # fmt: skip
+# Format → ending of its file, those of mmc_plugin.checkpoints.export; a folder has none.
+FORMATS = {
+    'mmpretrain': '.pth', 'timm': '.pth', 'huggingface': '', 'safetensors': '.safetensors',
+    'torchscript': '.pt', 'torch-export': '.pt2', 'onnx': '.onnx',
+}  # fmt: skip
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,6 +49,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.img_size is not None and len(args.img_size) > 2:
         parser.error('--img-size takes one number, or height and width')
+    if not args.destination.endswith(FORMATS[args.to]):
+        parser.error(
+            f'{args.destination} does not end with {FORMATS[args.to]}, as --to {args.to} needs'
+        )
     return args
 
 

@@ -150,7 +150,9 @@ def read_report(argument: str) -> tuple[str, dict]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no report that can be compared.
     """
-    name, _, path = argument.rpartition('=')
+    name, path = '', argument
+    if '=' in argument and not Path(argument).is_file():
+        name, _, path = argument.partition('=')
     if not Path(path).is_file():
         raise FileNotFoundError(f'the report {path} does not exist')
     try:

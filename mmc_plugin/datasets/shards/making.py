@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from ...durable import TEMPORARY, replace_durably, write_durably
 from ...errors import InputError, needing
+from ...wording import counted
 from ..image_tree import IMAGE_EXTENSIONS, extensions_for, scan_tree
 from .index import INDEX, ShardIndex, write_index
 from .stores import LocalStore, open_store
@@ -64,7 +65,7 @@ def write_shards(
         else:
             done = _write_shard(source, names[low:high], path, extensions_for(channels))
             write_durably(note, json.dumps(done))
-            say(f'{path}: {len(done["rows"])} images')
+            say(f'{path}: {counted(len(done["rows"]), "image")}')
         left_out |= {os.path.join(source, name): why for name, why in done['left_out'].items()}
         tables.append([tuple(row) for row in done['rows']])
         shards.append(dict(name=os.path.basename(path), kind='tar', bytes=done['bytes'],
@@ -163,7 +164,7 @@ def index_shards(root: str, out: str | None, say: Callable[[str], None], channel
                 rows = list(index_tar(file, path, extensions_for(channels)))
             else:
                 rows = list(index_parquet(file, path))
-        say(f'{name}: {len(rows)} images')
+        say(f'{name}: {counted(len(rows), "image")}')
         tables.append(rows)
         shards.append(dict(name=name, kind=kind, bytes=store.size(name), entries=len(rows)))
     target = os.path.join(root, INDEX) if out is None else out

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from ...durable import written_whole
 from ...errors import InputError, RunError, needing
+from ...wording import counted
 from ..seeding import SampleKey, seed_everything_from
 from ..transforms.loading import UnreadableImageError
 from .index import FILES, INDEX, Entry, ShardIndex
@@ -73,7 +74,8 @@ class ShardedImages(Dataset):
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
         self._coming: dict[int, Future] = {}
         print_log(
-            f'{self.data_root!r}: {len(self.index)} images in {len(self.index.shards)} shards.',
+            f'{self.data_root!r}: {counted(len(self.index), "image")} in '
+            f'{counted(len(self.index.shards), "shard")}.',
             logger='current',
         )
 

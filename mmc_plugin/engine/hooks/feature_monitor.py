@@ -25,6 +25,7 @@ from mmc_plugin.evaluation.image_batches import ImageBatches
 from mmc_plugin.models.selfsup import PretrainingMethod
 
 from ...errors import InputError
+from ...wording import counted
 from .model_access import undisturbed, unwrap
 
 # What looks like a collapse: a spread (1 isotropic, 0 collapsed) below this, an effective rank
@@ -149,8 +150,9 @@ class FeatureMonitorHook(Hook):
             unreadable = banks[name][self.networks[0]].unreadable
             if unreadable:
                 runner.logger.warning(
-                    f'Feature monitor: {len(unreadable)} of {len(images.files)} images could '
-                    f'not be read and were left out, the first is {unreadable[0]}.'
+                    f'Feature monitor: left out {len(unreadable)} of '
+                    f'{counted(len(images.files), "image")}, which could not be read, the first is '
+                    f'{unreadable[0]}.'
                 )
         self._report(runner, epoch, time.time() - started, scalars, weak)
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ...errors import InputError, RunError
 from ...models.utils.feature_queue import FeatureQueue
+from ...wording import counted
 from ..checkpoint import read_last_checkpoint
 
 
@@ -29,7 +30,8 @@ def check_train_dataloader(dataloader: DataLoader) -> None:
     processes = get_world_size()
     share = '' if processes == 1 else f' for each of the {processes} processes'
     raise InputError(
-        f'The training set has {len(dataloader.sampler)} images{share}, fewer than one batch of '
+        f'The training set has {counted(len(dataloader.sampler), "image")}{share}, fewer than one '
+        'batch of '
         f'{dataloader.batch_size}: add images, or set train_dataloader.batch_size to their '
         'number or less.'
     )

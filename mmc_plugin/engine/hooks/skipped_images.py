@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ...durable import write_durably
+from ...wording import counted
 
 _NAMED = 3  # files named in a log line
 
@@ -39,7 +40,8 @@ class SkippedImagesHook(Hook):
         if scan is not None:
             self.skipped.update(scan['left_out'])
             runner.logger.info(
-                f'Folder scan: {scan["images"]} images, {scan["other_files"]} other files, '
+                f'Folder scan: {counted(scan["images"], "image")}, '
+                f'{counted(scan["other_files"], "other file")}, '
                 f'{len(scan["left_out"])} left out{_some(scan["left_out"])}.'
             )
         self._write(runner)
@@ -67,16 +69,16 @@ class SkippedImagesHook(Hook):
             self.skipped.update(new)
             self._write(runner)
             runner.logger.warning(
-                f'{len(new)} unreadable images were met for the first time and replaced by '
-                f'others{_some(new)}; all {len(self.skipped)} so far are in {self._file}.'
+                f'Replaced {counted(len(new), "unreadable image")}, met for the first time, by '
+                f'others{_some(new)}; all so far ({len(self.skipped)}) are in {self._file}.'
             )
 
     def after_train(self, runner: Runner) -> None:
         """Say the total."""
         if self.skipped:
             runner.logger.warning(
-                f'{len(self.skipped)} files could not be used in this '
-                f'training{_some(self.skipped)}; all are in {self._file}.'
+                f'{counted(len(self.skipped), "file")} could not be used in this '
+                f'training{_some(self.skipped)}; {self._file} lists all of them.'
             )
 
     def _earlier(self, runner: Runner) -> dict[str, str]:

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from ...errors import RunError
 from ...models.features import FrozenFeatures
+from ...wording import counted
 from ..feature_bank import FeatureBank
 from .reported import ReportedMetric
 
@@ -81,20 +82,22 @@ class BankMetric(ReportedMetric):
         shared = _shared(given.banks)
         if shared:
             self.numbers['images_in_two_sets'] = shared
-            warn(f'{", ".join(f"{n} images are in {s}" for s, n in shared.items())}.')
+            found = (f'{counted(n, "image is", "images are")} in {s}' for s, n in shared.items())
+            warn(f'{", ".join(found)}.')
         return self.scalars()
 
     def _about(self, name: str, bank: FeatureBank) -> dict[str, Any]:
         source = (self.dataset_meta or {}).get('sets', {}).get(name)
         absent = [] if source is None else source.absent
+        same = 'the pixels of another one'
         repeated = len(bank) - len(bank.hashes.unique())
         for number, words in (
-            (len(bank.unreadable), 'images cannot be read'),
-            (len(absent), 'images are not there'),
-            (repeated, 'images have the pixels of another one'),
+            (len(bank.unreadable), ('image cannot be read', 'images cannot be read')),
+            (len(absent), ('image is not there', 'images are not there')),
+            (repeated, (f'image has {same}', f'images have {same}')),
         ):
             if number:
-                warn(f'{name}: {number} {words}.')
+                warn(f'{name}: {counted(number, *words)}.')
         return dict(
             images=len(bank),
             classes=None if bank.labels is None else len(bank.labels.unique()),

@@ -9,6 +9,7 @@ import numpy as np
 from mmpretrain.registry import METRICS
 
 from ...errors import RunError
+from ...wording import counted
 from .bank_metric import warn
 from .reported import ReportedMetric
 
@@ -43,10 +44,11 @@ class FeatureVariance(ReportedMetric):
         unreadable = [each['img_path'] for each in once if 'image' not in each]
         if not used:
             raise RunError(
-                f'None of the {len(once)} images can be read; the first is {unreadable[0]!r}.'
+                f'None of the images can be read ({len(once)} in all); the first is '
+                f'{unreadable[0]!r}.'
             )
         if unreadable:
-            warn(f'{len(unreadable)} images cannot be read, the first: {unreadable[0]}.')
+            warn(f'{counted(len(unreadable), "image")} cannot be read, the first: {unreadable[0]}.')
         values = {key: np.array([each[key] for each in used]) for key in KEYS}
         if not all(np.isfinite(each).all() for each in values.values()):
             raise RunError('The features are not finite: are the weights whole?')

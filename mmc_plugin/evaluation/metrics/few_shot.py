@@ -10,6 +10,7 @@ import torch
 from mmpretrain.registry import METRICS
 
 from ...errors import InputError
+from ...wording import counted
 from ..feature_bank import KINDS, FeatureBank
 from ..functional.few_shot import (
     draw_episodes,
@@ -79,8 +80,8 @@ class FewShot(BankMetric):
         small = int((sizes < self.shots + self.queries).sum())
         if small:
             warn(
-                f'{small} of {len(sizes)} classes have fewer than {self.shots} + {self.queries} '
-                'images and are left out.'
+                f'Left out {small} of {counted(len(sizes), "class", "classes")}, with fewer than '
+                f'{self.shots} + {self.queries} images.'
             )
         accuracy, f1 = [], []
         thresholds = torch.tensor(THRESHOLDS)

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from ...errors import RunError
 from ...structures.image_frame import ImageFrame
+from ...wording import counted
 from .reported import ReportedMetric
 
 
@@ -79,18 +80,19 @@ class ImageResults(ReportedMetric):
         skipped = [each['skipped'] for each in once if each['skipped'] is not None]
         used = [each for each in once if each['skipped'] is None]
         left_out = [(each['img_path'], words) for each in used for words in each['left_out']]
-        for what, found in (('images', skipped), ('targets', left_out)):
+        for what, found in (('image', skipped), ('target', left_out)):
             if found:
                 path, words = found[0]
                 print_log(
-                    f'{len(found)} {what} were left out, the first: {path}: {words}',
+                    f'Left out {counted(len(found), what)}, the first: {path}: {words}',
                     logger='current',
                     level=logging.WARNING,
                 )
         if not used:
             path, words = skipped[0]
             raise RunError(
-                f'None of the {len(once)} images could be used; the first is {path!r}: {words}.'
+                f'None of the images could be used ({len(once)} in all); the first is '
+                f'{path!r}: {words}.'
             )
         self.numbers = dict(
             images=len(used),

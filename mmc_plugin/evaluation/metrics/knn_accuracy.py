@@ -9,6 +9,7 @@ import torch
 from mmpretrain.registry import METRICS
 
 from ...errors import InputError
+from ...wording import counted
 from ..feature_bank import KINDS, FeatureBank
 from ..functional.knn import knn_vote
 from ..functional.neighbours import nearest_neighbours
@@ -91,7 +92,8 @@ class KNNAccuracy(BankMetric):
         }
         unknown = ~torch.isin(test.labels, train.labels)
         if unknown.any():
-            warn(f'{int(unknown.sum())} images of the set test are of classes that train lacks.')
+            found = counted(int(unknown.sum()), 'image')
+            warn(f'The set test has {found} of classes that train lacks.')
         return dict(accuracy=accuracy, best=best, images_of_unknown_classes=int(unknown.sum()))
 
     def scalars(self) -> dict[str, float]:

@@ -11,6 +11,7 @@ from mmpretrain.registry import METRICS
 from torch import Tensor
 
 from ...errors import InputError, RunError
+from ...wording import counted
 from ..feature_bank import KINDS, FeatureBank
 from ..functional.retrieval import RankingScores, ranking_scores
 from ..process_parts import gather_parts, own_part
@@ -74,7 +75,8 @@ class Retrieval(BankMetric):
             scores = self._score(*features, truth)
             without = int(scores.average_precision.isnan().sum())
             if without:
-                warn(f'{name}: {without} queries have no relevant image and are left out.')
+                found = counted(without, 'query', 'queries')
+                warn(f'{name}: left out {found} without a relevant image.')
             mean, precision = scores.means()
             at = {f'mp@{rank}': each for rank, each in zip(self.ranks, precision)}
             numbers[name] = dict(map=mean, **at, queries=len(query) - without, without=without)

@@ -16,6 +16,7 @@ from ...datasets.transforms.loading import LoadImage
 from ...errors import RunError
 from ...structures.palette import decode_palette
 from ...visualization.video import contact_sheet, draw_objects
+from ...wording import counted
 from ..functional.davis_scores import boundary_accuracy, region_similarity, sequence_statistics
 from .reported import Predict, ReportedMetric
 
@@ -65,14 +66,14 @@ class VideoScores(ReportedMetric):
         if skipped:
             name, path, words = skipped[0]
             print_log(
-                f'{len(skipped)} of {len(once)} sequences were left out, the first: {name} '
+                f'Left out {len(skipped)} of {counted(len(once), "sequence")}, the first: {name} '
                 f'({path}): {words}',
                 logger='current',
                 level=logging.WARNING,
             )
         if not used:
             raise RunError(
-                f'None of the {len(once)} sequences could be used; the first is '
+                f'None of the sequences could be used ({len(once)} in all); the first is '
                 f'{skipped[0][0]!r} ({skipped[0][1]}): {skipped[0][2]}.'
             )
         per_sequence = {each['sequence']: _summary(each['scores']) for each in used}
@@ -167,7 +168,7 @@ def _notes(first: np.ndarray, there: np.ndarray, number: int) -> list[str]:
         elif index <= number and not first[index]:
             notes.append(
                 f'object {index} is not in the first mask, which has a higher index: it cannot be '
-                f'followed and scores 1 where it is absent, 0 in {len(seen)} frames'
+                f'followed and scores 1 where it is absent, 0 in {counted(len(seen), "frame")}'
             )
         elif index <= number and len(seen) < there.shape[1]:
             gone = np.flatnonzero(~there[index])

@@ -52,7 +52,7 @@ def test_report_over_epochs(runner, tmp_path, caplog):
     assert len(caplog.records) == 1
     assert '5 unreadable images' in caplog.text and "'a.jpg' (cut)" in caplog.text
     assert 'and 2 more' in caplog.text and "'d.jpg'" not in caplog.text
-    assert 'all 6 so far are in' in caplog.text
+    assert 'all so far (6) are in' in caplog.text
 
     caplog.clear()
     hook.after_train_iter(runner, 2, batch(bad))
