@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +85,22 @@ def read_backbone(
         FileNotFoundError: If there is no such file.
         ValueError: If it holds no vision transformer of a known kind, or not all of it.
     """
+    with backbone_read(source, which, num_heads, allow_pickle, img_size) as weights:
+        return weights
+
+
+@contextmanager
+def backbone_read(
+    source: str | os.PathLike | Checkpoint | Mapping[str, Any],
+    which: str = 'teacher',
+    num_heads: int | None = None,
+    allow_pickle: bool = False,
+    img_size: int | tuple[int, int] | None = None,
+) -> Iterator[BackboneWeights]:
+    """As :func:`read_backbone`, and weights are searched for NaN in a thread beside what is inside.
+
+    The warning, if there is one, comes on leaving.
+    """
     if which not in ('teacher', 'student'):
         raise InputError(f"which must be 'teacher' or 'student', got {which!r}.")
     if isinstance(source, Checkpoint):
@@ -97,15 +115,16 @@ def read_backbone(
         weights = _read(checkpoint, which, num_heads, size)
     except ValueError as error:
         raise InputError(f'{origin} {error}') from None
-    spoilt = not_finite(weights.state_dict)
-    if spoilt:
+    with ThreadPoolExecutor(1) as thread:
+        search = thread.submit(not_finite, weights.state_dict)
+        yield weights
+    if spoilt := search.result():
         print_log(
             f'In {origin} {len(spoilt)} of {len(weights.state_dict)} weights hold NaN or infinity, '
             f'so features will too: {some(spoilt)}. It is damaged, or its training diverged.',
             logger='current',
             level=logging.WARNING,
         )
-    return weights
 
 
 def _normalisation(metadata: ModelMetadata, channels: int) -> tuple[tuple[float, ...], ...]:
@@ -121,8 +140,10 @@ def _normalisation(metadata: ModelMetadata, channels: int) -> tuple[tuple[float,
 
 def not_finite(weights: Mapping[str, Tensor]) -> list[str]:
     """Names of weights with NaN or infinity in them."""
-    # The sum needs no memory; that of finite numbers may overflow.
-    suspects = [name for name, value in weights.items() if not value.sum().isfinite()]
+    # Norms need no memory; those of finite numbers may overflow. All are taken in one call, during
+    # which other threads run.
+    norms = torch.stack(torch._foreach_norm(list(weights.values())))
+    suspects = [name for name, finite in zip(weights, norms.isfinite().tolist()) if not finite]
     return [name for name in suspects if not weights[name].isfinite().all()]
 
 

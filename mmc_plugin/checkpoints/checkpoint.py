@@ -6,9 +6,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -56,12 +57,16 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def hash_files(paths: Sequence[str]) -> str:
-    """SHA-256 of the bytes of files, one after the other, in hexadecimal digits."""
+def hash_files(files: Sequence[str | BinaryIO]) -> str:
+    """SHA-256 of the bytes of files, one after the other, in hexadecimal digits.
+
+    Those that are open are read from where they stand, and stay open.
+    """
     digest = hashlib.sha256()
-    for path in paths:
-        check_regular(path)
-        with open(path, 'rb') as file:
+    for each in files:
+        if isinstance(each, str):
+            check_regular(each)
+        with open(each, 'rb') if isinstance(each, str) else nullcontext(each) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

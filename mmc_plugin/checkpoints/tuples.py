@@ -10,7 +10,7 @@ _REPLACED = {'Q': 1, 'R': 2, '\x81': 2}  # likewise, giving one
 _TUPLES = {'\x85': 1, '\x86': 2, '\x87': 3}
 _LARGEST, _DEEPEST = 200_000, 50  # ImageNet-21k has a tuple of 21,841 names
 _LARGEST_KEY = 1000
-_PLAIN = (1, 0)
+PLAIN = (1, 0)
 
 
 class TupleSizes:
@@ -23,11 +23,11 @@ class TupleSizes:
     """
 
     def __init__(self) -> None:
-        self._stack: list[tuple[int, int]] = []  # size and depth
+        self.stack: list[tuple[int, int]] = []  # size and depth
         self._marks: list[int] = []
-        self._memo: dict[int, tuple[int, int]] = {}
+        self.memo: dict[int, tuple[int, int]] = {}
 
-    def follow(self, code: str, argument: Any) -> bool:
+    def follow(self, code: str, argument: Any = None) -> bool:
         """Obey an opcode of :mod:`pickletools`, one that torch's weights-only reader takes.
 
         Returns:
@@ -36,13 +36,13 @@ class TupleSizes:
         Raises:
             LookupError: If the pickle is damaged.
         """
-        stack = self._stack
+        stack = self.stack
         if code in _PUSH:
-            stack.append(_PLAIN)
+            stack.append(PLAIN)
         elif code in ('h', 'j'):
-            stack.append(self._memo[argument])
+            stack.append(self.memo[argument])
         elif code in ('q', 'r'):
-            self._memo[argument] = stack[-1]
+            self.memo[argument] = stack[-1]
         elif code == '(':
             self._marks.append(len(stack))
         elif code == 't' or code in _TUPLES:
@@ -58,15 +58,17 @@ class TupleSizes:
             return code != 's' or size <= _LARGEST_KEY
         elif code in _REPLACED:
             size, _ = stack[-1]
-            stack[-_REPLACED[code] :] = [_PLAIN]
+            stack[-_REPLACED[code] :] = [PLAIN]
             return code != 'Q' or size <= _LARGEST_KEY  # the key of a storage is in it
         return True
 
     def _join(self, start: int) -> bool:
         if start < 0:
             raise IndexError('a tuple of more than there is')
-        items = self._stack[start:]
-        size = 1 + sum(size for size, _ in items)
-        depth = 1 + max((depth for _, depth in items), default=0)
-        self._stack[start:] = [(size, depth)]
+        items = self.stack[start:]
+        size, depth = 1 + len(items), 1
+        if items.count(PLAIN) < len(items):
+            size = 1 + sum(size for size, _ in items)
+            depth = 1 + max(depth for _, depth in items)
+        self.stack[start:] = [(size, depth)]
         return size <= _LARGEST and depth <= _DEEPEST

@@ -1,6 +1,7 @@
 """Which network is taken out of a file, what is said of it, and what is refused."""
 
 import os
+from threading import Event
 
 import pytest
 import torch
@@ -365,3 +366,20 @@ def test_weights_that_are_not_finite_are_said(monkeypatch):
     (line,) = said
     assert '2 of ' in line and 'hold NaN or infinity' in line
     assert 'pos_embed, layers.1.attn.proj.weight' in line
+
+
+def test_weights_are_searched_while_the_model_is_made(monkeypatch):
+    """The search ends after what is inside has begun; the warning comes on leaving."""
+    inside, said = Event(), []
+    monkeypatch.setattr(backbone, 'print_log', lambda text, *rest, **more: said.append(text))
+    search = backbone.not_finite
+    monkeypatch.setattr(
+        backbone, 'not_finite', lambda weights: search(weights) if inside.wait(60) else ['waited']
+    )
+    state = own_names(1.0)
+    state['pos_embed'][0, 0, 0] = float('nan')
+    with backbone.backbone_read(state) as weights:
+        assert weights.state_dict['pos_embed'].isnan().any() and not said
+        inside.set()
+    (line,) = said
+    assert '1 of ' in line and 'waited' not in line

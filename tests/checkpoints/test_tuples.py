@@ -27,7 +27,7 @@ def test_sizes(value):
     data = pickle.dumps(value, protocol=2)
     for opcode, argument, _ in pickletools.genops(data):
         assert sizes.follow(opcode.code, argument)
-    assert [size for size, _ in sizes._stack] == [size(value)]
+    assert [size for size, _ in sizes.stack] == [size(value)]
 
 
 def test_tuples_that_would_never_be_hashed_or_end_the_process():

@@ -11,10 +11,11 @@ Example:
 import argparse
 import os
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import torch
+from timing import WALL, spread, timed
 
 from mmc_plugin.datasets.photographs import copy_photographs
 from mmc_plugin.engine.background import wait_for_writers
@@ -36,11 +37,9 @@ def blocked(config, folder, images, background):
     """Seconds of the second call, and the size of the file in bytes."""
     seconds, save = [], SafeCheckpointHook._save_checkpoint_with_step
 
-    def timed(self, *args, **kwargs):
+    def timed_save(self, *args, **kwargs):
         wait_for_writers()
-        begin = time.perf_counter()
-        save(self, *args, **kwargs)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(timed(partial(save, self, *args, **kwargs), WALL)[0])
 
     options = {
         'train_dataloader.dataset.data_root': str(images), 'train_dataloader.num_workers': 0,
@@ -52,7 +51,7 @@ def blocked(config, folder, images, background):
     }  # fmt: skip
     cfg = training_config(config, options, str(folder))
     complete_loader(cfg, 'train_dataloader')
-    SafeCheckpointHook._save_checkpoint_with_step = timed
+    SafeCheckpointHook._save_checkpoint_with_step = timed_save
     try:
         train(cfg)
     finally:
@@ -63,19 +62,18 @@ def blocked(config, folder, images, background):
 def main():
     args = parse_args()
     torch.set_num_threads(1)
-    for background in (False, True):
-        times = []
-        for _ in range(args.repeats):
+    times = {False: [], True: []}
+    for _ in range(args.repeats):  # in turns, as timing.in_turns: what counts is within a run
+        for background, seconds in times.items():
             with tempfile.TemporaryDirectory() as folder:
                 images = Path(folder, 'images')
                 copy_photographs(images)
-                seconds, size = blocked(args.config, Path(folder, 'run'), images, background)
-                times.append(seconds)
-        times.sort()
-        middle = times[len(times) // 2]
+                second, size = blocked(args.config, Path(folder, 'run'), images, background)
+                seconds.append(second)
+    for background, seconds in times.items():
         print(
-            f'background={background}: {size / 1e6:.0f} MB, {middle:.2f} s '
-            f'[{times[0]:.2f}, {times[-1]:.2f}], {100 * middle / 60:.1f} % of a minute',
+            f'background={background}: {size / 1e6:.0f} MB, {spread(seconds)} s, '
+            f'{100 * spread(seconds).median / 60:.1f} % of a minute',
             flush=True,
         )
 

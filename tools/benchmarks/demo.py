@@ -27,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,7 +35,7 @@ import cv2
 import httpx
 import numpy as np
 import torch
-from timing import in_turns, ratio
+from timing import WALL, clock, in_turns, ratio, timed
 
 from mmc_plugin.datasets.photographs import find_photographs
 from mmc_plugin.demo.click_tab import Clicks
@@ -77,7 +78,7 @@ class Server:
         )
         environment.pop('GRADIO_TEMP_DIR', None)
         command = [sys.executable, '-m', 'mmc_plugin.demo', *checkpoints, '--port', '0']
-        begin = time.perf_counter()
+        begin = clock(WALL)
         self.log = tempfile.TemporaryFile('w+')
         self.process = subprocess.Popen(
             [*command, '--device', 'cpu'], cwd=folder, env=environment, text=True,
@@ -90,7 +91,7 @@ class Server:
         else:
             raise RuntimeError(f'the server did not start: {self.printed()}')
         httpx.get(self.url, timeout=60).raise_for_status()
-        self.start = time.perf_counter() - begin
+        self.start = clock(WALL) - begin
         ticks = Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()[11:13]
         self.start_cpu = sum(map(int, ticks)) / os.sysconf('SC_CLK_TCK')
 
@@ -206,20 +207,20 @@ def together(server, visitors, seconds):
     """Click at the same time: seconds of each for server and visitor, mistakes, memory in MiB."""
     images = [stamped(image, place) for place, image in enumerate(some_images(visitors))]
     clicks, mistakes, highest = [], [], 0.0
-    until = time.perf_counter() + seconds
+    until = clock(WALL) + seconds
 
     def visit(place):
         rng, number = np.random.default_rng(place), 0
         visitor = Visitor(server.url)
         try:
             visitor.send(images[place], f'image{place}.png')
-            while time.perf_counter() < until:
+            while clock(WALL) < until:
                 if number % 10 == 9:
                     visitor.event('reset', None)
                 number += 1
-                begin = time.perf_counter()
-                html, worked = visitor.click(*rng.uniform(0.05, 0.95, 2))
-                clicks.append((worked, time.perf_counter() - begin))
+                click = partial(visitor.click, *rng.uniform(0.05, 0.95, 2))
+                waited, (html, worked) = timed(click, WALL)
+                clicks.append((worked, waited))
                 found = stamp_of(pictures(html)[1])
                 if f'image{place}.png' not in html or found != place:
                     mistakes.append(f'visitor {place} saw image {found}')

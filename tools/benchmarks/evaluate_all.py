@@ -12,12 +12,12 @@ Example:
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from mmengine.logging import MMLogger
+from timing import WALL, clock, timed
 
 from mmc_plugin.engine import cli
 from mmc_plugin.models import PretrainedViT
@@ -32,16 +32,15 @@ class ForwardClock:
 
     def __init__(self):
         self.seconds = self.start = 0.0
+        self.device = 'cuda' if torch.cuda.is_available() else WALL
 
     def begin(self, module, arguments):
         if isinstance(module, PretrainedViT):
-            self.start = time.perf_counter()
+            self.start = clock(self.device)
 
     def end(self, module, arguments, outputs):
         if isinstance(module, PretrainedViT):
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            self.seconds += time.perf_counter() - self.start
+            self.seconds += clock(self.device) - self.start
 
 
 def measure(protocol, checkpoint, folder, shared):
@@ -51,20 +50,22 @@ def measure(protocol, checkpoint, folder, shared):
         options.append(f'test_cfg.cache_dir={shared}')
     config = evaluate_all.config_for(protocol, checkpoint, allow_pickle=False)
     command = [config, checkpoint, '--work-dir', str(folder)]
-    clock = ForwardClock()
+    forwards = ForwardClock()
     handles = [
-        torch.nn.modules.module.register_module_forward_pre_hook(clock.begin),
-        torch.nn.modules.module.register_module_forward_hook(clock.end),
+        torch.nn.modules.module.register_module_forward_pre_hook(forwards.begin),
+        torch.nn.modules.module.register_module_forward_hook(forwards.end),
     ]
-    start = time.perf_counter()
-    args = test_tool.parse_args([*command, *(['--cfg-options', *options] if options else [])])
-    cfg = test_tool.build_config(args)
-    cli.prepare_launch(cfg)
-    test_tool.test(cfg, args)
-    seconds = time.perf_counter() - start
+
+    def run():
+        args = test_tool.parse_args([*command, *(['--cfg-options', *options] if options else [])])
+        cfg = test_tool.build_config(args)
+        cli.prepare_launch(cfg)
+        test_tool.test(cfg, args)
+
+    seconds, _ = timed(run, WALL)
     for handle in handles:
         handle.remove()
-    return seconds, clock.seconds
+    return seconds, forwards.seconds
 
 
 def main():

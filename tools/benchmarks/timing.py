@@ -69,7 +69,11 @@ class Spread(NamedTuple):
         return f'{self.median:.3f} [{self.low:.3f}, {self.high:.3f}]'
 
 
+def spread(values: Sequence[float]) -> Spread:
+    """Of some numbers."""
+    return Spread(float(np.median(values)), float(np.min(values)), float(np.max(values)))
+
+
 def ratio(times: np.ndarray, others: np.ndarray) -> Spread:
     """The ratio of one side's seconds (repeats, ) to another's, turn by turn."""
-    ratios = times / others
-    return Spread(float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
+    return spread(times / others)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ...checkpoints.checkpoint import hash_files
 from ...durable import TEMPORARY, replace_durably, write_durably
 from ...errors import InputError, needing
 from ...wording import counted
@@ -20,7 +21,6 @@ from .index import INDEX, ShardIndex, write_index
 from .stores import LocalStore, open_store
 
 Row = tuple[int, int, int, str]  # offset, size, CRC, name
-_BLOCK = 2**22
 _PLAN = 'plan.json'
 
 
@@ -122,7 +122,7 @@ def _write_shard(
     with open(temporary, 'rb') as file:
         rows = list(index_tar(file, path, extensions))
         file.seek(0)
-        sha256 = _sha256(file)
+        sha256 = hash_files([file])
     if {name: crc for _, _, crc, name in rows} != digests:
         raise OSError(f'what was written to {path!r} is not what is read back: check the disk')
     replace_durably(temporary, path)
@@ -297,7 +297,7 @@ def verify_shards(root: str, say: Callable[[str], None]) -> list[str]:
             wrong.append(f'{name} has {found or 0} bytes, not {shard["bytes"]}')
             continue
         with store.open(name) as file:
-            if shard.get('sha256') and _sha256(file) == shard['sha256']:
+            if shard.get('sha256') and hash_files([file]) == shard['sha256']:
                 say(f'{name}: whole')
                 continue
         if shard['kind'] == 'parquet':
@@ -312,10 +312,3 @@ def verify_shards(root: str, say: Callable[[str], None]) -> list[str]:
         elif len(wrong) == before:
             say(f'{name}: whole')
     return wrong
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()

@@ -13,6 +13,9 @@ from .loading import MAX_PIXELS, LoadImage
 from .views import ViewCrop
 
 _JPEG = b'\xff\xd8\xff'
+# Our choice: views of photographs of 12 megapixels are then 1.3 grey levels, on average, from those
+# of the whole photograph.
+_SPARE = 2.0
 
 
 @TRANSFORMS.register_module()
@@ -20,7 +23,7 @@ class LoadViews(LoadImage):
     """:class:`LoadImage`, then mmpretrain's ``MultiView`` whose views begin with :class:`ViewCrop`.
 
     Of a large JPEG the boxes of all views are drawn first, from its header, and it is decoded at
-    1/2, 1/4 or 1/8 where each box still has ``spare`` times the pixels of its view, a side.
+    1/2, 1/4 or 1/8 where each box still has twice the pixels of its view, a side.
     Distribution of boxes and all else is the same; the pixels are those of a crop of the whole
     photograph up to what the two filters differ in. Photographs below ``pixels``, and other
     formats, give what the two transforms give, to the bit.
@@ -33,8 +36,6 @@ class LoadViews(LoadImage):
         num_views (Sequence[int]): Views of each kind.
         pixels (int): Photographs of as many and more are decoded smaller. Defaults to 2**21, our
             choice: below, half of all pairs of boxes with areas from 20 % on leave no room for it.
-        spare (float): Defaults to 2.0, our choice: views of photographs of 12 megapixels are then
-            1.3 grey levels, on average, from those of the whole photograph.
         max_pixels (int): As in :class:`LoadImage`.
         in_channels (int): As in :class:`LoadImage`; other than 3 nothing is decoded smaller.
         value_range (Sequence[float], optional): As in :class:`LoadImage`.
@@ -48,14 +49,13 @@ class LoadViews(LoadImage):
         transforms: Sequence[Sequence[dict | Callable]],
         num_views: Sequence[int],
         pixels: int = 2**21,
-        spare: float = 2.0,
         max_pixels: int = MAX_PIXELS,
         in_channels: int = 3,
         value_range: Sequence[float] | None = None,
     ) -> None:
         super().__init__(max_pixels, in_channels, value_range)
         self.views = MultiView(transforms, list(num_views))
-        self.pixels, self.spare = pixels, spare
+        self.pixels = pixels
         crops = [pipeline.transforms[0] for pipeline in self.views.transforms]
         self._crops = crops if all(isinstance(each, ViewCrop) for each in crops) else None
 
@@ -70,7 +70,7 @@ class LoadViews(LoadImage):
         size = _upright_size(header)
         boxes = [crop.sample_box(*size) for crop in self._crops]
         room = min(
-            side / (self.spare * wanted)
+            side / (_SPARE * wanted)
             for box, crop in zip(boxes, self._crops, strict=True)
             for side, wanted in zip(box[2:], crop.size, strict=True)
         )
