@@ -154,10 +154,12 @@ class TimeLimitedTrainLoop(ResumableTrainLoop):
         runner.message_hub.update_info('max_iters', self._max_iters)
         runner.optim_wrapper.initialize_count_status(runner.model, self._iter, self._max_iters)
         before, after = replan(runner)
+        fit = f'{epochs} epochs of at most {self._most_epochs} fit'
+        if epochs == 1 and an_epoch > self.seconds:
+            fit = 'Not even one epoch fits'
         runner.logger.info(
-            f'{epochs} epochs of at most {self._most_epochs} fit into {self.seconds:g} s, at '
-            f'{an_epoch:.3g} s each: the schedule is that of {epochs} epochs from here on, '
-            f'learning rate {before:.3g} → {after:.3g}.'
+            f'{fit} into {self.seconds:g} s, at {an_epoch:.3g} s each: the schedule is that of '
+            f'{epochs} epochs from here on, learning rate {before:.3g} → {after:.3g}.'
         )
 
 
