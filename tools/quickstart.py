@@ -148,6 +148,8 @@ def facts(
     parameters = sum(each.numel() for each in runner.model.backbone.parameters())
     most, limit = runner.cfg.train_cfg.max_epochs, runner.cfg.train_cfg.seconds
     fewer = '' if runner.epoch >= most else f', as many of {most} as fit into {limit:.0f} s'
+    if runner.epoch == 1 < most:
+        fewer += ', and one at least'
     _, images_per_second = series(records, 'images_per_second')
     rows = [
         ('Images', f'{len(data)} in {data.data_root}'),

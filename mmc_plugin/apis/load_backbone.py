@@ -69,7 +69,9 @@ def load_backbone(
             )
         model.load(weights)
     print_log(f'Loaded {weights}.', logger='current')
-    return model.to(device).eval()
+    if not frozen:  # else it is in evaluation mode already
+        model.eval()
+    return model if torch.device(device).type == 'cpu' else model.to(device)
 
 
 class _Unfilled(TorchFunctionMode):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from ..checkpoints.plain_pickles import read_plain_pickle
 from ..errors import InputError
 from .image_sets import ImageSource
+from .plain_pickles import read_plain_pickle
 
 # Folder of the pickles and of the binary files, files by split, key of the labels, label bytes.
 _LAYOUT = {

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from ..checkpoints.plain_pickles import read_plain_pickle
 from ..errors import InputError
 from .image_sets import ImageSource
+from .plain_pickles import read_plain_pickle
 
 LISTS = ('easy', 'hard', 'junk')
 

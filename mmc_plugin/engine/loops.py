@@ -155,10 +155,12 @@ class TimeLimitedTrainLoop(ResumableTrainLoop):
         runner.message_hub.update_info('max_iters', self._max_iters)
         runner.optim_wrapper.initialize_count_status(runner.model, self._iter, self._max_iters)
         before, after = replan(runner)
+        fit = f'{epochs} of at most {counted(self._most_epochs, "epoch")} fit'
+        if epochs == 1 and an_epoch > self.seconds:
+            fit = 'Not even one epoch fits'
         runner.logger.info(
-            f'{epochs} of at most {counted(self._most_epochs, "epoch")} fit into '
-            f'{self.seconds:g} s, at {an_epoch:.3g} s each: from here on the schedule has that '
-            f'length, learning rate {before:.3g} → {after:.3g}.'
+            f'{fit} into {self.seconds:g} s, at {an_epoch:.3g} s each: the schedule has the length '
+            f'of {counted(epochs, "epoch")} from here on, learning rate {before:.3g} → {after:.3g}.'
         )
 
 

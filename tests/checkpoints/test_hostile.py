@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from mmc_plugin.checkpoints import read_checkpoint
-from mmc_plugin.checkpoints.plain_pickles import read_plain_pickle
+from mmc_plugin.datasets.plain_pickles import read_plain_pickle
 from mmc_plugin.errors import UserError
 
 

@@ -118,6 +118,7 @@ def test_at_least_one_epoch_and_short_ones(train, length, seconds):
     machine = Machine(lambda i: seconds)
     runner = train(machine, length=length)
     assert runner.epoch == max(1, int(300 / seconds / length))
+    assert any('Not even one epoch fits into' in line for line in machine.log) is (seconds == 400)
     assert math.isfinite(machine.rates[-1])
 
 

@@ -115,6 +115,7 @@ def test_photographs_then_again(quickstart, config, tmp_path, capsys):
     run(quickstart, config, work_dir, '--minutes', 1e-6)
     text = check_page(work_dir, len(CLICKS), 3 if find_reference() else 2)
     assert '1 epoch, 2 iterations' in text and 'as many of 2 as fit into' in text
+    assert ', and one at least' in text
     kept = [each for each in work_dir.parent.iterdir() if each != work_dir]
     assert len(kept) == 1 and (kept[0] / 'epoch_2.pth').is_file()
 

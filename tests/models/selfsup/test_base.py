@@ -1,5 +1,6 @@
 """What a method inherits, with a method of ten lines."""
 
+import json
 import math
 import runpy
 import sys
@@ -67,7 +68,7 @@ def tool(path, *arguments):
 
 
 def test_a_method_of_ten_lines_trains_resumes_is_watched_exported_and_evaluated(
-    photo_folder, tmp_path
+    photo_folder, tmp_path, monkeypatch
 ):
     for name in ('train', 'val'):  # labels for the monitor
         for i, photo in enumerate(sorted(photo_folder.glob('*.jpg'))):
@@ -100,6 +101,17 @@ def test_a_method_of_ten_lines_trains_resumes_is_watched_exported_and_evaluated(
 
     exported = tmp_path / 'exported.safetensors'
     tool('model_converters/export.py', checkpoint, exported, '--to', 'safetensors')
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path))
+    numbers = []
+    for source in (checkpoint, exported):
+        work = tmp_path / source.suffix
+        tool('test.py', ROOT / 'configs' / 'knn' / 'vit_folder.py', source, '--work-dir', work,
+             '--cfg-options', f'model.size={SIZE}', 'test_dataloader.num_workers=0',
+             'test_evaluator.0.k=1')  # fmt: skip
+        (report,) = work.glob('*/knn.json')
+        numbers.append(json.loads(report.read_text())['numbers']['accuracy'])
+    assert numbers[0] == numbers[1] and set(numbers[0]) == {'cls', 'pat', 'hybrid'}
+
     images = [str(path) for path in sorted(photo_folder.glob('*.jpg'))[:2]]
     model = PullTogether(VIT)
     model.load_state_dict(states['parts'])

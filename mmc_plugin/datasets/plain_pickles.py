@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoints.pickles import LARGEST_PICKLE, OF_JUNK
 from ..errors import InputError
-from .pickles import LARGEST_PICKLE, OF_JUNK
 
 # Beside those of torch.save: protocols 0, 1, 4 and 5, and texts of Python 2.
 _OPCODES = frozenset('()NR]abestu}hqKMJGXUTVIFSLgp.dl\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c'

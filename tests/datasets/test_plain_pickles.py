@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 
-from mmc_plugin.checkpoints.plain_pickles import read_plain_pickle
+from mmc_plugin.datasets.plain_pickles import read_plain_pickle
 
 PLAIN = dict(
     data=np.arange(24, dtype=np.uint8).reshape(4, 6),
