@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list
 from mmengine.runner import Runner
-from mmengine.utils import digit_version
 
 from ..errors import InputError, RollBackError, RunError
 from ..wording import counted
@@ -79,11 +78,6 @@ def training_config(
         raise InputError(
             'optim_wrapper.type=AmpOptimWrapper needs a GPU, and this machine shows none: use '
             'AutoPrecisionOptimWrapper'
-        )
-    if cfg.get('compile') and digit_version(torch.__version__) < digit_version('2.6'):
-        raise InputError(
-            f'compile needs PyTorch 2.6 or later, this is {torch.__version__}: take a newer one, '
-            'or leave compile out of the config'
         )
     if resume is not None:
         set_resume(cfg, resume)

@@ -118,7 +118,8 @@ class _InfoNCE(torch.autograd.Function):
         grad_queries = torch.empty_like(queries) if need_queries else None  # times temperature
         grad_keys = torch.zeros_like(keys) if need_keys else None  # times temperature · Q
 
-        with torch.autocast(queries.device.type, enabled=False):
+        # No gradients here in any case, but the compiler of PyTorch 2.5 believes in some.
+        with torch.no_grad(), torch.autocast(queries.device.type, enabled=False):
             logits = _logit_block(queries, keys, max_logits)  # (R, K)
             for start in range(0, num_queries, len(logits)):
                 rows = slice(start, start + len(logits))
