@@ -99,9 +99,11 @@ def test_the_tool_leaves_a_report(call, weights, street, tmp_path):
     done = call(
         'test.py', CAMVID, weights, '--work-dir', tmp_path / 'work', '--cfg-options',
         'model.features.size=32', 'model.k=5', 'model.features.backbone.num_heads=2',
-        'test_dataloader.num_workers=0', CAMVID_ROOT=str(street),
+        'test_dataloader.num_workers=0', '--show-dir', tmp_path / 'pictures',
+        CAMVID_ROOT=str(street),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / 'pictures').glob('val*.png'))) == 3
     (path,) = (tmp_path / 'work').glob('test_*.json')
     report = json.loads(path.read_text())
     assert 'by the 5 nearest of at most 1,024,000 labelled patches' in report['protocol']
