@@ -71,7 +71,7 @@ def test_a_file_of_the_wrong_kind_is_refused_first():
         capture_output=True, text=True, cwd=ROOT, timeout=60,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == 'exit 2 []'
-    assert 'a.pt does not end with .onnx, as --to onnx needs' in done.stderr
+    assert 'error: a.pt does not end with .onnx, as a file for onnx should' in done.stderr
 
 
 @pytest.mark.parametrize('script', ['run_tests.sh', 'quickstart.sh', 'demo.sh'])
