@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shlex
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -201,7 +202,10 @@ def next_steps(cfg: Config, checkpoint: str, epochs: int) -> list[tuple[str, str
         f'        checkpoint={checkpoint!r},\n'
         "        prefix='teacher.backbone.'))"
     )
+    activate = Path(sys.prefix, 'bin', 'activate')
+    enter = f' && source {shlex.quote(str(activate))}' if activate.is_file() else ''
     return [
+        ('First, in the shell of the commands below', f'cd {shlex.quote(os.getcwd())}{enter}'),
         (
             'Click on another place, or in a picture of yours',
             f'python tools/visualization/zero_shot.py click {shlex.quote(checkpoint)} '
