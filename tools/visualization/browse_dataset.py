@@ -67,8 +67,10 @@ def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> li
         drop_last=False,
     )  # fmt: skip
     loader.pop('prefetch_factor', None)  # needs workers
-    data = next(iter(Runner.build_dataloader(loader, seed=seed)))
-    skipped = [
+    loader = Runner.build_dataloader(loader, seed=seed)
+    data = next(iter(loader))
+    skipped = [*getattr(loader.dataset, 'scan_report', {}).get('left_out', {}).items()]
+    skipped += [
         each for sample in data['data_samples'] for each in sample.metainfo.get('skipped', ())
     ]
     cli.say_skipped([f'{path} ({reason})' for path, reason in skipped])
