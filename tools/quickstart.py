@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import time
+from os.path import expanduser
 from pathlib import Path
 from statistics import median
 
@@ -59,6 +60,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--work-dir',
+        type=expanduser,
         default='work_dirs/quickstart',
         help='folder of the run (default: %(default)s)',
     )
