@@ -189,6 +189,7 @@ def evaluate(
     options = [*protocol.options, *args.cfg_options]
     options += args.train_options if protocol.trains else []
     if protocol.shares_features:
+        (out / 'features').mkdir(exist_ok=True)  # of a folder that is there, commas are its name
         options.append(f'test_cfg.cache_dir={out / "features"}')
     result = Evaluation(protocol, name, out)
     try:
