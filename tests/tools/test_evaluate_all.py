@@ -57,7 +57,8 @@ def test_what_fails_harms_no_other_and_what_is_done_is_not_done_again(
     content['state_dict']['backbone.cls_token'] += 1
     torch.save(content, other)
     call = [str(checkpoint), str(other), '--out', 'out, [1]', '--protocols', 'knn/folder',
-            'few_shot', 'knn/flowers', 'knn/pets', 'finetune/pets', '--cfg-options', *SMALL]  # fmt: skip
+            'few_shot', 'knn/flowers', 'knn/pets', 'finetune/pets',
+            '--cfg-options', *SMALL]  # fmt: skip
     (tmp_path / 'folder' / 'train' / 'cat' / 'broken.jpg').write_bytes(b'broken')
     options = ['test_evaluator.0.k=(1,3)']
     assert tool.main([*call, *options]) == 1  # few-shot has no k

@@ -58,9 +58,9 @@ class ReplanSchedulerHook(ParamSchedulerHook):
             return
         done = runner.epoch if by_epoch else runner.iter
         runner.logger.info(
-            f'The checkpoint is of a run that was planned for {counted(planned, unit)}, this one has '
-            f'{length}: the schedule is that of {counted(length, unit)} from {unit} {done + 1} on, '
-            f'learning rate {before:.3g} → {after:.3g}.'
+            f'The checkpoint is of a run that was planned for {counted(planned, unit)}, this one '
+            f'has {length}: the schedule is that of {counted(length, unit)} from {unit} {done + 1} '
+            f'on, learning rate {before:.3g} → {after:.3g}.'
         )
 
     def _change(self, runner: Runner) -> bool:
