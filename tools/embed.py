@@ -9,6 +9,7 @@ files hold; in Python, mmc_plugin.apis.read_embeddings reads them.
 """
 
 import argparse
+from os.path import expanduser
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -17,7 +18,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('checkpoint', help='a file, folder, timm:<name> or hf:<name>')
     parser.add_argument('folder', help='images, in any nesting')
-    parser.add_argument('--out', required=True, help='folder for the files')
+    parser.add_argument('--out', type=expanduser, required=True, help='folder for the files')
     parser.add_argument(
         '--what', nargs='+', default=['cls'], choices=['cls', 'patches', 'mean'],
         help='class token, patch tokens, mean of the patch tokens',

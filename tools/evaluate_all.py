@@ -9,6 +9,7 @@ call does only what is missing: what is done is known by the checkpoint's hash, 
 import argparse
 import sys
 from fnmatch import fnmatch
+from os.path import expanduser
 from pathlib import Path
 
 OUT = 'work_dirs/evaluate_all'
@@ -22,12 +23,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='of any format that load_backbone reads',
     )
-    parser.add_argument('--out', default=OUT, help='folder of the report (default: %(default)s)')
+    parser.add_argument(
+        '--out', type=expanduser, default=OUT, help='folder of the report (default: %(default)s)'
+    )
     parser.add_argument(
         '--protocols',
         nargs='+',
         metavar='NAME',
-        help='only these of --list: names, groups such as knn, patterns such as "*/vit_pets", or '
+        help='only these of --list: names, groups such as knn, patterns such as "*/pets", or '
         'parts_vs_objects: those of arXiv 2301.11915, with a table of their own',
     )
     parser.add_argument(
@@ -186,6 +189,7 @@ def evaluate(
     options = [*protocol.options, *args.cfg_options]
     options += args.train_options if protocol.trains else []
     if protocol.shares_features:
+        (out / 'features').mkdir(exist_ok=True)  # of a folder that is there, commas are its name
         options.append(f'test_cfg.cache_dir={out / "features"}')
     result = Evaluation(protocol, name, out)
     try:

@@ -9,7 +9,9 @@ import argparse
 import json
 import os
 import shlex
+import sys
 import time
+from os.path import expanduser
 from pathlib import Path
 from statistics import median
 
@@ -58,6 +60,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--work-dir',
+        type=expanduser,
         default='work_dirs/quickstart',
         help='folder of the run (default: %(default)s)',
     )
@@ -203,7 +206,10 @@ def next_steps(cfg: Config, checkpoint: str, epochs: int) -> list[tuple[str, str
         f'        checkpoint={checkpoint!r},\n'
         "        prefix='teacher.backbone.'))"
     )
+    activate = Path(sys.prefix, 'bin', 'activate')
+    enter = f' && source {shlex.quote(str(activate))}' if activate.is_file() else ''
     return [
+        ('First, in the shell of the commands below', f'cd {shlex.quote(os.getcwd())}{enter}'),
         (
             'Click on another place, or in a picture of yours',
             f'python tools/visualization/zero_shot.py click {shlex.quote(checkpoint)} '

@@ -7,6 +7,7 @@ Usage::
 
 import argparse
 import os
+from os.path import expanduser
 from pathlib import Path
 
 
@@ -17,15 +18,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='a config file, or the name of one of mmc_plugin, such as zero_shot/vit_coco.py',
     )
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='folder for logs and results')
-    parser.add_argument('--out', help='file for the results: .pkl, or .json for metrics')
+    parser.add_argument('--work-dir', type=expanduser, help='folder for logs and results')
+    parser.add_argument(
+        '--out', type=expanduser, help='file for the results: .pkl, or .json for metrics'
+    )
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
         help='what goes into --out: the metrics, or the prediction for each sample (default)',
     )
     parser.add_argument('--amp', action='store_true', help='test in mixed precision')
-    parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument(
+        '--show-dir', type=expanduser, help='folder for pictures of the predictions'
+    )
     parser.add_argument('--interval', type=int, default=1, help='one picture per this many samples')
     parser.add_argument(
         '--allow-pickle',

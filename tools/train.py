@@ -7,6 +7,7 @@ Usage::
 
 import argparse
 import os
+from os.path import expanduser
 
 
 def parse_args() -> argparse.Namespace:
@@ -14,9 +15,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'config', help='a config file, or the name of one of mmc_plugin, such as mmc/vitb_400e.py'
     )
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument('--work-dir', type=expanduser, help='folder for logs and checkpoints')
     parser.add_argument(
         '--resume',
+        type=expanduser,
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
@@ -26,6 +28,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--init-from',
+        type=expanduser,
         metavar='CHECKPOINT',
         help='start student and teacher of a pretraining with the backbone in this checkpoint, and '
         'its heads where they fit; any format that load_backbone reads: DINO, iBOT, MAE, timm, ...',

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..datasets.image_files import ImageFiles
-from ..datasets.image_tree import scan_tree
+from ..datasets.image_tree import scan_images
 from ..durable import write_durably, written_whole
 from ..errors import InputError, needing
 from ..models.features import weights_digest
@@ -88,7 +88,7 @@ def embed_folder(
     if not os.path.isdir(folder):
         found = 'is a file' if os.path.exists(folder) else 'does not exist'
         raise FileNotFoundError(f'The folder {folder!r} {found}: name one that holds images.')
-    names, left_out, _ = scan_tree(folder)
+    names = scan_images(folder)
     if not names:
         raise InputError(f'There is no image in {folder!r} or below.')
     if kind == 'parquet':

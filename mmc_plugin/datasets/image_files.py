@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..structures.image_frame import place_image
-from .image_tree import scan_tree
+from .image_tree import scan_images
 from .transforms.loading import LoadImage, UnreadableImageError
 
 
@@ -143,7 +143,7 @@ def scan_labelled(
         raise FileNotFoundError(
             f'There is no folder {root!r} with labelled images (one folder per class).'
         )
-    names, _, _ = scan_tree(root)
+    names = scan_images(root)
     found: dict[str, list[str]] = {}
     for name in names:
         top, *deeper = name.split(os.sep)

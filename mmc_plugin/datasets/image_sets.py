@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError, UserError
 from .image_files import ImageArrays, ImageFiles, scan_labelled
-from .image_tree import scan_tree
+from .image_tree import scan_images
 from .imagenet100 import imagenet100_wnids
 
 
@@ -121,7 +121,7 @@ class UnlabelledFolder(ImageSource):
 
     def __init__(self, data_root: str, max_images: int | None = None) -> None:
         root = os.path.expanduser(data_root)
-        names = scan_tree(root)[0] if os.path.isdir(root) else []
+        names = scan_images(root) if os.path.isdir(root) else []
         if not names:
             raise FileNotFoundError(
                 f'data_root: there is no folder {root!r} with images; set the data_root of each '

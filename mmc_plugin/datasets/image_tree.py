@@ -85,6 +85,15 @@ def scan_tree(
     return sorted(found), left_out, others
 
 
+def scan_images(root: str) -> list[str]:
+    """Paths of the image files below a folder, sorted and relative to it; none if none is whole.
+
+    With what :func:`scan_tree` leaves out, for those who list what they cannot read.
+    """
+    found, left_out, _ = scan_tree(root)
+    return sorted(found + [os.path.relpath(path, root) for path in left_out]) if found else []
+
+
 def scan_paths(paths: Sequence[str]) -> list[str]:
     """Image files of a list in which a folder stands for the images below it, sorted.
 
@@ -99,11 +108,9 @@ def scan_paths(paths: Sequence[str]) -> list[str]:
         if not os.path.isdir(path):
             found.append(path)
             continue
-        below, _, others = scan_tree(path)
+        below = scan_images(path)
         if not below:
-            raise InputError(
-                f'There is no image in {path!r} or below ({counted(others, "other file")}).'
-            )
+            raise InputError(f'There is no whole image in {path!r} or below.')
         found += [os.path.join(path, each) for each in below]
     return found
 

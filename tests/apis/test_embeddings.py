@@ -37,11 +37,12 @@ def collect(out):
 
 @pytest.mark.parametrize('kind', ['safetensors', 'npz'])
 def test_files_hold_what_the_network_gives(folder, tmp_path, kind):
+    (folder / 'f.png').touch()
     model = FrozenFeatures(VIT, 32)
     manifest = embed_folder(model, folder, tmp_path / 'out', kind=kind, **SETTINGS)
     names, found = collect(tmp_path / 'out')
     assert names == ['a.png', 'deep/c.png', 'deep/d.png', 'e.png']
-    assert [each['unreadable'] for each in manifest['files']] == [['b.png'], [], []]
+    assert [each['unreadable'] for each in manifest['files']] == [['b.png'], [], ['f.png']]
     cls, patches = extract_features(model, [str(folder / each) for each in names], (1, -1), 32)
     # The files' pixels are rounded to whole numbers.
     np.testing.assert_allclose(found['cls'], cls.transpose(0, 1), atol=0.02)

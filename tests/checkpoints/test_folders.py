@@ -61,7 +61,7 @@ def test_one_hash_of_a_folder(folder, tmp_path_factory, monkeypatch):
         assert json.loads((out / 'report.json').read_text())['checkpoint']['sha256'] == wanted
         backbone = load_backbone(checkpoint)
         export_backbone(backbone, str(out / 'a.pt'), 'torchscript', checkpoint.sha256, force=True)
-        assert f'`{wanted}`' in (out / 'a.md').read_text()
+        assert f'`{wanted}`' in (out / 'a.pt.md').read_text()
         assert file_hash(folder / name) == wanted
         (folder / name).unlink()
 

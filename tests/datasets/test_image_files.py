@@ -37,13 +37,14 @@ def test_broken_file_is_black_and_said(tmp_path):
 def test_scans_one_folder_per_class(tmp_path):
     for name in ['b/1.png', 'a/x/2.png', 'a/1.png', 'a-b/1.png', 'loose.png']:
         save(tmp_path / name)
+    (tmp_path / 'b' / '0.png').touch()  # to be listed as unreadable
     (tmp_path / 'notes').mkdir()
     paths, labels, classes = scan_labelled(str(tmp_path))
     assert classes == ['a', 'a-b', 'b']
     assert {
         path[len(str(tmp_path)) + 1 :]: classes[label]
         for path, label in zip(paths, labels, strict=True)
-    } == {'a/1.png': 'a', 'a/x/2.png': 'a', 'a-b/1.png': 'a-b', 'b/1.png': 'b'}
+    } == {'a/1.png': 'a', 'a/x/2.png': 'a', 'a-b/1.png': 'a-b', 'b/0.png': 'b', 'b/1.png': 'b'}
     assert scan_labelled(str(tmp_path), ['b', 'a-b', 'a', 'c'])[1] == [
         2 - label for label in labels
     ]

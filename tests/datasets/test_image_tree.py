@@ -10,7 +10,8 @@ from mmengine.runner import Runner
 from PIL import Image
 
 import mmc_plugin  # noqa: F401  registers the parts
-from mmc_plugin.datasets.image_tree import ImageTree
+from mmc_plugin.datasets import image_tree
+from mmc_plugin.datasets.image_tree import ImageTree, scan_images
 from mmc_plugin.datasets.seeding import SampleKey
 
 ROWS = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
@@ -181,6 +182,33 @@ def test_a_key_gives_the_same_sample_after_any_other(nasty):
     dataset[0]
     assert torch.equal(dataset[key]['inputs']['views'][0], first)
     assert dataset[0]['data_samples'].sample_idx == 0
+
+
+def test_empty_files_are_among_those_that_tools_list(tmp_path):
+    image(tmp_path / 'b.jpg')
+    for name in ('a.png', 'note.txt'):
+        (tmp_path / name).touch()
+    (tmp_path / 'c.png').symlink_to('gone.png')
+    assert scan_images(str(tmp_path)) == ['a.png', 'b.jpg', 'c.png']
+    (tmp_path / 'b.jpg').unlink()
+    assert scan_images(str(tmp_path)) == []
+
+
+def test_a_scan_says_what_it_left_out_and_nothing_of_none(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(image_tree, 'print_log', lambda words, **_: said.append(words))
+    image(tmp_path / 'b.jpg')
+    ImageTree(str(tmp_path))
+    (tmp_path / 'a.png').touch()
+    ImageTree(str(tmp_path))
+    for name in ('note.txt', 'other.txt'):
+        (tmp_path / name).touch()
+    ImageTree(str(tmp_path))
+    assert [each.partition(': ')[2] for each in said] == [
+        '1 image.',
+        '1 image; left out 1 empty or broken file.',
+        '1 image; left out 1 empty or broken file and 2 other files.',
+    ]
 
 
 def test_wrong_roots(tmp_path):

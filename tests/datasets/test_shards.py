@@ -104,6 +104,17 @@ def test_arrays_of_four_channels_are_images_if_asked_for(tmp_path):
         write_shards(str(folder), str(tmp_path / 'photographs'), 20000, quiet)
 
 
+def test_what_is_left_out_is_said(images, tmp_path):
+    (tmp_path / 'photos').mkdir()
+    for path in sorted(path for path in images.rglob('*') if path.is_file())[:2]:
+        shutil.copy(path, tmp_path / 'photos')
+    (tmp_path / 'photos' / 'empty.png').touch()
+    said = []
+    write_shards(str(tmp_path / 'photos'), str(tmp_path / 'out'), 10**6, said.append)
+    assert said[-2] == 'Left out, since they cannot be read:'
+    assert said[-1].endswith('empty.png (the file is empty (zero bytes))')
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_shards_are_the_folder_to_the_bit(images, shards, workers):
     expected = epoch(ImageTree(str(images), PIPELINE), SeededSampler)

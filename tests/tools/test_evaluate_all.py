@@ -56,15 +56,16 @@ def test_what_fails_harms_no_other_and_what_is_done_is_not_done_again(
     content = torch.load(checkpoint)
     content['state_dict']['backbone.cls_token'] += 1
     torch.save(content, other)
-    call = [str(checkpoint), str(other), '--out', 'out', '--protocols', 'knn/folder', 'few_shot',
-            'knn/flowers', 'knn/pets', 'finetune/pets', '--cfg-options', *SMALL]  # fmt: skip
+    call = [str(checkpoint), str(other), '--out', 'out, [1]', '--protocols', 'knn/folder',
+            'few_shot', 'knn/flowers', 'knn/pets', 'finetune/pets',
+            '--cfg-options', *SMALL]  # fmt: skip
     (tmp_path / 'folder' / 'train' / 'cat' / 'broken.jpg').write_bytes(b'broken')
     options = ['test_evaluator.0.k=(1,3)']
     assert tool.main([*call, *options]) == 1  # few-shot has no k
     shown = capsys.readouterr().out
     assert 'skipped: Table 6: k-NN, Flowers: no folder data/flowers102; set FLOWERS_ROOT' in shown
     assert 'skipped: Table 7: finetuning, Pets: trains first: add --train' in shown
-    report = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    report = json.loads((tmp_path / 'out, [1]' / 'report.json').read_text())
     assert list(report['checkpoints']) == ['vit.pth', 'other.pth']
     cells = {(each['protocol'], each['checkpoint']): each for each in report['evaluations']}
     assert len(cells) == 2 * 4 and len(tool.runs) == 8
@@ -77,8 +78,8 @@ def test_what_fails_harms_no_other_and_what_is_done_is_not_done_again(
         }  # fmt: skip
         assert left['checkpoint']['sha256'] == report['checkpoints'][name]['sha256']
         assert 'nothing reads this key' in cells['few_shot/pets', name]['problem']
-    page = (tmp_path / 'out' / 'index.html').read_text()
-    lines = (tmp_path / 'out' / 'report.md').read_text()
+    page = (tmp_path / 'out, [1]' / 'index.html').read_text()
+    lines = (tmp_path / 'out, [1]' / 'report.md').read_text()
     assert 'nothing reads this key' in page and 'nothing reads this key' in lines
     pat = cells['knn/folder', 'other.pth']['numbers']['PAT, best k']
     assert f'| PAT, best k | {cells["knn/folder", "vit.pth"]["numbers"]["PAT, best k"]:.2f}' in (

@@ -49,9 +49,10 @@ def run(command, *arguments, out):
 
 def test_a_click_is_looked_for_in_a_folder(checkpoint, folder, tmp_path, capsys):
     out = tmp_path / 'a.png'
+    (folder / 'empty.png').touch()
     run('click', checkpoint, folder / '1.png', folder, '--point', 30, 20, '--top', 2, out=out)
     lines = capsys.readouterr().out.splitlines()
-    assert 'broken.png' in lines[1]
+    assert 'broken.png' in lines[1] and 'empty.png (the file is empty' in lines[2]
     drawn = [line for line in lines if re.match(r'-?\d\.\d{3} at \d+ \d+', line)]
     assert len(drawn) == 2
     assert drawn[0].startswith('1.000 at ') and drawn[0].endswith(
@@ -115,7 +116,7 @@ def test_wrong_input_gets_a_sentence(checkpoint, folder, tmp_path, capsys):
             '--top must be positive',
         ),
         (('match', folder / '0.png', folder / '1.png', '--top', -1), '--top must be positive'),
-        (('objects', tmp_path / 'empty'), 'There is no image in'),
+        (('objects', tmp_path / 'empty'), 'There is no whole image in'),
         (('objects', folder / '0.png', '--number', 0), 'must be positive'),
     ):
         with pytest.raises(SystemExit) as stop:

@@ -59,6 +59,32 @@ def test_each_argument_is_explained(name):
     assert not [ast.unparse(each) for each in unexplained]
 
 
+PATHS = {
+    '--out', '--work-dir', '--output-dir', '--show-dir', '--resume', '--init-from', '--data',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', [*NAMES, 'quickstart.py', 'dataset_tools/make_shards.py'])
+def test_paths_may_begin_with_the_home_folder(name):
+    """No shell expands the ~ of --out=~/here."""
+    for node in ast.walk(ast.parse((TOOLS / name).read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'add_argument':
+            if getattr(node.args[0], 'value', None) in PATHS:
+                types = [ast.unparse(each.value) for each in node.keywords if each.arg == 'type']
+                assert types == ['expanduser'], ast.unparse(node)
+
+
+def test_a_home_folder_is_found(monkeypatch):
+    train = runpy.run_path(str(TOOLS / 'train.py'))
+    monkeypatch.setenv('HOME', '/home/me')
+    argv = ['train.py', 'a.py', '--work-dir=~/runs', '--resume', '--init-from=~/a.pth']
+    monkeypatch.setattr(sys, 'argv', argv)
+    args = train['parse_args']()
+    assert (args.work_dir, args.init_from, args.resume) == (
+        '/home/me/runs', '/home/me/a.pth', 'auto'
+    )  # fmt: skip
+
+
 def test_export_offers_every_format():
     tool = runpy.run_path(str(TOOLS / 'model_converters' / 'export.py'))
     assert tool['FORMATS'] == {name: ending for name, (_, ending) in FORMATS.items()}
@@ -71,7 +97,7 @@ def test_a_file_of_the_wrong_kind_is_refused_first():
         capture_output=True, text=True, cwd=ROOT, timeout=60,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == 'exit 2 []'
-    assert 'a.pt does not end with .onnx, as --to onnx needs' in done.stderr
+    assert 'error: a.pt does not end with .onnx, as a file for onnx should' in done.stderr
 
 
 @pytest.mark.parametrize('script', ['run_tests.sh', 'quickstart.sh', 'demo.sh'])

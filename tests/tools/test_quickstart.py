@@ -1,9 +1,11 @@
 import importlib.util
 import json
 import math
+import os
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 import time
 from html import unescape
@@ -165,6 +167,14 @@ def test_what_the_page_says_to_run_next(quickstart, config, tmp_path, photo_fold
     work_dir = tmp_path / 'a run'
     run(quickstart, config, work_dir, photo_folder)
     found = commands(work_dir)
+    # The commands below need the folder and the environment of this one.
+    enter = f'{found["First"]} && pwd && echo "${{VIRTUAL_ENV:-}}"'
+    environment = {'PATH': os.environ['PATH']}
+    done = subprocess.run(
+        ['bash', '-c', enter], capture_output=True, text=True, cwd='/', env=environment
+    )
+    in_one = Path(sys.prefix, 'bin', 'activate').is_file()
+    assert done.stdout.splitlines() == [os.getcwd(), sys.prefix if in_one else ''], done.stderr
 
     def call(words):
         program, *arguments = shlex.split(found[words])

@@ -1,6 +1,7 @@
 """The pictures of figures 8 and 9 show what the model sees and makes."""
 
 import runpy
+import shutil
 from pathlib import Path
 
 import cv2
@@ -139,6 +140,16 @@ def test_a_sheet_shows_the_pixels_of_its_images(config):
     assert all(len(found) > 2 * 100**2 for found in places)  # two views each, of more than 100²
     assert places[0][:, 0].max() < places[1][:, 0].min()  # the second sample is below
     assert places[0][:, 1].min() < places[1][:, 1].min()  # clean is left of corrupted
+
+
+def test_browse_lists_what_it_leaves_out(config, photo_folder, tmp_path, capsys):
+    shutil.copytree(photo_folder, tmp_path / 'photos')
+    (tmp_path / 'photos' / 'empty.png').touch()
+    root = f'train_dataloader.dataset.data_root={tmp_path / "photos"}'
+    out = str(tmp_path / 'out')
+    BROWSE['main']([config, '-n', '1', '--output-dir', out, '--cfg-options', root])
+    said = capsys.readouterr().out
+    assert 'Left out, since they cannot be read:\n' in said and 'empty.png (the file is' in said
 
 
 def test_browse_says_what_is_wrong(config, tmp_path, capsys):

@@ -10,6 +10,7 @@ goes on where the first one was stopped: rows that are done are not done again.
 import argparse
 import json
 import sys
+from os.path import expanduser
 from pathlib import Path
 
 
@@ -19,9 +20,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'configs', nargs='+', metavar='CONFIG', help='pretraining configs, one a row'
     )
     parser.add_argument(
-        '--data', required=True, help='folder with train/ and val/, a folder a class'
+        '--data',
+        type=expanduser,
+        required=True,
+        help='folder with train/ and val/, a folder a class',
     )
-    parser.add_argument('--out', required=True, help='folder of the runs and the table')
+    parser.add_argument(
+        '--out', type=expanduser, required=True, help='folder of the runs and the table'
+    )
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument('--epochs', type=int, help='of each run')
     length.add_argument('--minutes', type=float, help='of each run, with as many epochs as fit')

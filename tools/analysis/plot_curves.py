@@ -6,12 +6,15 @@ Example: ``python tools/analysis/plot_curves.py work_dirs/vits_folder --out curv
 import argparse
 import os
 import sys
+from os.path import expanduser
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('run_dirs', nargs='+', metavar='RUN_DIR', help="runs' work directories")
-    parser.add_argument('--out', help='PNG to write; by default curves.png in the first RUN_DIR')
+    parser.add_argument(
+        '--out', type=expanduser, help='PNG to write; by default curves.png in the first RUN_DIR'
+    )
     return parser.parse_args(argv)
 
 

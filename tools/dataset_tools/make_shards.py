@@ -14,6 +14,7 @@ Interrupted, it goes on when it is called again.
 
 import argparse
 import sys
+from os.path import expanduser
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,7 +29,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     mode.add_argument('--verify', action='store_true', help='compare all bytes with the index')
     parser.add_argument(
-        '--out', dest='index_out', help='with --index: folder of the index, if not in source'
+        '--out',
+        type=expanduser,
+        dest='index_out',
+        help='with --index: folder of the index, if not in source',
     )
     parser.add_argument(
         '--shard-size', type=float, default=1e9, help='bytes of a shard, about (default: 1e9)'

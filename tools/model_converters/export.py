@@ -9,6 +9,7 @@ Example::
 """
 
 import argparse
+import sys
 
 # Format → ending of its file, those of mmc_plugin.checkpoints.export; a folder has none.
 FORMATS = {
@@ -49,10 +50,11 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.img_size is not None and len(args.img_size) > 2:
         parser.error('--img-size takes one number, or height and width')
-    if not args.destination.endswith(FORMATS[args.to]):
-        parser.error(
-            f'{args.destination} does not end with {FORMATS[args.to]}, as --to {args.to} needs'
-        )
+    ending = FORMATS[args.to]
+    if not args.destination.endswith(ending):
+        words = f'{args.destination} does not end with {ending}, as a file for {args.to} should'
+        print(f'error: {words}', file=sys.stderr)
+        sys.exit(2)
     return args
 
 

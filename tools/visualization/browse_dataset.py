@@ -10,6 +10,7 @@ of this seed; its noise is another.
 
 import argparse
 import copy
+from os.path import expanduser
 from pathlib import Path
 
 
@@ -19,7 +20,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'config', help='a config file, or the name of one of mmc_plugin, such as mmc/vitb_400e.py'
     )
     parser.add_argument(
-        '--output-dir', default='work_dirs/browse_dataset', help='folder for the pictures'
+        '--output-dir',
+        type=expanduser,
+        default='work_dirs/browse_dataset',
+        help='folder for the pictures',
     )
     parser.add_argument('-n', '--number', type=int, default=8, help='samples, 8 by default')
     parser.add_argument('--per-sheet', type=int, default=8, help='samples a picture')
@@ -67,8 +71,10 @@ def draw_samples(cfg: Config, number: int, seed: int, show_original: bool) -> li
         drop_last=False,
     )  # fmt: skip
     loader.pop('prefetch_factor', None)  # needs workers
-    data = next(iter(Runner.build_dataloader(loader, seed=seed)))
-    skipped = [
+    loader = Runner.build_dataloader(loader, seed=seed)
+    data = next(iter(loader))
+    skipped = [*getattr(loader.dataset, 'scan_report', {}).get('left_out', {}).items()]
+    skipped += [
         each for sample in data['data_samples'] for each in sample.metainfo.get('skipped', ())
     ]
     cli.say_skipped([f'{path} ({reason})' for path, reason in skipped])

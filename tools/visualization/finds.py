@@ -26,6 +26,7 @@ Objects without a click, by a spectral cut::
 
 import argparse
 import os
+from os.path import expanduser
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -71,7 +72,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for each in (click, match, parts, objects):
         each.add_argument('--device', help='by default cuda if there is one, else cpu')
         each.add_argument('--title', default='', help='above the picture')
-        each.add_argument('--out', required=True, help='the picture, such as a.png')
+        each.add_argument(
+            '--out', type=expanduser, required=True, help='the picture, such as a.png'
+        )
     return parser.parse_args(argv)
 
 

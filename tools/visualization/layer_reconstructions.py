@@ -9,6 +9,7 @@ each reconstruction stands its difference to that of the layer before, amplified
 
 import argparse
 from collections.abc import Sequence
+from os.path import expanduser
 from pathlib import Path
 
 
@@ -22,7 +23,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'images', nargs='*',
         help='image files or folders; by default images of the training set, evenly drawn',
     )  # fmt: skip
-    parser.add_argument('--out', default='work_dirs/layer_reconstructions.png', help='PNG to write')
+    parser.add_argument(
+        '--out', type=expanduser, default='work_dirs/layer_reconstructions.png', help='PNG to write'
+    )
     parser.add_argument('-n', '--number', type=int, default=4, help='most images to show')
     parser.add_argument(
         '--layers', type=int, nargs='+', metavar='LAYER',

@@ -17,6 +17,7 @@ retrieval, from the reports of ``tools/test.py`` with ``configs/zero_shot`` or `
 
 import argparse
 import json
+from os.path import expanduser
 from pathlib import Path
 
 
@@ -64,7 +65,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='JSON of a test, and its name in the figure',
     )
     for each in (click, patches, compare):
-        each.add_argument('--out', required=True, help='the picture, such as a.png')
+        each.add_argument(
+            '--out', type=expanduser, required=True, help='the picture, such as a.png'
+        )
     return parser.parse_args(argv)
 
 

@@ -93,7 +93,8 @@ def check_destination(destination: str, to: str, force: bool) -> str:
 
 
 def _card_of(path: str, ending: str) -> str:
-    return osp.splitext(path)[0] + '.md' if ending else osp.join(path, 'README.md')
+    # The whole name: exports for several frameworks may differ by their endings alone.
+    return path + '.md' if ending else osp.join(path, 'README.md')
 
 
 def refuse_existing(path: str, force: bool, folder: bool = False) -> None:

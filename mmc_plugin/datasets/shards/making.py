@@ -71,6 +71,10 @@ def write_shards(
         shards.append(dict(name=os.path.basename(path), kind='tar', bytes=done['bytes'],
                            entries=len(done['rows']), sha256=done['sha256']))  # fmt: skip
     write_index(os.path.join(out, INDEX), shards, (r for t in tables for r in t), left_out)
+    for place, (path, why) in enumerate(sorted(left_out.items())):
+        if not place:
+            say('Left out, since they cannot be read:')
+        say(f'  {path} ({why})')
     for number in range(len(plan)):  # all of it is in the index now
         os.remove(os.path.join(out, f'shard-{number:06d}.tar.json'))
     return sum(map(len, tables))

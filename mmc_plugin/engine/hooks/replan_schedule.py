@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 
+from ...wording import counted
 from ..schedule import replan
 
 _OF_OPTIMIZER = ('lr', 'weight_decay', 'momentum', 'betas', 'eps')
@@ -46,7 +47,7 @@ class ReplanSchedulerHook(ParamSchedulerHook):
         """Plan anew if anything is another; weights that were only loaded do not count."""
         changed = runner.iter > 0 and self._change(runner)
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        unit, place = ('epochs', 0) if by_epoch else ('iterations', 1)
+        unit, place = ('epoch', 0) if by_epoch else ('iteration', 1)
         planned = self._planned[place]
         length = runner.max_epochs if by_epoch else runner.max_iters
         longer = planned not in (None, length)
@@ -57,9 +58,9 @@ class ReplanSchedulerHook(ParamSchedulerHook):
             return
         done = runner.epoch if by_epoch else runner.iter
         runner.logger.info(
-            f'The checkpoint is of a run that was planned for {planned} {unit}, this one has '
-            f'{length}: the schedule is that of {length} {unit} from {unit[:-1]} {done + 1} on, '
-            f'learning rate {before:.3g} → {after:.3g}.'
+            f'The checkpoint is of a run that was planned for {counted(planned, unit)}, this one '
+            f'has {length}: the schedule is that of {counted(length, unit)} from {unit} {done + 1} '
+            f'on, learning rate {before:.3g} → {after:.3g}.'
         )
 
     def _change(self, runner: Runner) -> bool:

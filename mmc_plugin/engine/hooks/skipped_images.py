@@ -39,11 +39,11 @@ class SkippedImagesHook(Hook):
         scan = getattr(runner.train_dataloader.dataset, 'scan_report', None)
         if scan is not None:
             self.skipped.update(scan['left_out'])
-            runner.logger.info(
-                f'Folder scan: {counted(scan["images"], "image")}, '
-                f'{counted(scan["other_files"], "other file")}, '
-                f'{len(scan["left_out"])} left out{_some(scan["left_out"])}.'
-            )
+            others, left_out = scan['other_files'], scan['left_out']
+            told = [counted(scan['images'], 'image')]
+            told += [counted(others, 'other file')] if others else []
+            told += [f'{len(left_out)} left out{_some(left_out)}'] if left_out else []
+            runner.logger.info(f'Folder scan: {", ".join(told)}.')
         self._write(runner)
 
     def after_train_iter(

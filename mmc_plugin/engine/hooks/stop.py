@@ -96,7 +96,7 @@ class StopHook(Hook):
         why = 'the file STOP' if wish == 1 else asked or 'a signal to another process'
         raise StoppedRunError(
             f'Stopped by {why} after iteration {runner.iter + 1}; all is in {path}. The same '
-            'command with --resume goes on there.',
+            'command goes on there, tools/train.py with --resume.',
             0 if wish == 1 else SOON,
         )
 

@@ -1,6 +1,7 @@
 """Every format, loaded by the library it is for with the code on its card."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ OWN_SIZE_ONLY = {
 def export(model, folder, to, **options):
     destination = folder / f'model{FORMATS[to][1]}'
     export_backbone(model, str(destination), to, SHA, **options)
-    card = destination / 'README.md' if to == 'huggingface' else destination.with_suffix('.md')
+    card = destination / 'README.md' if to == 'huggingface' else Path(f'{destination}.md')
     return destination, card
 
 
@@ -115,7 +116,7 @@ def test_no_final_norm(to, make_model, features, run_card, tmp_path):
 def test_card(to, make_model, tmp_path):
     _, card = export(make_model('dinov2'), tmp_path, to)
     text = card.read_text()
-    assert card.name == ('README.md' if to == 'huggingface' else 'model.md')
+    assert card.name == ('README.md' if to == 'huggingface' else f'model{FORMATS[to][1]}.md')
     for words in ('`epoch_7.pth`', SHA, '32×32', '100 110 120', '50 55 60', 'LayerScale',
                   '2 heads', 'licence', 'mmc_plugin'):  # fmt: skip
         assert words in text
@@ -126,6 +127,12 @@ def test_card(to, make_model, tmp_path):
     for path in files:  # neither the machine's folders nor those of the source
         assert str(tmp_path).encode() not in path.read_bytes()
         assert b'/home/somebody' not in path.read_bytes()
+
+
+def test_exports_of_one_name_lie_beside_each_other(make_model, tmp_path):
+    model = make_model('plain')
+    cards = [export(model, tmp_path, to)[1] for to in ('mmpretrain', 'safetensors', 'torchscript')]
+    assert len({card.read_text() for card in cards}) == 3
 
 
 def test_refusals(make_model, tmp_path):
