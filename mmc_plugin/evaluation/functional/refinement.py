@@ -17,11 +17,10 @@ from torch import Tensor
 
 from ...errors import InputError
 
-# By tools/benchmarks/finer_masks.py on images with even ids, see docs/zero_shot.md: GUIDED is the
-# best in the mean over two networks, BILATERAL that of an MMC network. Luma and chroma are
-# TokenCut's.
+# The best in the mean over two networks by tools/benchmarks/finer_masks.py on images with even ids,
+# see docs/zero_shot.md. Luma and chroma are TokenCut's.
 GUIDED = dict(radius=0.5, eps=1e-3)  # of a cell; of colours in [0, 1], squared
-BILATERAL = dict(spatial=1.0, luma=16.0, chroma=8.0, smoothness=256.0)  # of a cell; of 255
+BILATERAL = dict(spatial=0.5, luma=16.0, chroma=8.0, smoothness=64.0)  # of a cell; of 255
 
 
 def guided_filter(maps: np.ndarray, image: np.ndarray, radius: int, eps: float) -> np.ndarray:
