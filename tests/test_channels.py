@@ -76,7 +76,7 @@ def test_from_files_to_exported_features(channels, kind, levels, fork_server, tm
     expected = model(inputs)[0]
     checkpoint = read_checkpoint(str(work_dir / 'epoch_2.pth'))
     export_backbone(model, str(tmp_path / 'of_timm.pth'), 'timm', checkpoint.sha256)
-    code = (tmp_path / 'of_timm.md').read_text()
+    code = (tmp_path / 'of_timm.pth.md').read_text()
     theirs = VisionTransformer(
         img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, mlp_ratio=2, num_classes=0,
         in_chans=channels,

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / 'docs' / 'notebooks').glob('*.ipynb'))
 # Instead of the first cell.
 SMALL = dict(
-    own_folder='images, epochs, size = None, 1, 64',
+    own_folder='images, epochs, size = None, 3, 64',
     compare='checkpoints, size = None, 112',
-    new_method='images, epochs = None, 1',
+    new_method='images, epochs = None, 3',
     openmmlab='checkpoint, iterations, size = None, 1, 56',
     detection='checkpoint, iterations, size = None, 1, 112',
 )

@@ -79,7 +79,7 @@ def test_predictions_can_be_kept_and_bad_data_are_said(davis, checkpoint, fork_s
     for name in ('both', 'one'):
         (davis / 'JPEGImages' / '480p' / name / '00001.jpg').unlink()
     codes, log, _ = run(fork_server, tmp_path / 'none', davis, checkpoint)
-    assert codes != [0] and 'None of the 2 sequences could be used; the first is' in log
+    assert codes != [0] and 'None of the sequences could be used (2 in all); the first is' in log
     assert 'Traceback' not in log
 
 

@@ -57,7 +57,7 @@ def test_an_annealed_loss_may_be_flat():
 def test_skipped_steps_and_images():
     events = [dict(event='skipped')] * 4 + [dict(event='rolled back')]
     steps, images = find_signs(healthy(), events, (30, 1000))
-    assert steps.what == '4 steps were skipped, and training went back 1 times'
+    assert steps.what == '4 steps were skipped, and training went back 1 time'
     assert images.what == '30 of 1000 images cannot be read'
     assert find_signs(healthy(), [], (9, 1000)) == []
 
@@ -73,7 +73,7 @@ def test_the_page(tmp_path):
     cv2.imwrite(str(tmp_path / 'vis' / 'reconstruction_epoch_2.png'), np.zeros((8, 8, 3), np.uint8))
     path, signs = write_run_report(tmp_path)
     assert [sign.what for sign in signs] == [
-        '1 steps were skipped', '7 of 200 images cannot be read',
+        '1 step was skipped', '7 of 200 images cannot be read',
     ]  # fmt: skip
     text = path.read_text()
     facts = 'iterations</th><td>30<', 'images per second</th><td>96<', '2.0 % of the time'
