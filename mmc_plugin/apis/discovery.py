@@ -16,7 +16,7 @@ def discover_objects(
     source: str | os.PathLike | nn.Module,
     image: Photograph,
     number: int = 1,
-    threshold: float = 0.2,
+    threshold: float | None = None,
     refine: str | None = None,
     device: str | torch.device = 'cpu',
 ) -> list[FoundObject]:
@@ -29,7 +29,8 @@ def discover_objects(
         source (str | PathLike | nn.Module): See :func:`frozen_features`.
         image: A photograph as :func:`to_pixels` takes it, of H × W pixels.
         number (int): Objects to look for. Defaults to 1.
-        threshold (float): Of the cosine of patches that belong together. Defaults to 0.2.
+        threshold (float, optional): Of the cosine of patches that belong together. Defaults to
+            None, Otsu's.
         refine (str, optional): ``'guided'`` or ``'bilateral'``, see :func:`refine_maps`. Defaults
             to None.
         device (str | torch.device): Where the model runs.

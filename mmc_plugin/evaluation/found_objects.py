@@ -31,7 +31,7 @@ def object_masks(
     pixels: Tensor | None,
     frame: ImageFrame,
     number: int = 1,
-    threshold: float = 0.2,
+    threshold: float | None = None,
     refine: str | None = None,
 ) -> list[FoundObject]:
     """Cut objects out of tokens, see :func:`spectral_objects`, and bring them to their image.
@@ -41,7 +41,8 @@ def object_masks(
         pixels (Tensor | None): uint8 RGB (3, height, width), needed to refine.
         frame (ImageFrame): Of the image of H × W pixels.
         number (int): Objects to look for. Defaults to 1.
-        threshold (float): Of the cosine of patches that belong together. Defaults to 0.2.
+        threshold (float, optional): Of the cosine of patches that belong together. Defaults to
+            None, Otsu's.
         refine (str, optional): ``'guided'`` or ``'bilateral'``, see :func:`refine_maps`. Defaults
             to None.
 

@@ -95,19 +95,20 @@ def _draw_blocks(
     Ends may lie beyond the image. Each rectangle takes four numbers of ``rng``, in the order top,
     left, height, width.
     """
-    draws = rng.random((_BLOCKS_PER_DRAW, 4))
-    sizes = np.array((height, width))
-    longest = np.array((int(max_block * height), int(max_block * width)))  # pixels, excluded
-
+    sizes = (height, width)
+    longest = [int(max_block * size) for size in sizes]  # pixels, excluded
+    # Where rectangles are of one cell they start anywhere.
+    places = [
+        size - align if round((most - 1) / align) > 1 else size
+        for size, most in zip(sizes, longest, strict=True)
+    ]
+    spans = np.array(places + [max(most - align, 1) for most in longest])
     # floor(low + u * (high - low)) is randint(low, high), and int conversion floors.
-    pixels = (align + draws[:, 2:] * np.maximum(longest - align, 1)).astype(np.int64)
+    draws = (rng.random((_BLOCKS_PER_DRAW, 4)) * spans).astype(np.int64)
+    starts = draws[:, :2] // align
     # Rounding halves to even, as Python's round does. Clipping a rectangle to the image before or
     # after the rounding is the same, because the image ends on the grid.
-    lengths = np.rint(pixels / align).astype(np.int64)
-    several_cells = np.rint((longest - 1) / align) > 1
-    places = np.where(several_cells, sizes - align, sizes)
-    starts = (draws[:, :2] * places).astype(np.int64) // align
-    return starts, starts + lengths
+    return starts, starts + np.rint((align + draws[:, 2:]) / align).astype(np.int64)
 
 
 @TRANSFORMS.register_module()

@@ -141,7 +141,11 @@ def read_image_file(path: str) -> bytes:
             raise UnreadableImageError(path, 'a pipe or device, not a file')
         if status.st_size <= MAX_BYTES:
             with open(path, 'rb') as file:  # of a folder the system says that it is one
-                data = file.read(MAX_BYTES + 1)
+                # Python allots as many bytes as are asked for, which for MAX_BYTES takes longer
+                # than reading; more than the size is there only while a file grows.
+                data = file.read(status.st_size + 1)
+                if len(data) > status.st_size:
+                    data += file.read(MAX_BYTES + 1 - len(data))
             if len(data) <= MAX_BYTES:
                 return data
     except OSError as error:

@@ -20,11 +20,13 @@ import torch.nn.functional as F
 from ...errors import InputError
 
 _GREY_LEVELS = np.arange(256, dtype=np.float32)  # the precision of PIL's arithmetic
+_GREY_RAMP = np.arange(256, dtype=np.uint8)
 _KERNEL_ONE = 256  # OpenCV filters uint8 images with weights of 8 fractional bits
 
 # PIL drops the fraction where OpenCV rounds. Taking a little less than a half off makes rounding
 # drop the fraction too, and leaves whole numbers what they are.
 _DROP_FRACTION = -0.498
+_DROP_ALL_FRACTION = -0.4999  # of a product that is rounded once
 
 
 def crop_and_resize(
@@ -66,7 +68,7 @@ def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """
     if image.dtype != np.uint8:
         return np.clip(image * np.float32(factor), 0, 255)
-    return cv2.LUT(image, _to_table(_GREY_LEVELS * factor))
+    return _map_levels(image, _GREY_LEVELS * factor, factor, 0)
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
@@ -83,7 +85,8 @@ def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
         mean = image.mean(dtype=np.float64).astype(np.float32)
         return np.clip(mean + np.float32(factor) * (image - mean), 0, 255)
     mean = int(cv2.mean(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[0] + 0.5)
-    return cv2.LUT(image, _to_table(mean + factor * (_GREY_LEVELS - mean)))
+    levels = mean + factor * (_GREY_LEVELS - mean)
+    return _map_levels(image, levels, factor, mean - factor * mean)
 
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
@@ -109,8 +112,9 @@ def adjust_hue(image: np.ndarray, factor: float) -> np.ndarray:
     """
     _check_colours(image, 'a hue (set hue=0 of ViewColorJitter)')
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL)
-    hue = hsv[..., 0]
-    hue += np.uint8(int(factor * 255) % 256)  # uint8 wraps around, as the hue does
+    # uint8 wraps around, as the hue does. A third as long as adding in place, between the others.
+    hue = cv2.extractChannel(hsv, 0) + np.uint8(int(factor * 255) % 256)
+    cv2.insertChannel(hue, hsv, 0)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR_FULL)
 
 
@@ -184,6 +188,22 @@ def solarize(image: np.ndarray, threshold: int) -> np.ndarray:
 def _check_colours(image: np.ndarray, what: str) -> None:
     if image.dtype != np.uint8:
         raise InputError(f'Images of {image.shape[2]} channels have no colours, and so not {what}.')
+
+
+def _map_levels(
+    image: np.ndarray, levels: np.ndarray, factor: float, offset: float
+) -> np.ndarray:
+    """Replace each value x by ``levels[x]``, which is ``factor * x + offset`` up to rounding.
+
+    The line takes a quarter of the table's time. It is drawn where it gives the table's numbers, to
+    all of the 256 values; a fraction of nearly one may fall on the other side.
+    """
+    table = _to_table(levels)
+    offset += _DROP_ALL_FRACTION
+    drawn = cv2.addWeighted(_GREY_RAMP, factor, _GREY_RAMP, 0, offset)
+    if drawn.tobytes() == table.tobytes():
+        return cv2.addWeighted(image, factor, image, 0, offset)
+    return cv2.LUT(image, table)
 
 
 def _to_table(levels: np.ndarray) -> np.ndarray:

@@ -10,9 +10,22 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from ...errors import InputError
-from .prompt_masks import centred_tokens
+from .prompt_masks import otsu_threshold
 
 _APART = 1e-5  # affinity of patches that are not similar [TokenCut]
+
+
+def check_threshold(threshold: float | None) -> float | None:
+    """Refuse a threshold that is no cosine; None is Otsu's.
+
+    Raises:
+        ValueError: If it is not between -1 and 1.
+    """
+    if threshold is not None and not -1 < threshold < 1:  # so that NaN is refused, too
+        raise InputError(
+            f'threshold must be a cosine between -1 and 1, or None for Otsu, got {threshold}.'
+        )
+    return threshold
 
 
 def fiedler_vector(affinity: np.ndarray) -> np.ndarray:
@@ -34,21 +47,23 @@ def fiedler_vector(affinity: np.ndarray) -> np.ndarray:
     return vector if vector.max() >= -vector.min() else -vector
 
 
-def spectral_objects(tokens: Tensor, number: int = 1, threshold: float = 0.2) -> Tensor:
+def spectral_objects(tokens: Tensor, number: int = 1, threshold: float | None = None) -> Tensor:
     """Cut objects out of an image, one after the other (TokenCut, arXiv 2202.11539).
 
-    Patches are joined where the cosine of their tokens, less the mean over the image, is above a
-    threshold. The eigenvector parts them at its mean; the side of its largest entry is the
-    foreground, and what is connected there with that patch is the object. Its patches are taken
-    away before the next one is looked for.
+    Patches are joined where the cosine of their tokens is above a threshold. The eigenvector parts
+    them at its mean; the side of its largest entry is the foreground, unless it holds two or more
+    corners of the image, which is what a background does (MaskCut, arXiv 2301.11320). What is
+    connected there with the patch of the largest entry is the object. Its patches are taken away
+    before the next one is looked for.
 
-    TokenCut takes keys of the last layer as they are; their mean is taken away here since the
-    cosines of some networks all lie above any threshold.
+    TokenCut takes keys of the last layer and a threshold of .2. The cosines of some networks all
+    lie above that, so that the threshold is by default the one that parts those of the image in
+    two (Otsu 1979).
 
     Args:
         tokens (Tensor): (h, w, D), of the image alone, without padding.
         number (int): Objects to look for. Defaults to 1.
-        threshold (float): Of the cosine. Defaults to 0.2 [TokenCut].
+        threshold (float, optional): Of the cosine. Defaults to None, Otsu's.
 
     Returns:
         Tensor: bool (K, h, w) on the CPU, K ≤ ``number``: fewer where the patches that are left
@@ -59,11 +74,13 @@ def spectral_objects(tokens: Tensor, number: int = 1, threshold: float = 0.2) ->
     """
     if number < 1:
         raise InputError(f'The number of objects must be positive, got {number}.')
-    if not -1 < threshold < 1:  # so that NaN is refused, too
-        raise InputError(f'threshold must be a cosine between -1 and 1, got {threshold}.')
+    check_threshold(threshold)
     height, width = tokens.shape[:2]
-    unit = F.normalize(centred_tokens(tokens, height, width), dim=-1).flatten(0, 1)
-    joined = (unit @ unit.T).cpu().numpy() > threshold
+    unit = F.normalize(tokens.float().flatten(0, 1), dim=-1)
+    cosines = unit @ unit.T
+    if threshold is None:
+        threshold = _otsu(cosines)
+    joined = (cosines > threshold).cpu().numpy()
     left = np.arange(height * width)
     found = []
     while len(found) < number and len(left) >= 3:
@@ -72,11 +89,24 @@ def spectral_objects(tokens: Tensor, number: int = 1, threshold: float = 0.2) ->
         if part.all() or part.sum() <= len(left):
             break
         vector = fiedler_vector(np.where(part, 1, _APART))
-        side = np.zeros(height * width, np.uint8)
-        side[left[vector > vector.mean()]] = 1
-        _, components = cv2.connectedComponents(side.reshape(height, width), connectivity=4)
-        mask = components == components.flat[left[vector.argmax()]]
+        # Taken patches are on no side.
+        heights = np.full(height * width, -np.inf)
+        heights[left] = vector - vector.mean()
+        corners = heights.reshape(height, width)[np.ix_([0, -1], [0, -1])]
+        if (corners > 0).sum() >= 2:
+            heights[left] *= -1
+        side = (heights > 0).astype(np.uint8).reshape(height, width)
+        _, components = cv2.connectedComponents(side, connectivity=4)
+        mask = components == components.flat[heights.argmax()]
         found.append(mask)
         left = left[~mask.flat[left]]
     masks = np.stack(found) if found else np.zeros((0, height, width), bool)
     return torch.from_numpy(masks)
+
+
+def _otsu(cosines: Tensor) -> float:
+    """Otsu's threshold of the cosines (N, N) of different patches; -1 where all are the same."""
+    pairs = cosines[~torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)]
+    if not len(pairs) or pairs.max() - pairs.min() < 1e-6:  # rounding parts nothing
+        return -1.0
+    return float(otsu_threshold(pairs[None]))

@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...structures.image_frame import ImageFrame
 from ..found_objects import object_masks
 from ..functional.refinement import check_refine
+from ..functional.spectral_cut import check_threshold
 from .image_results import ImageResults
 
 
@@ -24,7 +25,8 @@ class ObjectDiscovery(ImageResults):
 
     Args:
         number (int): Objects to look for in each image. Defaults to 1.
-        threshold (float): Of the cosine of patches that belong together. Defaults to 0.2.
+        threshold (float, optional): Of the cosine of patches that belong together. Defaults to
+            None, Otsu's of each image.
         refine (str, optional): ``'guided'`` or ``'bilateral'``. Defaults to None.
         collect_device (str): Of mmengine. Defaults to 'cpu'.
 
@@ -38,18 +40,15 @@ class ObjectDiscovery(ImageResults):
     def __init__(
         self,
         number: int = 1,
-        threshold: float = 0.2,
+        threshold: float | None = None,
         refine: str | None = None,
         collect_device: str = 'cpu',
     ) -> None:
         super().__init__(collect_device=collect_device)
         if number < 1:
             raise InputError(f'ObjectDiscovery: number must be positive, got {number}.')
-        if not -1 < threshold < 1:
-            raise InputError(
-                f'ObjectDiscovery: threshold must be a cosine between -1 and 1, got {threshold}.'
-            )
-        self.number, self.threshold, self.refine = number, threshold, check_refine(refine)
+        self.number, self.threshold = number, check_threshold(threshold)
+        self.refine = check_refine(refine)
 
     def measure(self, sample: dict, frame: ImageFrame) -> dict[str, Any]:
         """IoU (K, M) of found and true objects, by boxes and by masks."""
@@ -88,9 +87,10 @@ class ObjectDiscovery(ImageResults):
     def protocol(self) -> str:
         """What is measured, in words."""
         refined = f', refined by the {self.refine} way' if self.refine else ''
+        above = "Otsu's threshold" if self.threshold is None else f'{self.threshold:g}'
         return (
-            f'Objects by a spectral cut of the patches (arXiv 2202.11539) whose centred tokens '
-            f'have a cosine above {self.threshold:g}{refined}; at most {self.number} in an image. '
+            f'Objects by a spectral cut of the patches (arXiv 2202.11539) whose tokens have a '
+            f'cosine above {above}{refined}; at most {self.number} in an image. '
             'corloc: share of the images in which the box of the first object has an IoU of at '
             'least 0.5 with the box of any true one; iou: of its mask with the true mask that it '
             'fits best, mean over images, 0 where nothing was found; recall: share of the true '

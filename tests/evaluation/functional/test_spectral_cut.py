@@ -40,8 +40,26 @@ def test_objects_are_found_one_after_the_other():
     wanted = {tuple((labels == i).flatten().tolist()) for i in (1, 2)}
     assert {tuple(each.flatten().tolist()) for each in found[:2]} == wanted
     assert torch.equal(spectral_objects(tokens, 1), found[:1])
-    # What makes all cosines high changes nothing.
-    assert torch.equal(spectral_objects(tokens + 50, 3), found)
+    # What makes all cosines high leaves the objects as they are.
+    for more in (1, 50):
+        high = spectral_objects(tokens + more, 2)
+        assert {tuple(each.flatten().tolist()) for each in high} == wanted
+    # A threshold of one's own: none of these cosines is above it but the ground's and objects' own.
+    assert {tuple(each.flatten().tolist()) for each in spectral_objects(tokens, 2, 0.9)} == wanted
+    assert len(spectral_objects(tokens + 50, 2, 0.9)) == 0
+
+
+def test_a_side_with_two_corners_is_the_ground():
+    """Two features of the ground and one of the object: by the largest entry alone, either side."""
+    labels = torch.zeros(12, 16, dtype=torch.long)
+    labels[3:9, 1:15] = 1
+    found = spectral_objects(one_hot(labels), 1)
+    assert torch.equal(found[0], labels == 1)
+    # A large object that touches one corner stays one.
+    labels = torch.zeros(12, 16, dtype=torch.long)
+    labels[2:, 3:] = 1
+    labels[-1, -1] = 0
+    assert torch.equal(spectral_objects(one_hot(labels), 1)[0], labels == 1)
 
 
 def test_what_cannot_be_cut_gives_nothing():
