@@ -21,10 +21,17 @@ SMALL = dict(
     openmmlab='checkpoint, iterations, size = None, 1, 56',
     detection='checkpoint, iterations, size = None, 1, 112',
 )
+QUICKSTART = 'mmc/quickstart.py'
 
 
 def test_each_has_small_settings():
     assert {path.stem for path in NOTEBOOKS} == set(SMALL)
+
+
+def small_config(path):
+    """Write the quickstart's config with a fifth of the samples in an epoch."""
+    base = ROOT / 'configs' / QUICKSTART
+    path.write_text(f'_base_ = [{str(base)!r}]\ntrain_dataloader = dict(sampler=dict(length=60))\n')
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
@@ -42,6 +49,9 @@ def test_it_runs(path, tmp_path, monkeypatch):
              for t in n.targets[0].elts}  # fmt: skip
     assert own == small
     cell.source = SMALL[path.stem]
+    small_config(tmp_path / 'small.py')
+    for each in notebook.cells:
+        each.source = each.source.replace(QUICKSTART, str(tmp_path / 'small.py'))
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]))
     resources = dict(metadata=dict(path=str(tmp_path)))
     nbclient.NotebookClient(notebook, timeout=200, resources=resources).execute()

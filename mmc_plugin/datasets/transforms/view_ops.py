@@ -190,9 +190,7 @@ def _check_colours(image: np.ndarray, what: str) -> None:
         raise InputError(f'Images of {image.shape[2]} channels have no colours, and so not {what}.')
 
 
-def _map_levels(
-    image: np.ndarray, levels: np.ndarray, factor: float, offset: float
-) -> np.ndarray:
+def _map_levels(image: np.ndarray, levels: np.ndarray, factor: float, offset: float) -> np.ndarray:
     """Replace each value x by ``levels[x]``, which is ``factor * x + offset`` up to rounding.
 
     The line takes a quarter of the table's time. It is drawn where it gives the table's numbers, to

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
@@ -16,6 +15,7 @@ from mmpretrain.registry import HOOKS
 from ...errors import InputError, StoppedRunError
 from .safe_checkpoint import SafeCheckpointHook
 
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 SOON = 75  # exit code EX_TEMPFAIL of sysexits.h: the same command goes on
 
 
@@ -31,27 +31,22 @@ class StopHook(Hook):
     ``--resume`` goes on with the next image (:class:`ResumableTrainLoop`).
 
     Args:
-        signals (Sequence[str]): Names of signals. Defaults to SIGTERM and SIGUSR1.
         interval (int): Iterations between two looks where there are several processes, which have
             to agree. Defaults to 10; one process looks after each.
 
     Raises:
-        ValueError: If there is no such signal, or the run's checkpoints are not written by
+        ValueError: If the interval is not positive, or the run's checkpoints are not written by
             :class:`SafeCheckpointHook`.
     """
 
     priority = 'LOWEST'  # after the checkpoint hook, which may have saved already
 
-    def __init__(self, signals: Sequence[str] = ('SIGTERM', 'SIGUSR1'), interval: int = 10) -> None:
-        unknown = [each for each in signals if each not in signal.Signals.__members__]
-        if unknown or interval < 1:
-            raise InputError(
-                f'StopHook needs names of signals and interval from 1, got {", ".join(signals)} '
-                f'and {interval}.'
-            )
-        self.signals, self.interval = tuple(signals), interval
+    def __init__(self, interval: int = 10) -> None:
+        if interval < 1:
+            raise InputError(f'StopHook needs an interval from 1, got {interval}.')
+        self.interval = interval
         self._asked: str | None = None
-        self._before: dict[str, object] = {}
+        self._before: dict[signal.Signals, object] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Listen; forget a file that was left by the run before."""
@@ -65,9 +60,7 @@ class StopHook(Hook):
         self._file = os.path.join(runner.work_dir, 'STOP')
         self._asked = None
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
-            self._before = {
-                name: signal.signal(signal.Signals[name], self._note) for name in self.signals
-            }
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
 
     def _note(self, number: int, frame) -> None:
         self._asked = signal.Signals(number).name
@@ -105,6 +98,6 @@ class StopHook(Hook):
         self._restore()
 
     def _restore(self) -> None:
-        for name, handler in self._before.items():
-            signal.signal(signal.Signals[name], handler)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         self._before = {}

@@ -84,7 +84,7 @@ def test_an_object_of_a_photograph(refine):
 def test_wrong_settings_get_a_sentence():
     with pytest.raises(ValueError, match='number must be positive, got 0'):
         ObjectDiscovery(number=0)
-    with pytest.raises(ValueError, match='threshold must be a cosine between -1 and 1, or None for Otsu, got 1.5'):
+    with pytest.raises(ValueError, match='a cosine between -1 and 1, or None for Otsu, got 1.5'):
         ObjectDiscovery(threshold=1.5)
     with pytest.raises(ValueError, match="refine must be None or one of .*'crf'"):
         discover_objects(
