@@ -48,9 +48,9 @@ _WRITE = {
 class DrawColours(Transform):
     """Draw what view transforms would do to colours, and leave it to the device.
 
-    Their pixels take more than half of a data worker's time after decoding. They are drawn as the
-    transforms themselves draw, from numpy's global state, and changed by
-    :class:`ViewDataPreprocessor` with :func:`apply_colours`, of whole batches.
+    It spares data workers their pixels. All numbers are drawn as the transforms themselves draw,
+    from numpy's global state; :class:`ViewDataPreprocessor` changes whole batches by them with
+    :func:`apply_colours`.
 
     **Required keys:** ``img``: list of arrays (H, W, C), which stay as they are.
 
