@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ...errors import InputError
 
-_SATURATION, _HUE = 2, 3  # see DrawColours; 0 is brightness, 1 contrast
+_BRIGHTNESS, _CONTRAST, _, _HUE = range(4)  # see DrawColours; saturation is the other
 
 
 @torch.no_grad()
@@ -46,8 +46,8 @@ def apply_colours(images: Tensor, numbers: Tensor) -> Tensor:
 def _jitter(pixels: Tensor, kind: Tensor, factor: Tensor) -> Tensor:
     """One operation an image: three move it away from or towards something, one turns the hue."""
     luma = _luma(pixels)
-    goal = torch.where(kind == _SATURATION, luma, luma.mean((1, 2, 3), keepdim=True))
-    goal = torch.where(kind == 0, 0, goal)  # brightness: black
+    goal = torch.where(kind == _CONTRAST, luma.mean((1, 2, 3), keepdim=True), luma)
+    goal = goal * (kind != _BRIGHTNESS)  # black
     moved = (goal + factor * (pixels - goal)).clamp_(0, 255)
     if pixels.shape[1] != 3:
         return moved
@@ -67,7 +67,7 @@ def _turn_hue(pixels: Tensor, turn: Tensor) -> Tensor:
     blue, green, red = pixels.unbind(1)  # (B,H,W)
     value = pixels.amax(1)
     chroma = value - pixels.amin(1)
-    some = torch.where(chroma > 0, chroma, 1)
+    some = chroma.clamp(min=1e-6)
     hue = torch.where(value == green, 2 + (blue - red) / some, 4 + (red - green) / some)
     hue = torch.where(value == red, (green - blue) / some, hue) + 6 * turn  # in sixths
     # Of each channel, how far round the colour circle it is from where it is the least.

@@ -162,6 +162,11 @@ def test_autocast_keeps_the_precision(images):
         assert torch.equal(apply_colours(planes(images[:1]), numbers), plain)
 
 
+def test_no_value_is_read_on_the_way(images):
+    numbers = torch.tensor([NOTHING + [0] * 6] * len(images), device='meta')
+    assert apply_colours(planes(images).to('meta'), numbers).shape == (len(images), 3, 72, 96)
+
+
 @pytest.mark.gpu
 def test_nothing_waits_for_the_device(images):
     numbers = torch.tensor([NOTHING + [0] * 6] * len(images)).cuda()
