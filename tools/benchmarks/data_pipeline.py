@@ -6,6 +6,8 @@ views and their GMML masks from each:
 - ``mmc_plugin``: the registered transforms as the configs use them, ending in uint8 tensors;
 - ``+ normalise``: the same, and both views converted to RGB float32 and normalised on this core,
   which training leaves to the device;
+- ``colours left to the device``: the first, with the numbers of colours and blur in place of their
+  pixels (``DrawColours``): the part of the pipeline that stays on this core;
 - ``without masks``: the first, for a comparison with the last;
 - ``torchvision on PIL``: the pipeline of the SiT release, ending in normalised float32 tensors,
   with the masks drawn block by block on a torch tensor;
@@ -113,8 +115,11 @@ def compare_large(megapixels, repeats):
     print(f'{megapixels:g} megapixels: LoadViews {ratio(times[0], times[1])} times as fast')
 
 
-def plugin_pipeline(size, align=None):
-    """The pipeline of the configs, as a function of a path; without masks where align is None."""
+def plugin_pipeline(size, align=None, device=False):
+    """The pipeline of the configs, as a function of a path.
+
+    Without masks where align is None, without the pixels of colours and blur where device is set.
+    """
 
     def view(blur_prob, solarize_prob):
         return [
@@ -134,9 +139,12 @@ def plugin_pipeline(size, align=None):
         ]
 
     init_default_scope('mmpretrain')
+    views = [view(1.0, 0.0), view(0.1, 0.2)]
+    cut = [each[:2] for each in views] if device else views
     pipeline = Compose(
         [
-            dict(type='LoadViews', num_views=[1, 1], transforms=[view(1.0, 0.0), view(0.1, 0.2)]),
+            dict(type='LoadViews', num_views=[1, 1], transforms=cut),
+            *([dict(type='DrawColours', transforms=[v[2:] for v in views])] if device else []),
             *([] if align is None else [dict(type='GMMLMask', align=align)]),
             dict(type='PackViews'),
         ]
@@ -261,6 +269,7 @@ def main():
     pipelines = {
         'mmc_plugin': plugin,
         '+ normalise': normalised(plugin),
+        'colours left to the device': plugin_pipeline(args.size, args.align, device=True),
         'without masks': plugin_pipeline(args.size),
         BASELINE: pil_pipeline(args.size, args.align),
         DINO: dino_pipeline(args.size),

@@ -45,6 +45,14 @@ photograph_pipeline = [
     dict(type='PackViews'),
 ]
 
+# The same views, whose colours and blur are drawn here and applied on the device.
+device_pipeline = [
+    dict(type='LoadViews', num_views=[1, 1], transforms=[view1[:2], view2[:2]]),
+    dict(type='DrawColours', transforms=[view1[2:], view2[2:]]),
+    mask,
+    dict(type='PackViews'),
+]
+
 # With ten local crops beside the two views: the *_multicrop.py configs. The paper reports MMC with
 # and without them and does not give the numbers; these are of the MC-SSL and iBOT releases.
 local_view = [

@@ -1,4 +1,5 @@
 from .block_mask import BlockMask, sample_cells
+from .draw_colours import DrawColours
 from .gmml import GMMLMask, sample_block_mask
 from .load_views import LoadViews
 from .loading import LoadImage, UnreadableImageError
@@ -18,6 +19,7 @@ from .views import (
 
 __all__ = [
     'BlockMask',
+    'DrawColours',
     'DrawPrompts',
     'GMMLMask',
     'LoadImage',

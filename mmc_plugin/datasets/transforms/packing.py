@@ -32,14 +32,14 @@ class PackViews(Transform):
 
     Required keys: ``img``, list of uint8 (H, W, 3) or float32 (H, W, C); optional: ``mask`` (bool
     (V, H, W)), ``alien`` (bool (V,)), ``keep`` (int64 (V, M)), ``regions`` (float32 (V, R, 4)),
-    ``sample_idx``, ``img_path``, ``skipped``.
+    ``colours`` (float32, of each image), ``sample_idx``, ``img_path``, ``skipped``.
 
     The result holds
 
     - ``inputs['views']``: the first ``num_views`` images, tensors (C, H, W) of their type;
     - ``inputs['crops']``: the others, tensors (C, h, w), only if there are any;
-    - ``inputs['mask']``, ``inputs['alien']``, ``inputs['keep']``, ``inputs['regions']``: tensors,
-      only if the pipeline made them;
+    - ``inputs['mask']``, ``inputs['alien']``, ``inputs['keep']``, ``inputs['regions']``,
+      ``inputs['colours']``: tensors, only if the pipeline made them;
     - ``data_samples``: ``DataSample`` with ``sample_idx``, ``img_path`` and ``skipped`` (list of
       (path, reason) of the unreadable files met on the way to this sample) as meta information.
 
@@ -66,7 +66,7 @@ class PackViews(Transform):
         inputs = dict(views=planes[: self.num_views])
         if len(planes) > self.num_views:
             inputs['crops'] = planes[self.num_views :]
-        for key in ('mask', 'alien', 'keep', 'regions'):
+        for key in ('mask', 'alien', 'keep', 'regions', 'colours'):
             if key in results:
                 inputs[key] = torch.from_numpy(results[key])
         meta = {key: results[key] for key in ('sample_idx', 'img_path') if key in results}

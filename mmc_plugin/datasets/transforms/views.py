@@ -9,6 +9,7 @@ PIL's, is in :mod:`mmc_plugin.datasets.transforms.view_ops`.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,12 +37,20 @@ class _RandomViewTransform(Transform):
     def transform(self, results: dict) -> dict:
         """Replace ``results['img']``, or leave it where the coin falls so."""
         image = _checked_image(results)
-        # np.random.random() < 1: prob 1 always applies, prob 0 never.
-        if np.random.random() < self.prob:
-            results['img'] = self._apply(image)
+        drawn = self.draw()
+        if drawn is not None:
+            results['img'] = self._apply(image, *drawn)
         return results
 
-    def _apply(self, image: np.ndarray) -> np.ndarray:
+    def draw(self) -> tuple | None:
+        """What one image gets, beside the image the arguments of ``_apply``; None for nothing."""
+        # np.random.random() < 1: prob 1 always applies, prob 0 never.
+        return self._sample() if np.random.random() < self.prob else None
+
+    def _sample(self) -> tuple:
+        return ()
+
+    def _apply(self, image: np.ndarray, *drawn: Any) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -204,8 +213,11 @@ class ViewColorJitter(_RandomViewTransform):
                 steps.append((name, function, np.random.uniform(low, centre + strength)))
         return steps
 
-    def _apply(self, image: np.ndarray) -> np.ndarray:
-        for _, function, factor in self.sample_steps():
+    def _sample(self) -> tuple[list[tuple[str, Callable, float]]]:
+        return (self.sample_steps(),)
+
+    def _apply(self, image: np.ndarray, steps: list[tuple[str, Callable, float]]) -> np.ndarray:
+        for _, function, factor in steps:
             image = function(image, factor)
         return image
 
@@ -240,8 +252,11 @@ class ViewGaussianBlur(_RandomViewTransform):
         super().__init__(prob)
         self.sigma = _checked_range('sigma', sigma, low=0, high=math.inf)
 
-    def _apply(self, image: np.ndarray) -> np.ndarray:
-        return view_ops.gaussian_blur(image, np.random.uniform(*self.sigma))
+    def _sample(self) -> tuple[float]:
+        return (np.random.uniform(*self.sigma),)
+
+    def _apply(self, image: np.ndarray, sigma: float) -> np.ndarray:
+        return view_ops.gaussian_blur(image, sigma)
 
 
 @TRANSFORMS.register_module()
@@ -259,8 +274,11 @@ class ViewSolarize(_RandomViewTransform):
             raise InputError(f'threshold must be a grey level in [0, 256] but is {threshold!r}.')
         self.threshold = threshold
 
-    def _apply(self, image: np.ndarray) -> np.ndarray:
-        return view_ops.solarize(image, self.threshold)
+    def _sample(self) -> tuple[int]:
+        return (self.threshold,)
+
+    def _apply(self, image: np.ndarray, threshold: int) -> np.ndarray:
+        return view_ops.solarize(image, threshold)
 
 
 def _checked_image(results: dict) -> np.ndarray:

@@ -1,3 +1,4 @@
+from .colours import apply_colours
 from .corruption import corrupt, patch_mask, touched_patches
 from .distributed import gather_with_grad, global_mean
 from .momentum_teacher import MomentumTeacher
@@ -9,6 +10,7 @@ __all__ = [
     'MomentumTeacher',
     'PretrainedHead',
     'ViewDataPreprocessor',
+    'apply_colours',
     'corrupt',
     'gather_with_grad',
     'global_mean',

@@ -11,12 +11,15 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from ...errors import InputError
+from .colours import apply_colours
 from .corruption import touched_patches
 
 
 @MODELS.register_module()
 class ViewDataPreprocessor(SelfSupDataPreprocessor):
     """Moves a batch of ``PackViews`` to the device, stacks the views and normalises them.
+
+    Colours that :class:`DrawColours` has left to the device are changed before.
 
     Args:
         mean (Sequence[float], optional): Of each of C channels, on the scale 0 … 255.
@@ -52,8 +55,9 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         Args:
             data (dict): ``inputs`` with ``views``, a list of V tensors (B, C, H, W), uint8 or
                 float32; optionally ``crops``, a list of such tensors (B, C, h, w) of any sizes;
-                what else there is for each view, such as ``mask`` (B, V, H, W) and ``alien``
-                (B, V). ``data_samples`` pass through.
+                ``colours`` (B, images, n), see :class:`DrawColours`; what else there is for each
+                view, such as ``mask`` (B, V, H, W) and ``alien`` (B, V). ``data_samples`` pass
+                through.
             training (bool): Unused, of the host's interface.
 
         Returns:
@@ -61,16 +65,23 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
             a list with a float tensor (K, B, C, h, w) for each resolution; all else with its views
             first, (V, B, …). ``touched``, see :func:`touched_patches`, if there is a ``mask`` and
             :attr:`patch_size` is set. ``data_samples``.
+
+        Raises:
+            ValueError: If there are other ``colours`` than images.
         """
         inputs, touched = dict(data['inputs']), {}
         if self.patch_size and 'mask' in inputs:  # here, where nothing waits for the device
             places = touched_patches(inputs['mask'].transpose(0, 1), self.patch_size)
             touched = self.cast_data(dict(touched=places))
         inputs = dict(self.cast_data(inputs))
-        out = dict(views=self._stack(inputs.pop('views')))
-        if 'crops' in inputs:
+        views, crops = inputs.pop('views'), inputs.pop('crops', [])
+        if 'colours' in inputs:
+            images = _coloured([*views, *crops], inputs.pop('colours'))
+            views, crops = images[: len(views)], images[len(views) :]
+        out = dict(views=self._stack(views))
+        if crops:
             sizes: dict[torch.Size, list[Tensor]] = {}
-            for crop in inputs.pop('crops'):
+            for crop in crops:
                 sizes.setdefault(crop.shape, []).append(crop)
             out['crops'] = [self._stack(crops) for crops in sizes.values()]
         out |= {name: each.transpose(0, 1) for name, each in inputs.items()} | touched
@@ -106,3 +117,12 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
     def _scale(self, images: Tensor) -> Tensor:
         images = images.to(torch.float32, copy=True)
         return images.sub_(self.mean).div_(self.std) if self._enable_normalize else images
+
+
+def _coloured(images: Sequence[Tensor], colours: Tensor) -> list[Tensor]:
+    if colours.ndim != 3 or colours.shape[1] != len(images):
+        raise InputError(
+            f"inputs['colours'] must be (images, {len(images)} views and crops, numbers) but is "
+            f'{tuple(colours.shape)}: let no transform after DrawColours add or drop images.'
+        )
+    return [apply_colours(*each) for each in zip(images, colours.unbind(1), strict=True)]
