@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..evaluation.found_objects import FoundObject, object_masks
+from ..evaluation.functional.spectral_cut import check_threshold
 from ..structures.image_frame import ImageFrame
 from .features import Photograph, frozen_features, to_pixels
 
@@ -40,7 +41,9 @@ def discover_objects(
 
     Raises:
         UnreadableImageError: If the image cannot be read.
+        ValueError: If a value is out of range.
     """
+    check_threshold(threshold)
     model = frozen_features(source, device)
     pixels = to_pixels(image)
     tokens = model.grid(model.prepare([pixels]), model.layer, model.stride)[0]

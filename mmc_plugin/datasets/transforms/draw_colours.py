@@ -75,6 +75,11 @@ class DrawColours(Transform):
 
     def __init__(self, transforms: Sequence[Sequence[dict]]) -> None:
         super().__init__()
+        if not all(isinstance(steps, Sequence) for steps in transforms):
+            raise InputError(
+                'DrawColours takes a list of steps for each view, [[step, ...], [step, ...]], but '
+                f'got {transforms!r}.'
+            )
         self.transforms = [[TRANSFORMS.build(step) for step in steps] for steps in transforms]
         order = list(_WRITE)
         for steps in self.transforms:

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from ...errors import InputError
 
 _GREY_LEVELS = np.arange(256, dtype=np.float32)  # the precision of PIL's arithmetic
-_GREY_RAMP = np.arange(256, dtype=np.uint8)
+# In a row, and in rows of one: OpenCV rounds the last few of a row in another way than the others.
+_GREY_RAMPS = _GREY_LEVELS.astype(np.uint8)[None], np.indices((256, 2), np.uint8)[0][:, :1]
 _KERNEL_ONE = 256  # OpenCV filters uint8 images with weights of 8 fractional bits
 
 # PIL drops the fraction where OpenCV rounds. Taking a little less than a half off makes rounding
@@ -198,8 +199,8 @@ def _map_levels(image: np.ndarray, levels: np.ndarray, factor: float, offset: fl
     """
     table = _to_table(levels)
     offset += _DROP_ALL_FRACTION
-    drawn = cv2.addWeighted(_GREY_RAMP, factor, _GREY_RAMP, 0, offset)
-    if drawn.tobytes() == table.tobytes():
+    drawn = [cv2.addWeighted(ramp, factor, ramp, 0, offset) for ramp in _GREY_RAMPS]
+    if all(each.tobytes() == table.tobytes() for each in drawn):
         return cv2.addWeighted(image, factor, image, 0, offset)
     return cv2.LUT(image, table)
 

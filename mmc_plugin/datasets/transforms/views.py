@@ -43,7 +43,7 @@ class _RandomViewTransform(Transform):
         return results
 
     def draw(self) -> tuple | None:
-        """What one image gets, beside the image the arguments of ``_apply``; None for nothing."""
+        """Arguments of ``_apply`` after the image, or None if the image stays as it is."""
         # np.random.random() < 1: prob 1 always applies, prob 0 never.
         return self._sample() if np.random.random() < self.prob else None
 

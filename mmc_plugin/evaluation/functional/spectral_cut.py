@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import cv2
 import numpy as np
 import torch
@@ -19,11 +21,12 @@ def check_threshold(threshold: float | None) -> float | None:
     """Refuse a threshold that is no cosine; None is Otsu's.
 
     Raises:
-        ValueError: If it is not between -1 and 1.
+        ValueError: If it is not a number between -1 and 1.
     """
-    if threshold is not None and not -1 < threshold < 1:  # so that NaN is refused, too
+    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if threshold is not None and not (number and -1 < threshold < 1):  # NaN is refused, too
         raise InputError(
-            f'threshold must be a cosine between -1 and 1, or None for Otsu, got {threshold}.'
+            f'threshold must be a cosine between -1 and 1, or None for Otsu, got {threshold!r}.'
         )
     return threshold
 
@@ -51,10 +54,10 @@ def spectral_objects(tokens: Tensor, number: int = 1, threshold: float | None = 
     """Cut objects out of an image, one after the other (TokenCut, arXiv 2202.11539).
 
     Patches are joined where the cosine of their tokens is above a threshold. The eigenvector parts
-    them at its mean; the side of its largest entry is the foreground, unless it holds two or more
-    corners of the image, which is what a background does (MaskCut, arXiv 2301.11320). What is
-    connected there with the patch of the largest entry is the object. Its patches are taken away
-    before the next one is looked for.
+    them at its mean; the side of its largest entry is the foreground, unless it holds more corners
+    of the image than the other, as a background does (three in MaskCut's release, arXiv
+    2301.11320). What is connected there with the patch of the largest entry is the object. Its
+    patches are taken away before the next one is looked for.
 
     TokenCut takes keys of the last layer and a threshold of .2. The cosines of some networks all
     lie above that, so that the threshold is by default the one that parts those of the image in
@@ -70,11 +73,13 @@ def spectral_objects(tokens: Tensor, number: int = 1, threshold: float | None = 
         are all similar to each other or all apart.
 
     Raises:
-        ValueError: If ``number`` is not positive, or the threshold no cosine.
+        ValueError: If ``number`` is not positive, the threshold no cosine, or a token not finite.
     """
     if number < 1:
         raise InputError(f'The number of objects must be positive, got {number}.')
     check_threshold(threshold)
+    if not tokens.isfinite().all():
+        raise InputError('Tokens with NaN or infinity cannot be cut: the checkpoint is damaged.')
     height, width = tokens.shape[:2]
     unit = F.normalize(tokens.float().flatten(0, 1), dim=-1)
     cosines = unit @ unit.T
@@ -89,12 +94,11 @@ def spectral_objects(tokens: Tensor, number: int = 1, threshold: float | None = 
         if part.all() or part.sum() <= len(left):
             break
         vector = fiedler_vector(np.where(part, 1, _APART))
-        # Taken patches are on no side.
-        heights = np.full(height * width, -np.inf)
+        heights = np.zeros(height * width)  # patches that were taken are on no side
         heights[left] = vector - vector.mean()
         corners = heights.reshape(height, width)[np.ix_([0, -1], [0, -1])]
-        if (corners > 0).sum() >= 2:
-            heights[left] *= -1
+        if (corners > 0).sum() > (corners < 0).sum():
+            heights *= -1
         side = (heights > 0).astype(np.uint8).reshape(height, width)
         _, components = cv2.connectedComponents(side, connectivity=4)
         mask = components == components.flat[heights.argmax()]
@@ -106,7 +110,7 @@ def spectral_objects(tokens: Tensor, number: int = 1, threshold: float | None = 
 
 def _otsu(cosines: Tensor) -> float:
     """Otsu's threshold of the cosines (N, N) of different patches; -1 where all are the same."""
-    pairs = cosines[~torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)]
+    pairs = cosines[torch.ones_like(cosines, dtype=torch.bool).triu_(1)]
     if not len(pairs) or pairs.max() - pairs.min() < 1e-6:  # rounding parts nothing
         return -1.0
     return float(otsu_threshold(pairs[None]))

@@ -90,7 +90,8 @@ class ObjectDiscovery(ImageResults):
         above = "Otsu's threshold" if self.threshold is None else f'{self.threshold:g}'
         return (
             f'Objects by a spectral cut of the patches (arXiv 2202.11539) whose tokens have a '
-            f'cosine above {above}{refined}; at most {self.number} in an image. '
+            f'cosine above {above}, on the side with fewer corners of the image{refined}; at most '
+            f'{self.number} in an image. '
             'corloc: share of the images in which the box of the first object has an IoU of at '
             'least 0.5 with the box of any true one; iou: of its mask with the true mask that it '
             'fits best, mean over images, 0 where nothing was found; recall: share of the true '

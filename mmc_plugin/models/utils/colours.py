@@ -18,7 +18,7 @@ def apply_colours(images: Tensor, numbers: Tensor) -> Tensor:
 
     Args:
         images (Tensor): (B, C, H, W), uint8 or floating-point on the scale 0 … 255; BGR where C is
-            3, else without colours.
+            3, else without colours, and then numbers without saturation and hue.
         numbers (Tensor): (B, 11 + R), floating-point; see :class:`DrawColours`.
 
     Returns:
@@ -32,7 +32,7 @@ def apply_colours(images: Tensor, numbers: Tensor) -> Tensor:
             f'Colours of {len(images)} images are ({len(images)}, 11 or more numbers), as '
             f'DrawColours makes them, but are {tuple(numbers.shape)}.'
         )
-    numbers = numbers[..., None, None, None]  # (B,n,1,1,1): each number fits (B,C,H,W)
+    numbers = numbers.float()[..., None, None, None]  # (B,n,1,1,1): each number fits (B,C,H,W)
     pixels = images.float()
     for kind, factor in zip(numbers[:, :4].unbind(1), numbers[:, 4:8].unbind(1), strict=True):
         pixels = _jitter(pixels, kind, factor)

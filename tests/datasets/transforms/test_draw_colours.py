@@ -152,6 +152,7 @@ def test_other_channels_leave_out_what_needs_colours(tmp_path):
     'transforms, words',
     [
         ([[dict(type='ViewFlip'), JITTER]], 'but got ViewFlip, ViewColorJitter; all else stays in'),
+        (STEPS, 'takes a list of steps for each view, [[step, ...], [step, ...]], but got [{'),
         ([[JITTER, JITTER]], 'in this order and each at most once, but got ViewColorJitter, View'),
         ([STEPS, STEPS[::-1]], 'but got ViewSolarize, ViewGaussianBlur, ViewGrayscale, ViewColor'),
     ],

@@ -58,6 +58,12 @@ def test_brightness(rgb, factor):
     check(view_ops.adjust_brightness(bgr, factor), TF.adjust_brightness(pil, factor), 0, 0)
 
 
+def test_the_last_values_of_a_row_are_those_of_the_others():
+    """OpenCV rounds what is left of 32 values in another way: this factor gives 254.99 of 92."""
+    image = np.full((5, 7, 3), 92, np.uint8)
+    assert (view_ops.adjust_brightness(image, 2.7717380831661433) == 254).all()
+
+
 @pytest.mark.parametrize('factor', FACTORS)
 def test_contrast(rgb, factor):
     bgr, pil = bgr_and_pil(rgb)

@@ -49,17 +49,22 @@ def test_objects_are_found_one_after_the_other():
     assert len(spectral_objects(tokens + 50, 2, 0.9)) == 0
 
 
-def test_a_side_with_two_corners_is_the_ground():
-    """Two features of the ground and one of the object: by the largest entry alone, either side."""
-    labels = torch.zeros(12, 16, dtype=torch.long)
-    labels[3:9, 1:15] = 1
-    found = spectral_objects(one_hot(labels), 1)
-    assert torch.equal(found[0], labels == 1)
-    # A large object that touches one corner stays one.
-    labels = torch.zeros(12, 16, dtype=torch.long)
-    labels[2:, 3:] = 1
-    labels[-1, -1] = 0
-    assert torch.equal(spectral_objects(one_hot(labels), 1)[0], labels == 1)
+def test_the_side_with_more_corners_is_the_ground():
+    """By the largest entry alone these are the ground, or either side."""
+    wide, corner = (torch.zeros(12, 16, dtype=torch.long) for _ in range(2))
+    wide[3:9, 1:15] = 1
+    corner[2:, 3:] = 1  # touches one corner
+    for labels in (wide, corner):
+        assert torch.equal(spectral_objects(one_hot(labels), 1)[0], labels == 1)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_an_object_along_a_whole_side_is_kept(seed):
+    labels = torch.zeros(12, 12, dtype=torch.long)
+    labels[8:] = 1
+    noise = 0.1 * torch.randn(12, 12, 2, generator=torch.manual_seed(seed))
+    (found,) = spectral_objects(one_hot(labels) + noise, 1)
+    assert torch.equal(found, labels == 1)
 
 
 def test_what_cannot_be_cut_gives_nothing():
@@ -68,6 +73,8 @@ def test_what_cannot_be_cut_gives_nothing():
     assert spectral_objects(torch.eye(2).view(1, 2, 2)).shape == (0, 1, 2)
     with pytest.raises(ValueError, match='number of objects must be positive, got 0'):
         spectral_objects(torch.ones(4, 5, 3), 0)
-    for threshold in (1.0, -2.0, float('nan')):
+    for threshold in (1.0, -2.0, float('nan'), 'otsu', [0.2], False):
         with pytest.raises(ValueError, match='must be a cosine between -1 and 1'):
             spectral_objects(torch.ones(4, 5, 3), 1, threshold)
+    with pytest.raises(ValueError, match='NaN or infinity cannot be cut'):
+        spectral_objects(torch.full((4, 5, 3), float('nan')))
