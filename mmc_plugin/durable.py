@@ -23,8 +23,13 @@ def replace_durably(temporary: str, path: str) -> None:
         temporary (str): The finished file, on the same disk as ``path``.
         path (str): Its final name; what was there is replaced. A folder is moved aside first,
             because nothing can take the name of one.
+
+    Raises:
+        FileExistsError: If ``path`` is a folder and the new one is a file.
     """
     parts = [temporary]
+    if osp.isdir(path) and not osp.isdir(temporary):
+        raise FileExistsError(f'{path} is a folder, and a file would be written: name another')
     if osp.isdir(temporary):
         parts = [osp.join(top, name) for top, _, names in os.walk(temporary) for name in names]
     for part in parts:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Of a program; whatever was being handled when they were made did not lead to them.
+_MISTAKES = (AttributeError, NameError, TypeError)
+
 
 class UserError(Exception):
     """Something that the user can mend; the text names the file or key and the way out.
@@ -58,6 +61,14 @@ class RollBackError(RunError):
 
 class MissingPackageError(UserError, ImportError):
     """A package that has to be installed for what is asked."""
+
+
+def led_to(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and one after the other those that led to it."""
+    while error is not None:
+        yield error
+        alone = error.__suppress_context__ or isinstance(error, _MISTAKES)
+        error = error.__cause__ or (None if alone else error.__context__)
 
 
 @contextmanager

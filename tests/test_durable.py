@@ -40,6 +40,9 @@ def test_what_was_there_stays_if_it_cannot_be_replaced(tmp_path, kind, monkeypat
 
     monkeypatch.setattr(os, 'replace', fail)
     with pytest.raises(OSError, match='disk full'), written_whole(str(target)) as path:
+        if kind == 'folder':
+            os.mkdir(path)
+            path = os.path.join(path, 'new')
         with open(path, 'w') as file:
             file.write('new')
     if kind == 'file':
@@ -81,3 +84,17 @@ def test_a_failure_leaves_what_was_there(tmp_path):
             file.write('half')
         raise RuntimeError
     assert target.read_text() == 'old' and names(tmp_path) == ['a.bin']
+
+
+@pytest.mark.parametrize('write', ['whole', 'durably'])
+def test_a_file_takes_no_folders_place(tmp_path, write):
+    target = tmp_path / 'a'
+    target.mkdir()
+    (target / 'precious').write_text('old')
+    with pytest.raises(FileExistsError, match='a is a folder, and a file would be written'):
+        if write == 'durably':
+            write_durably(target, 'new')
+        else:
+            with written_whole(str(target)) as path, open(path, 'w') as file:
+                file.write('new')
+    assert names(tmp_path) == ['a'] and (target / 'precious').read_text() == 'old'

@@ -3,7 +3,14 @@ import sys
 
 import pytest
 
-from mmc_plugin.errors import InputError, MissingPackageError, RunError, UserError, needing
+from mmc_plugin.errors import (
+    InputError,
+    MissingPackageError,
+    RunError,
+    UserError,
+    led_to,
+    needing,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +42,33 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
     assert isinstance(caught.value, ImportError)
     with needing('nothing'):
         import json  # noqa: F401
+
+
+def during(outer: Exception, way: str) -> Exception:
+    """An error, raised while a missing file is being handled."""
+    try:
+        try:
+            raise FileNotFoundError('/nope')
+        except FileNotFoundError as error:
+            if way == 'cause':
+                raise outer from error
+            if way == 'none':
+                raise outer from None
+            raise outer  # noqa: B904
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    'outer, way, through',
+    [
+        (RuntimeError('x'), 'context', True), (RuntimeError('x'), 'cause', True),
+        (RuntimeError('x'), 'none', False), (TypeError('x'), 'cause', True),
+        (TypeError('x'), 'context', False), (AttributeError('x'), 'context', False),
+        (NameError('x'), 'context', False), (UnboundLocalError('x'), 'context', False),
+    ],
+)  # fmt: skip
+def test_what_led_to_an_error_did_not_lead_to_a_mistake_beside_it(outer, way, through):
+    kinds = [type(each) for each in led_to(during(outer, way))]
+    assert kinds == [type(outer), *([FileNotFoundError] if through else [])]
+    assert not [*led_to(None)]

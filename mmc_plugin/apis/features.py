@@ -22,6 +22,7 @@ from ..datasets.transforms.loading import (
 from ..datasets.transforms.pillow_images import pillow_to_bgr, upright
 from ..errors import InputError
 from ..models.features import FrozenFeatures
+from ..models.selfsup import lacking
 from .load_backbone import load_backbone
 
 # A photograph: a file, the bytes of one, a PIL image, or RGB pixels.
@@ -78,8 +79,8 @@ def frozen_features(
 
     Args:
         source (str | PathLike | nn.Module): What :func:`load_backbone` reads; a ViT with
-            ``out_type='raw'``; a model with a ``backbone``, such as :class:`MMC`, of which the
-            teacher's is taken if it has one; or :class:`FrozenFeatures`.
+            ``out_type='raw'``; a :class:`PretrainingMethod` such as :class:`MMC`, of which the
+            teacher's is taken; another model with a ``backbone``; or :class:`FrozenFeatures`.
         device (str | torch.device): Where it shall be. A given backbone is not copied: it is moved
             there and frozen.
         **settings: Of :class:`FrozenFeatures`.
@@ -92,7 +93,7 @@ def frozen_features(
     if isinstance(source, str | os.PathLike):
         backbone = load_backbone(source)
     elif hasattr(source, 'backbone'):
-        backbone = (getattr(source, 'teacher', None) or source).backbone
+        backbone = source.backbone if lacking(source) else source.network('teacher')
         preprocessor = getattr(source, 'data_preprocessor', None)
         for name in ('mean', 'std'):
             values = getattr(preprocessor, name, None)

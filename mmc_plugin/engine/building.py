@@ -24,7 +24,14 @@ def unbuildable(error: BaseException) -> str | None:
             part = part or function.removeprefix('build_').removeprefix('from_cfg')
     if part is None:
         return None
-    return f'{getattr(part, "__name__", part)} cannot be built from the config: {reason(error)}'
+    name = getattr(part, '__name__', part)
+    return f'{name} cannot be built from the config: {reason(error)}{_where(error)}'
+
+
+def _where(error: BaseException) -> str:
+    """How to see the line, of an error that may be one of the part's own code."""
+    mistaken = isinstance(error, AttributeError | NameError)
+    return ' (with MMC_TRACEBACK=1 in the environment the line is shown)' if mistaken else ''
 
 
 def reason(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from mmengine.config import Config, ConfigDict
 
 import mmc_plugin
 from mmc_plugin.checkpoints.files import refuse_code
-from mmc_plugin.errors import InputError, StoppedRunError, UserError
+from mmc_plugin.errors import InputError, StoppedRunError, UserError, led_to
 
 from .building import unbuildable
 from .config_checks import check_config, check_options
@@ -284,8 +284,7 @@ def _tracebacks() -> bool:
 
 def _sentence(first: BaseException) -> str | None:
     """What to tell the user about an error or one that led to it; None if it is unexpected."""
-    error: BaseException | None = first
-    while error is not None:
+    for error in led_to(first):
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             place = f' while writing {error.filename}' if error.filename else ''
             return f'the disk is full{place}: free some space, then go on with --resume'
@@ -297,5 +296,4 @@ def _sentence(first: BaseException) -> str | None:
             return ' '.join(str(error).split())
         if isinstance(error, ImportError) and missing_package(error):
             return missing_package(error)
-        error = error.__cause__ or error.__context__
     return unbuildable(first)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..errors import InputError, MissingPackageError, UserError
+from ..errors import InputError, MissingPackageError, UserError, led_to
 from .missing import missing_package
 
 # '{{$NAME:default}}' in a string; with quotes inside the braces it stands for code.
@@ -37,11 +37,9 @@ def read_config(path: str) -> Config:
         with _escaped(_variables(Path(path), set())):
             return Config.fromfile(path)
     except Exception as error:  # it is code, which may fail in any way
-        cause: BaseException | None = error
-        while cause is not None:
+        for cause in led_to(error):
             if isinstance(cause, UserError):
                 raise cause from None
-            cause = cause.__cause__ or cause.__context__
         missing = missing_package(error) if isinstance(error, ImportError) else None
         if missing:
             raise MissingPackageError(missing) from error

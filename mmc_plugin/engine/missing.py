@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 
 from .. import hosts
+from ..errors import led_to
 
 # Modules whose packages have other names.
 PACKAGES = {
@@ -25,12 +26,11 @@ def missing_package(error: BaseException | None) -> str | None:
     Returns:
         str | None: None if no package is missing.
     """
-    while error is not None:
-        if isinstance(error, ModuleNotFoundError) and error.name:
-            return _sentence(error)
-        if isinstance(error, ImportError) and 'pip install' in str(error):
-            return ' '.join(str(error).split())  # the hosts' own words
-        error = error.__cause__ or error.__context__
+    for each in led_to(error):
+        if isinstance(each, ModuleNotFoundError) and each.name:
+            return _sentence(each)
+        if isinstance(each, ImportError) and 'pip install' in str(each):
+            return ' '.join(str(each).split())  # the hosts' own words
     return None
 
 

@@ -77,7 +77,7 @@ def layer_tokens(
         tuple[list[Tensor], list[Tensor]]: For each layer (B, D), and (B, h, w, D).
 
     Raises:
-        ValueError: If the backbone has no such layer.
+        ValueError: If the backbone has no such layer, or returns something else.
     """
     patch = patch_size_of(backbone)
     rows, columns = (-(-side // patch) for side in images.shape[-2:])
@@ -101,6 +101,12 @@ def layer_tokens(
         for layer in set(wanted) - {depth - 1}:
             handles.enter_context(backbone.layers[layer].register_forward_hook(keep(layer)))
         last = backbone(images)[-1]
+    if last.ndim != 3 or not last.is_floating_point():
+        raise InputError(
+            f'{type(backbone).__name__} does not return its tokens last, (B, 1 + N, D), but '
+            f'{last.dtype} of shape {tuple(last.shape)}: export the model or load its checkpoint, '
+            'which gives a plain vision transformer'
+        )
     normed = getattr(backbone, 'final_norm', False)
     found = {key: backbone.ln1(each) if normed else each for key, each in found.items()}
     found[depth - 1] = last

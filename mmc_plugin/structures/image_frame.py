@@ -13,6 +13,9 @@ from torchvision.transforms import functional as TF
 
 from ..errors import InputError
 
+# Times the short side: of longer images only what a crop shows is resized, or a line of one pixel
+# would take gigabytes.
+_LONGEST = 16
 FITS = ('stretch', 'pad', 'crop', 'long')
 
 
@@ -38,8 +41,23 @@ def centre_crop(image: Image.Image, resize: int, crop: int) -> Tensor:
     Returns:
         Tensor: uint8 (C, crop, crop).
     """
-    image = TF.resize(image, resize, TF.InterpolationMode.BICUBIC)
+    short, long = sorted(image.size)
+    whole = int(resize * long / short)  # the longer side, as torchvision has it
+    if whole <= max(_LONGEST * resize, crop):
+        image = TF.resize(image, resize, TF.InterpolationMode.BICUBIC)
+    else:
+        first = round((whole - crop) / 2)
+        part = [first * long / whole, (first + crop) * long / whole]
+        upright = image.height > image.width
+        box = [0, part[0], short, part[1]] if upright else [part[0], 0, part[1], short]
+        size = [resize, crop] if upright else [crop, resize]
+        image = image.resize(size, Image.Resampling.BICUBIC, box)
     return TF.pil_to_tensor(TF.center_crop(image, [crop, crop]))
+
+
+def short_side(crop: int) -> int:
+    """What the short side is resized to before the middle is cut [DINO release, k-NN]."""
+    return round(crop * 256 / 224)
 
 
 def place_image(image: Image.Image, resize: int, canvas: int, fit: str) -> Tensor:
@@ -145,8 +163,8 @@ class ImageFrame:
             mean of each channel.
         """
         if self.fit == 'crop':
-            resize = round(self.canvas * 256 / 224)
-            cut = centre_crop(TF.to_pil_image(image.cpu()), resize, self.canvas)
+            picture = TF.to_pil_image(image.cpu())
+            cut = centre_crop(picture, short_side(self.canvas), self.canvas)
             return cut.to(image.device, torch.float32)
         # Channel by channel: the floats of a whole photograph take four times its memory.
         image = torch.cat(

@@ -26,7 +26,7 @@ def test_the_promised_configs_exist():
 def test_the_full_model_has_the_strides_of_its_heads(name):
     from mmdet.registry import MODELS
 
-    from mmc_plugin.detection.hooks import check_strides
+    from mmc_plugin.detection.checks import check_strides
 
     cfg = Config.fromfile(CONFIGS / name)
     cfg.model.backbone.update(checkpoint=None)

@@ -100,3 +100,17 @@ def test_the_traceback_is_there_for_those_who_ask(monkeypatch, tmp_path):
     ) as found:
         build_runner(cfg)
     assert isinstance(found.value.__cause__, TypeError)
+
+
+def test_a_mistake_in_a_parts_own_code_can_be_looked_for(capsys):
+    init_default_scope('mmpretrain')  # the run before has left its own
+
+    @MODELS.register_module(name='Mistaken', force=True)
+    class Mistaken(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.nothing.sort()
+
+    said = sentence(capsys, lambda: MODELS.build(dict(type='Mistaken')))
+    assert 'Mistaken cannot be built from the config: ' in said
+    assert "no attribute 'nothing' (with MMC_TRACEBACK=1 in the environment the line is" in said

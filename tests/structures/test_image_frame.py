@@ -4,8 +4,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from mmc_plugin.structures.image_frame import ImageFrame, canvas_size, check_fit
+from mmc_plugin.structures import image_frame
+from mmc_plugin.structures.image_frame import ImageFrame, canvas_size, centre_crop, check_fit
 
 SIZES = st.integers(1, 90)
 
@@ -137,3 +139,32 @@ def test_wrong_keys_are_named():
         check_fit('cover')
     with pytest.raises(ValueError, match='size must be a positive'):
         canvas_size(0, 16)
+
+
+@pytest.mark.parametrize('size', [(40, 900), (900, 41), (7, 500)])
+@pytest.mark.parametrize('resize, crop', [(64, 56), (32, 48)])
+def test_the_middle_of_a_long_image_is_that_of_the_whole_one_resized(
+    size, resize, crop, monkeypatch
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    found = centre_crop(image, resize, crop)
+    monkeypatch.setattr(image_frame, '_LONGEST', 1000)
+    expected = centre_crop(image, resize, crop)
+    assert found.shape == expected.shape
+    # The box is given to Pillow in single precision.
+    assert (found.int() - expected.int()).abs().max() <= 1
+
+
+def test_a_line_of_one_pixel_takes_no_more_memory_than_its_crop(monkeypatch):
+    sizes, resize = [], Image.Image.resize
+
+    def noted(image, size, *args, **kwargs):
+        sizes.append(size)
+        return resize(image, size, *args, **kwargs)
+
+    monkeypatch.setattr(Image.Image, 'resize', noted)
+    for shape in ((1, 60_000), (60_000, 1)):
+        cut = centre_crop(Image.new('RGB', shape, (1, 2, 3)), 256, 224)
+        assert cut.shape == (3, 224, 224) and cut.unique().tolist() == [1, 2, 3]
+    assert max(width * height for width, height in sizes) == 256 * 224

@@ -16,7 +16,7 @@ from memory import MIB, peak_bytes, training, without_weights
 from timing import in_turns, ratio
 from train_step import TIMM, build_model, build_optimiser, make_batch, quiet
 
-from mmc_plugin.engine.hooks.activation_checkpointing import recompute_blocks
+from mmc_plugin.models.utils.recomputing import recompute_blocks
 
 
 def parse_args():

@@ -7,6 +7,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 
 from ...errors import InputError
+from ...models.selfsup import check_method
 from ...models.utils.epoch_ramp import EpochRamp
 from .model_access import unwrap
 
@@ -26,7 +27,12 @@ class MomentumTeacherHook(Hook):
         self._stepped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the optimiser; refuse a schedule by epochs in a run that has none."""
+        """Listen to the optimiser; refuse a schedule by epochs in a run that has none.
+
+        Raises:
+            ValueError: Also if the model is no :class:`PretrainingMethod`.
+        """
+        check_method(unwrap(runner.model))
         ramps = [m for m in runner.model.modules() if isinstance(m, EpochRamp) and m.epochs > 1]
         if ramps and not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise InputError(

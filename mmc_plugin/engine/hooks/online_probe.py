@@ -15,37 +15,14 @@ from torch import Tensor, nn
 from mmc_plugin.datasets.image_files import ImageFiles, scan_labelled
 from mmc_plugin.evaluation.feature_bank import extract
 from mmc_plugin.evaluation.image_batches import ImageBatches
-from mmc_plugin.models.selfsup.base import StudentTeacher
+from mmc_plugin.models.heads.linear_probe import KINDS, LinearProbe
+from mmc_plugin.models.selfsup import PretrainingMethod
 
 from ...errors import InputError
 from .model_access import undisturbed, unwrap
 
-KINDS = ('cls', 'pat')
 # Training images whose folders are compared with the classes before the training.
 _LOOKED_AT = 1000
-
-
-class LinearProbe(nn.Module):
-    """One linear layer for each kind of features, behind a batch norm that learns nothing.
-
-    Args:
-        width (int): D.
-        classes (int): C.
-    """
-
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        # As in the linear probes of MAE (arXiv 2111.06377, appendix A.1).
-        self.norms = nn.ModuleDict({k: nn.BatchNorm1d(width, 1e-6, affine=False) for k in KINDS})
-        self.layers = nn.ModuleDict({k: nn.Linear(width, classes, device='meta') for k in KINDS})
-        # Zeros are no obstacle to one layer, and draw no random number.
-        self.layers.to_empty(device='cpu')
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
-
-    def forward(self, kind: str, features: Tensor) -> Tensor:
-        """Logits (N, C) of features (N, D)."""
-        return self.layers[kind](self.norms[kind](features))
 
 
 @HOOKS.register_module()
@@ -99,10 +76,11 @@ class OnlineProbeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Find the classes; stand where the teacher's tokens come out."""
         model = unwrap(runner.model)
-        if not isinstance(model, StudentTeacher):
+        if model.momentum_at(0, 1) is None:
             raise InputError(
-                f'OnlineProbeHook looks at a momentum teacher, which {type(model).__name__} does '
-                'not have: leave it out of default_hooks'
+                f'OnlineProbeHook looks at what a teacher of this package makes of the clean '
+                f'views, and {type(model).__name__} has none that MomentumTeacherHook moves: leave '
+                'it out of default_hooks'
             )
         paths, labels, classes = scan_labelled(os.path.expanduser(self.val_dir))
         dataset, images = runner.train_dataloader.dataset, runner.train_dataloader.batch_size
@@ -114,11 +92,11 @@ class OnlineProbeHook(Hook):
         if self._saved is not None:
             self._restore()
 
-    def attach(self, model: StudentTeacher, classes: list[str], root: str, images: int) -> None:
+    def attach(self, model: PretrainingMethod, classes: list[str], root: str, images: int) -> None:
         """Make the probe of a model and catch its teacher's tokens.
 
         Args:
-            model (StudentTeacher): Not wrapped.
+            model (PretrainingMethod): Not wrapped.
             classes (list[str]): Names of the class folders.
             root (str): Folder that they lie in, of the training images.
             images (int): Of a batch, over all processes.
@@ -126,12 +104,13 @@ class OnlineProbeHook(Hook):
         self.classes, self._root = classes, os.path.join(root, '')
         self._number = {name: number for number, name in enumerate(classes)}
         device = next(model.parameters()).device
-        self.probe = LinearProbe(model.backbone.embed_dims, len(classes)).to(device)
+        teacher = model.network('teacher')
+        self.probe = LinearProbe(teacher.embed_dims, len(classes)).to(device)
         lr = self.lr * images / 256
         self.optimizer = torch.optim.SGD(self.probe.parameters(), lr=lr, momentum=0.9)
-        self._extra = model.backbone.num_extra_tokens
+        self._extra = teacher.num_extra_tokens
         self._caught: Tensor | None = None
-        model.teacher.backbone.register_forward_hook(self._catch)
+        teacher.register_forward_hook(self._catch)
 
     def _check_folders(self, dataset) -> None:
         """Look for a training image whose folder is a class."""

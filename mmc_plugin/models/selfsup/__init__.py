@@ -6,7 +6,7 @@ from .maskco import MaskCo
 from .mcssl import MCSSL
 from .mmc import MMC
 from .msn import MSN
-from .protocol import PretrainingMethod
+from .protocol import PretrainingMethod, check_method, lacking
 from .sit import SiT
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     'MSN',
     'MaskCo',
     'PretrainingMethod',
+    'check_method',
+    'lacking',
     'SiT',
     'StudentTeacher',
     'ViewMAE',

@@ -67,13 +67,14 @@ class StudentTeacher(BaseSelfSupervisor):
         self.momentum_schedule = momentum_schedule
         self.patch_size = _check_backbone(self.backbone)
         for name, cfg in heads.items():
+            if getattr(self, name, None) is not None or name == 'teacher':
+                raise InputError(f'A head cannot be called {name!r}, which the model has already.')
             head = None if cfg is None else MODELS.build(cfg)
             setattr(self, name, head)
             _check_head(name, head, self.backbone, self.patch_size)
         if self.reconstructs:
             self.data_preprocessor.patch_size = self.patch_size
-        unknown = [name for name in follows if not hasattr(self, name)]
-        if unknown or 'backbone' not in follows:
+        if 'backbone' not in follows or not {'backbone', *heads}.issuperset(follows):
             raise InputError(
                 f'The teacher follows the backbone and heads of the student, got {list(follows)}.'
             )
@@ -184,14 +185,6 @@ class StudentTeacher(BaseSelfSupervisor):
     def reconstructs(self) -> bool:
         """Whether the student has a head ``rec_head`` that paints pixels."""
         return getattr(self, 'rec_head', None) is not None
-
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """What the student makes of corrupted images (B, 3, H, W), normalised; same shape.
-
-        Raises:
-            ValueError: If the model was built without a head for it.
-        """
-        return self.reconstruct_layers(images, [-1])[0]
 
     def reconstruct_layers(self, images: Tensor, layers: Sequence[int]) -> Tensor:
         """What the head makes of the output of each of some layers, in one forward.

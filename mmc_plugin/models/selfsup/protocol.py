@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from torch import Tensor, nn
+
+from ...errors import InputError
 
 
 class Normaliser(Protocol):
@@ -18,7 +20,6 @@ class Normaliser(Protocol):
         """Back to uint8 RGB (B, 3, H, W), on the CPU."""
 
 
-@runtime_checkable
 class PretrainingMethod(Protocol):
     """A self-supervised method of a student and a teacher.
 
@@ -28,7 +29,8 @@ class PretrainingMethod(Protocol):
 
     data_preprocessor: Normaliser
     backbone: nn.Module
-    """The student's vision transformer."""
+    """The student's, a vision transformer of mmpretrain with its ``embed_dims``, ``img_size``,
+    ``layers`` and ``num_extra_tokens``."""
     patch_size: int
     """Side of a patch in pixels."""
 
@@ -36,7 +38,7 @@ class PretrainingMethod(Protocol):
         """Scalars of a batch of ``data_preprocessor``, named ``loss…``; their sum is minimised."""
 
     def network(self, name: str) -> nn.Module:
-        """The vision transformer ``'student'`` or ``'teacher'``."""
+        """The vision transformer of the ``'student'`` or the ``'teacher'``."""
 
     def extract_feat(self, inputs: Tensor, network: str = 'teacher') -> tuple[Tensor, Tensor]:
         """Normalised images (B, 3, H, W) → class tokens (B, D) and patch tokens (B, N, D)."""
@@ -59,3 +61,29 @@ class PretrainingMethod(Protocol):
 
     def reconstruct_layers(self, images: Tensor, layers: Sequence[int]) -> Tensor:
         """Corrupted normalised images (B, 3, H, W) → (L, B, 3, H, W) from the output of layers."""
+
+
+_MEMBERS = {
+    name: None
+    for name in (*PretrainingMethod.__annotations__, *vars(PretrainingMethod))
+    if not name.startswith('_')
+}
+
+
+def lacking(model: nn.Module) -> list[str]:
+    """Names of a :class:`PretrainingMethod` that a model does not have."""
+    return [name for name in _MEMBERS if not hasattr(model, name)]
+
+
+def check_method(model: nn.Module) -> None:
+    """Refuse a model that is no :class:`PretrainingMethod`.
+
+    Raises:
+        ValueError: With what it lacks.
+    """
+    if names := lacking(model):
+        raise InputError(
+            f'{type(model).__name__} has no {", ".join(names)}, which hooks and tools ask of a '
+            'pretraining method: let it inherit mmc_plugin.models.selfsup.StudentTeacher, or give '
+            'it what mmc_plugin/models/selfsup/protocol.py lists'
+        )

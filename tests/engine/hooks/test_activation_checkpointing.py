@@ -8,9 +8,9 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from mmc_plugin.engine.cli import complete_loader
-from mmc_plugin.engine.hooks.activation_checkpointing import recompute_blocks
 from mmc_plugin.engine.training import train, training_config
 from mmc_plugin.errors import InputError
+from mmc_plugin.models.utils.recomputing import recompute_blocks
 from mmc_plugin.visualization.run_log import read_scalars
 
 CONFIG = str(Path(__file__).parents[2] / 'configs' / 'tiny_mmc.py')

@@ -14,21 +14,23 @@ from torch import nn
 
 from mmc_plugin.engine.hooks import MomentumTeacherHook
 from mmc_plugin.engine.optimizers import AutoPrecisionOptimWrapper
-from mmc_plugin.models.selfsup import StudentTeacher
+from mmc_plugin.errors import InputError
+from mmc_plugin.models.selfsup import PretrainingMethod, StudentTeacher
 from mmc_plugin.models.utils import MomentumTeacher
 from mmc_plugin.models.utils.epoch_ramp import EpochRamp
 
 ITERS = 8
 
 
-class Toy(BaseModel):
+class Toy(BaseModel, PretrainingMethod):
     """A linear student of its inputs' sums, and its teacher."""
 
     def __init__(self):
         super().__init__()
-        self.student = nn.Linear(4, 1)
+        self.student = self.backbone = nn.Linear(4, 1)
         self.teacher = MomentumTeacher(dict(student=self.student))
 
+    patch_size = 1
     momentum, end_momentum, momentum_schedule = 0.5, 0.9, 'cosine'
     momentum_at = StudentTeacher.momentum_at
 
@@ -209,8 +211,17 @@ def test_a_run_made_shorter_keeps_as_little_of_the_initial_weights():
 
 
 def test_a_ramp_by_epochs_is_refused_in_a_run_by_iterations():
-    model = nn.Module()
+    model = Toy()
     model.ramp = EpochRamp((0.04, 0.07), 30, 'model.teacher_temperature')
     runner = SimpleNamespace(model=model, train_loop=Mock(spec=IterBasedTrainLoop))
     with pytest.raises(ValueError, match='model.warmup_epochs counts epochs, of which a run by'):
+        MomentumTeacherHook().before_train(runner)
+
+
+def test_a_model_that_is_no_method_is_told_what_it_lacks():
+    class Foreign(Toy):
+        begin_epoch = property()
+
+    runner = SimpleNamespace(model=Foreign())
+    with pytest.raises(InputError, match='Foreign has no begin_epoch, which hooks and tools ask'):
         MomentumTeacherHook().before_train(runner)

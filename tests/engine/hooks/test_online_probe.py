@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
 from mmc_plugin.engine.cli import complete_loader
-from mmc_plugin.engine.hooks.online_probe import KINDS, LinearProbe, OnlineProbeHook
+from mmc_plugin.engine.hooks.online_probe import OnlineProbeHook
 from mmc_plugin.engine.training import train, training_config
 from mmc_plugin.errors import InputError
+from mmc_plugin.models.heads.linear_probe import KINDS, LinearProbe
 from mmc_plugin.visualization.run_log import read_scalars
 
 CONFIG = str(Path(__file__).parents[2] / 'configs' / 'tiny_mmc.py')

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 
 from mmc_plugin.apis import extract_features, load_backbone
-from mmc_plugin.models.selfsup import MMC, PretrainingMethod, StudentTeacher
+from mmc_plugin.errors import InputError
+from mmc_plugin.models.selfsup import MMC, StudentTeacher, lacking
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE, PATCH, WIDTH, DEPTH = 32, 8, 48, 3
@@ -47,7 +49,8 @@ class Paint(StudentTeacher):
         super().__init__(VIT, heads=dict(rec_head=REC_HEAD))
 
     def loss(self, inputs, data_samples=None):
-        return dict(loss_rec=(self.reconstruct(inputs['views'][0]) - inputs['views'][0]).mean())
+        painted = self.reconstruct_layers(inputs['views'][0], [-1])[0]
+        return dict(loss_rec=(painted - inputs['views'][0]).mean())
 
 
 def with_head():
@@ -124,9 +127,77 @@ def test_a_method_of_ten_lines_trains_resumes_is_watched_exported_and_evaluated(
 
 def test_methods_keep_the_protocol():
     for model in (method(), with_head()):
-        assert isinstance(model, PretrainingMethod)
+        assert not lacking(model)
     assert issubclass(MMC, StudentTeacher)
-    assert not isinstance(torch.nn.Linear(1, 1), PretrainingMethod)
+    assert {'loss', 'network', 'backbone'} < set(lacking(torch.nn.Linear(1, 1)))
+    assert lacking(torch.nn.Linear(1, 1)) == lacking(torch.nn.ReLU())
+
+
+class Apart(BaseSelfSupervisor):
+    """A method that keeps the protocol and inherits nothing of ours."""
+
+    reconstructs, patch_size = False, 8
+
+    def __init__(self):
+        super().__init__(VIT, data_preprocessor=dict(type='ViewDataPreprocessor'))
+        self.followed = MODELS.build(VIT)
+
+    def loss(self, inputs, data_samples=None):
+        return dict(loss=self.network('student')(inputs['views'][0])[-1].mean())
+
+    def network(self, name):
+        return self.followed if name == 'teacher' else self.backbone
+
+    def extract_feat(self, inputs, network='teacher'):
+        return StudentTeacher.encode(self.network(network), inputs)
+
+    def momentum_at(self, iteration, max_iters):
+        return None
+
+    def begin_epoch(self, epoch):
+        pass
+
+    update_teacher = reconstruct_layers = begin_epoch
+
+
+def test_features_are_those_of_the_methods_own_teacher(photo_folder):
+    torch.manual_seed(0)
+    model, image = Apart(), str(next(iter(sorted(photo_folder.glob('*.jpg')))))
+    assert not lacking(model)
+    model.init_weights()
+    found = extract_features(model, image, size=SIZE)
+    for one, other in zip(found, extract_features(model.followed, image, size=SIZE), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(found[0], extract_features(model.backbone, image, size=SIZE)[0])
+
+
+def test_what_gives_no_tokens_has_no_features(photo_folder):
+    model = MODELS.build(dict(type='MAEViT', arch=VIT['arch'], img_size=SIZE, patch_size=8))
+    with pytest.raises(ValueError, match='MAEViT does not return its tokens last'):
+        extract_features(model, str(next(photo_folder.glob('*.jpg'))), size=SIZE)
+
+
+class Headed(StudentTeacher):
+    def __init__(self, heads, follows):
+        super().__init__(VIT, heads=heads, follows=follows)
+
+    def loss(self, inputs, data_samples=None):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    'heads, follows, words',
+    [
+        (dict(rec_head=REC_HEAD), ('backbone', 'training'), 'The teacher follows the backbone'),
+        (dict(rec_head=REC_HEAD), ('rec_head',), 'The teacher follows the backbone'),
+        (dict(teacher=REC_HEAD), ('backbone',), "A head cannot be called 'teacher'"),
+        (dict(backbone=REC_HEAD), ('backbone',), "A head cannot be called 'backbone'"),
+        (dict(training=REC_HEAD), ('backbone',), "A head cannot be called 'training'"),
+    ],
+)
+def test_a_teacher_follows_backbone_and_heads_alone(heads, follows, words):
+    with pytest.raises(InputError, match=words):
+        Headed(heads, follows)
 
 
 def test_momentum_rises_along_half_a_cosine():
@@ -172,13 +243,13 @@ def test_each_layer_is_what_a_model_that_ends_there_reconstructs():
     layers = [1, 0, -1]
     with torch.no_grad():
         found = model.reconstruct_layers(images, layers)
-        assert torch.equal(found[2], model.reconstruct(images))
+        assert torch.equal(found[2], model.reconstruct_layers(images, [-1])[0])
         for layer, picture in zip(layers, found, strict=True):
             shallow = with_head()
             last = layer % DEPTH
             shallow.backbone.layers = shallow.backbone.layers[: last + 1]
             shallow.backbone.out_indices = [last]
-            torch.testing.assert_close(picture, shallow.reconstruct(images))
+            torch.testing.assert_close(picture, shallow.reconstruct_layers(images, [-1])[0])
     assert not any(block._forward_hooks for block in model.backbone.layers)
 
 
@@ -188,7 +259,7 @@ def test_what_cannot_be_reconstructed_is_said():
         with_head().reconstruct_layers(images, [0, 3])
     assert not method().reconstructs
     with pytest.raises(ValueError, match='no reconstruction head'):
-        method().reconstruct(images)
+        method().reconstruct_layers(images, [-1])
 
 
 def test_the_reconstruction_head_runs_on_touched_patches_with_the_loss_and_gradient_of_all():

@@ -200,9 +200,10 @@ def test_extract_feat_and_other_sizes():
 
 def test_reconstruct_gives_images_or_says_why_not():
     model = build()
-    assert model.reconstruct(torch.randn(2, 3, SIZE, SIZE)).shape == (2, 3, SIZE, SIZE)
+    images = torch.randn(2, 3, SIZE, SIZE)
+    assert model.reconstruct_layers(images, [-1]).shape == (1, 2, 3, SIZE, SIZE)
     with pytest.raises(ValueError, match='no reconstruction head'):
-        build(loss_weights=dict(rec=0.0)).reconstruct(torch.randn(2, 3, SIZE, SIZE))
+        build(loss_weights=dict(rec=0.0)).reconstruct_layers(images, [-1])
 
 
 @pytest.mark.parametrize(
