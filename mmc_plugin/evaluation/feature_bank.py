@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..checkpoints.checkpoint import hash_tensors
 from ..datasets.image_files import ImageFiles
 from ..durable import written_whole
 from ..errors import InputError
@@ -226,16 +227,25 @@ def _write(path: Path, bank: FeatureBank) -> None:
     tensors = dict(cls=bank.cls, pat=bank.pat, index=bank.index, hashes=bank.hashes)
     if bank.labels is not None:
         tensors['labels'] = bank.labels
-    metadata = dict(unreadable=json.dumps(list(bank.unreadable)))
+    unreadable = json.dumps(list(bank.unreadable))
+    metadata = dict(unreadable=unreadable, sha256=_hash(tensors, unreadable))
     with written_whole(str(path)) as temporary:
         save_file(tensors, temporary, metadata)
 
 
 def _read(path: Path) -> FeatureBank | None:
-    """What is kept, or None if that is nothing or damaged."""
+    """What is kept, or None if that is nothing or in any way not what was written."""
     try:
         with safe_open(str(path), 'pt') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-            return FeatureBank(**tensors, unreadable=json.loads(file.metadata()['unreadable']))
-    except (FileNotFoundError, SafetensorError):
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError):
         return None
+    unreadable = metadata.get('unreadable', '')
+    if metadata.get('sha256') != _hash(tensors, unreadable):
+        return None
+    return FeatureBank(**tensors, unreadable=json.loads(unreadable))
+
+
+def _hash(tensors: Mapping[str, Tensor], unreadable: str) -> str:
+    return hashlib.sha256((hash_tensors(tensors) + unreadable).encode()).hexdigest()
