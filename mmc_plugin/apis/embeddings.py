@@ -94,6 +94,7 @@ def embed_folder(
     if kind == 'parquet':
         _check_names(names)
     model = frozen_features(source, device)
+    model.refuse_grid_settings()
     size = model.canvas(size)
     settings = dict(
         folder=os.path.abspath(folder), images=len(names),

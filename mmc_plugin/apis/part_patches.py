@@ -77,6 +77,7 @@ def nearest_part_patches(
             f'number must be positive and kind one of {", ".join(KINDS)}, got {number} and '
             f'{kind!r}.'
         )
+    model.refuse_grid_settings()
     pixels = to_pixels(image)
     side = model.canvas()
     cell = _cell(point, pixels.shape[2], pixels.shape[1], side)

@@ -46,11 +46,7 @@ class FrozenLoop(TestLoop):
                 f'{type(self).__name__} tests FrozenFeatures on ImageSets, not '
                 f'{type(model).__name__} on {type(dataset).__name__}.'
             )
-        if model.stride not in (None, model.patch_size):
-            raise InputError(
-                'model.stride is for maps of patches: leave it at None where features of whole '
-                'images are measured.'
-            )
+        model.refuse_grid_settings()
         metrics = self.measure(model, dataset.sets)
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         self.runner.call_hook('after_test')
