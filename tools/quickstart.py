@@ -28,6 +28,7 @@ from mmc_plugin.apis.reference import reference_maps
 from mmc_plugin.datasets import ImageTree
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.photographs import CLICKS, copy_photographs
+from mmc_plugin.durable import write_durably
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint, read_last_checkpoint
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
@@ -88,8 +89,12 @@ def make_room(work_dir: Path, image_dir: str | None) -> bool:
     """
     state = work_dir / STATE
     if state.exists():
-        last = json.loads(state.read_text(encoding='utf-8'))
-        if last['finished'] or last['image_dir'] != image_dir:
+        try:
+            last = json.loads(state.read_text(encoding='utf-8'))
+            goes_on = not last['finished'] and last['image_dir'] == image_dir
+        except (ValueError, TypeError, KeyError):  # damaged: nobody knows on which images it was
+            goes_on = False
+        if not goes_on:
             stamp = time.strftime('%Y%m%d_%H%M%S', time.localtime(state.stat().st_mtime))
             kept = work_dir.with_name(f'{work_dir.name}_{stamp}')
             work_dir.rename(kept)
@@ -99,7 +104,7 @@ def make_room(work_dir: Path, image_dir: str | None) -> bool:
 
 def write_state(work_dir: Path, image_dir: str | None, finished: bool) -> None:
     state = dict(image_dir=image_dir, finished=finished)
-    (work_dir / STATE).write_text(json.dumps(state), encoding='utf-8')
+    write_durably(work_dir / STATE, json.dumps(state))
 
 
 def readable_images(paths: list[str], number: int) -> list[str]:

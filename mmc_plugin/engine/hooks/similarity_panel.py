@@ -17,6 +17,7 @@ from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.evaluation.click_maps import click_maps
 from mmc_plugin.visualization.similarity_map import similarity_panel
 
+from ...durable import written_whole
 from ...errors import InputError
 from .model_access import undisturbed, unwrap
 
@@ -66,15 +67,14 @@ class SimilarityPanelHook(Hook):
         if unreadable:
             raise InputError(f'SimilarityPanelHook cannot read the image {unreadable[0]!r}.')
         self._pixels = torch.stack([image for image, _ in read])
-        os.makedirs(os.path.join(runner.work_dir, 'vis'), exist_ok=True)
         if runner.iter == 0:
-            np.savez(self._path(runner, 'before'), maps=self._maps(runner))
+            self._keep(runner, 'before')
 
     def after_train(self, runner: Runner) -> None:
         """Keep the maps of the trained model; draw."""
         if not is_main_process():
             return
-        np.savez(self._path(runner, 'after'), maps=self._maps(runner))
+        self._keep(runner, 'after')
         maps = {}
         for name in ('before', 'after'):
             if os.path.exists(self._path(runner, name)):
@@ -90,6 +90,10 @@ class SimilarityPanelHook(Hook):
     @staticmethod
     def _path(runner: Runner, name: str) -> str:
         return os.path.join(runner.work_dir, 'vis', f'similarity_{name}.npz')
+
+    def _keep(self, runner: Runner, name: str) -> None:
+        with written_whole(self._path(runner, name)) as path:
+            np.savez(path, maps=self._maps(runner))
 
     def _maps(self, runner: Runner) -> np.ndarray:
         """Cosines of shape (B, h, w)."""

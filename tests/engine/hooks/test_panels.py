@@ -145,6 +145,22 @@ def test_similarity_before_and_after_also_when_resumed(photo_folder, tmp_path, d
         assert np.array_equal(kept, later[f'{name} training'])
 
 
+def test_maps_that_cannot_be_written_leave_those_before(photo_folder, tmp_path, monkeypatch):
+    images = [str(next(photo_folder.iterdir()))]
+    hook = dict(type='SimilarityPanelHook', images=images, points=[(0.1, 0.9)], size=48)
+    runner = run(photo_folder, tmp_path, [hook], **{'train_cfg.max_epochs': 1})
+    before = {path: path.read_bytes() for path in (tmp_path / 'vis').iterdir()}
+
+    def killed(path, **arrays):
+        Path(path).write_bytes(b'a part')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(similarity_panel.np, 'savez', killed)
+    with pytest.raises(KeyboardInterrupt):
+        runner.call_hook('after_train')
+    assert {path: path.read_bytes() for path in (tmp_path / 'vis').iterdir()} == before
+
+
 def test_similarity_refuses_in_a_sentence(photo_folder, tmp_path):
     for images, points in [([], []), (['a'], []), (['a'], [(0, 1.0)])]:
         with pytest.raises(ValueError, match=r'coordinates in \[0, 1\)'):
