@@ -35,6 +35,7 @@ from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 from mmc_plugin.engine.runner import build_runner
 from mmc_plugin.engine.training import warm_up_epochs
 from mmc_plugin.errors import InputError
+from mmc_plugin.structures.image_frame import canvas_size
 from mmc_plugin.visualization import page
 from mmc_plugin.visualization.click_gallery import write_click_gallery
 from mmc_plugin.visualization.run_log import read_scalars, series
@@ -42,7 +43,8 @@ from mmc_plugin.visualization.run_page import write_run_page
 from mmc_plugin.visualization.similarity_map import similarity_panel
 from mmc_plugin.wording import counted
 
-MAPS_SIZE, SHOWN_SIZE = 256, 448  # pixels: of what the new network sees, of what is shown
+# Pixels of what the new network sees, rounded to whole patches, and of what is shown.
+MAPS_SIZE, SHOWN_SIZE = 256, 448
 STATE = 'quickstart.json'
 INTRO = (
     'What a small vision transformer learned in a few minutes from pictures without a label, by '
@@ -134,7 +136,7 @@ def build_config(args: argparse.Namespace, images: Path) -> tuple[Config, ImageT
         type='SimilarityPanelHook',
         images=list(clicks),
         points=list(clicks.values()),
-        size=MAPS_SIZE,
+        size=canvas_size(MAPS_SIZE, cfg.model.backbone.patch_size),
     )
     # At each epoch, as any epoch may be the last.
     cfg.default_hooks.checkpoint.interval = 1

@@ -221,6 +221,16 @@ def test_what_the_page_says_to_run_next(quickstart, config, tmp_path, photo_fold
     assert cv2.imread(str(tmp_path / 'click.png')).std() > 10
 
 
+def test_maps_have_whole_patches(quickstart, tmp_path, photo_folder):
+    options = ['default_hooks.features=None']
+    for config, size in (('mmc/vitt_caltech101.py', 252), ('mmc/quickstart.py', 256)):
+        args = quickstart.parse_args(
+            [str(photo_folder), '--config', config, '--cfg-options', *options]
+        )
+        cfg, _ = quickstart.build_config(args, photo_folder)
+        assert cfg.default_hooks.similarity.size == size
+
+
 def test_a_run_that_was_too_short_for_its_warm_up_is_told_a_length_that_works(quickstart, tmp_path):
     cfg = cli.load_config('mmc/quickstart.py', None, work_dir=str(tmp_path))
     image = np.zeros((8, 8, 3), np.uint8)

@@ -61,6 +61,12 @@ class SimilarityPanelHook(Hook):
         """Read the images; keep the maps of the untrained model."""
         if not is_main_process():
             return
+        patch = unwrap(runner.model).patch_size
+        if self.size % patch:
+            raise InputError(
+                f"SimilarityPanelHook: size must be a multiple of the model's patch size {patch}, "
+                f'got {self.size}.'
+            )
         files = ImageFiles(self.images, self.size, self.size)
         read = [files[i] for i in range(len(files))]
         unreadable = [path for path, (_, ok) in zip(self.images, read, strict=True) if not ok]

@@ -173,3 +173,6 @@ def test_similarity_refuses_in_a_sentence(photo_folder, tmp_path):
     )
     with pytest.raises(ValueError, match='cannot read the image'):
         run(photo_folder, tmp_path, [hook])
+    hook = dict(hook, size=36)
+    with pytest.raises(ValueError, match='size must be a multiple of the model.s patch size 8'):
+        run(photo_folder, tmp_path, [hook])
