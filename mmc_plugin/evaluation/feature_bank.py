@@ -179,7 +179,7 @@ def feature_bank(
         settings = [
             __version__, weights_digest(model.backbone), model.mean.tolist(), model.std.tolist(),
             files.fingerprint(), list(layers), None if labels is None else labels.tolist(),
-            list(scales), fp16,
+            list(scales), str(_product_type(model, fp16)),
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
         path = Path(cache_dir) / f'{digest}.safetensors'
@@ -194,6 +194,13 @@ def feature_bank(
             _write(path, bank)
         barrier()
     return bank
+
+
+def _product_type(model: FrozenFeatures, fp16: bool) -> torch.dtype:
+    """What the network multiplies in: mixed precision is bfloat16 on a CPU, float16 on a GPU."""
+    one = torch.ones(1, 1, device=model.mean.device)
+    with autocast(enabled=fp16):
+        return (one @ one).dtype
 
 
 def _encode(

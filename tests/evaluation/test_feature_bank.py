@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmengine.device import get_device
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.engine import cli
+from mmc_plugin.evaluation import feature_bank as bank_module
 from mmc_plugin.evaluation.feature_bank import FeatureBank, feature_bank
 from mmc_plugin.evaluation.image_batches import pixel_hashes
 from mmc_plugin.models.features import FrozenFeatures
@@ -109,8 +111,19 @@ def test_a_kept_bank_is_found_again_and_only_the_same_one(tmp_path, monkeypatch)
     heads.load_state_dict(model.state_dict())  # what shows in no weight counts too
     assert is_another(heads, files)
     assert is_another(FrozenFeatures(dict(VIT, pos_offset=0.1), 32), files)
+    for dtype in (torch.bfloat16, torch.float16):  # of mixed precision on a CPU and on a GPU
+        monkeypatch.setattr(bank_module, '_product_type', lambda model, fp16, dtype=dtype: dtype)
+        assert is_another(model, files, fp16=True)
     os.utime(files.paths[3], (1, 1))
     assert is_another(model, files)
+
+
+def test_the_type_of_products_is_that_of_autocast():
+    device = get_device()
+    model = FrozenFeatures(VIT, 32).to(device)
+    assert bank_module._product_type(model, False) == torch.float32
+    mixed = dict(cpu=torch.bfloat16, cuda=torch.float16)
+    assert bank_module._product_type(model, True) == mixed[device]
 
 
 def test_unreadable_files_are_kept_in_mind(tmp_path):
