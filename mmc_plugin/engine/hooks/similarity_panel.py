@@ -36,7 +36,6 @@ class SimilarityPanelHook(Hook):
         points (Sequence[tuple[float, float]]): For each image the click (x, y) in the square, in
             [0, 1).
         size (int): Side of the squares in pixels, a multiple of the patch size.
-        network (str): ``'teacher'`` or ``'student'``. Defaults to ``'teacher'``.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class SimilarityPanelHook(Hook):
         images: Sequence[str],
         points: Sequence[tuple[float, float]],
         size: int,
-        network: str = 'teacher',
     ) -> None:
         if (
             not images
@@ -55,7 +53,7 @@ class SimilarityPanelHook(Hook):
                 'SimilarityPanelHook needs images and, for each, a point with '
                 f'coordinates in [0, 1), got {len(images)} and {list(points)}.'
             )
-        self.images, self.points, self.size, self.network = images, points, size, network
+        self.images, self.points, self.size = images, points, size
 
     def before_train(self, runner: Runner) -> None:
         """Read the images; keep the maps of the untrained model."""
@@ -105,4 +103,4 @@ class SimilarityPanelHook(Hook):
         """Cosines of shape (B, h, w)."""
         model = unwrap(runner.model)
         with undisturbed(model):
-            return click_maps(model, self._pixels, self.points, self.network).cpu().numpy()
+            return click_maps(model, self._pixels, self.points).cpu().numpy()

@@ -58,12 +58,13 @@ def drawn(monkeypatch):
     return calls
 
 
-def test_reconstruction(photo_folder, tmp_path, drawn):
+def test_reconstruction(photo_folder, tmp_path, drawn, monkeypatch):
+    monkeypatch.setattr(reconstruction_panel, 'IMAGES', 3)
     plain = run(photo_folder, tmp_path / 'plain', [])
     runner = run(
         photo_folder,
         tmp_path / 'run',
-        [dict(type='ReconstructionPanelHook', interval=2, num_images=3)],
+        [dict(type='ReconstructionPanelHook', interval=2)],
     )
     for key, value in plain.model.state_dict().items():
         assert torch.equal(value, runner.model.state_dict()[key]), key
@@ -107,11 +108,12 @@ class Paths(list):
         return dict(img_path=self[index])
 
 
-def test_broken_images_are_passed_over(photo_folder, tmp_path):
+def test_broken_images_are_passed_over(photo_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(reconstruction_panel, 'IMAGES', 2)
     photographs = [str(path) for path in sorted(photo_folder.iterdir())]
     broken = tmp_path / 'broken.jpg'
     broken.write_bytes(b'\xff\xd8')
-    hook = ReconstructionPanelHook(num_images=2)
+    hook = ReconstructionPanelHook()
     found = hook._load(Paths([str(broken), *photographs[:3]]), 16)
     expected = ImageFiles([photographs[0], photographs[1]], 16, 16)
     assert len(found) == 2
