@@ -11,14 +11,14 @@ from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from ...errors import InputError
-from ..seeding import ORDER_STREAM, SEED_STREAM, SampleKey, hash_words
+from ..seeding import ORDER_STREAM, SEED_STREAM, PassesOver, SampleKey, hash_words
 
 BLOCK = 256  # most images of a block: of 100 KB each, a read of 25 MB
 _WITHIN_STREAM = 2  # order within blocks that are read together
 
 
 @DATA_SAMPLERS.register_module()
-class BlockShuffledSampler(Sampler):
+class BlockShuffledSampler(PassesOver, Sampler):
     """Blocks of 256 neighbours in random order; within ``together`` of them at a time, all images.
 
     So at any time ``together`` runs of a shard are read, not single images of all shards. Each
@@ -57,7 +57,7 @@ class BlockShuffledSampler(Sampler):
         self.dataset, self.together, self.ahead = dataset, together, ahead
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = self._passed = 0
+        self.epoch = 0
         self.num_samples = -(-len(dataset) // self.world_size)
         self.total_size = self.num_samples * self.world_size
         runs = dataset.runs() if hasattr(dataset, 'runs') else np.array([0, len(dataset)])
@@ -70,11 +70,6 @@ class BlockShuffledSampler(Sampler):
     def set_epoch(self, epoch: int) -> None:
         """Name the epoch that comes next."""
         self.epoch = epoch
-
-    def pass_over(self, samples: int) -> int:
-        """As :meth:`SeededSampler.pass_over`."""
-        self._passed = min(samples, self.total_size)
-        return -(-(self.total_size - self._passed) // self.world_size)
 
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process for the epoch that ``set_epoch`` named."""
