@@ -17,7 +17,7 @@ from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
-from mmc_plugin.engine import cli, precision
+from mmc_plugin.engine import cli, fsdp, precision
 from mmc_plugin.engine.fsdp import (
     FullyShardOptimWrapper,
     FullyShardStrategy,
@@ -25,6 +25,7 @@ from mmc_plugin.engine.fsdp import (
     wrap_types,
 )
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
+from mmc_plugin.engine.optimizers import auto_precision
 from mmc_plugin.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -392,6 +393,20 @@ def test_what_fully_shard_does_not_do_is_refused(tmp_path, monkeypatch):
     optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1)
     with pytest.raises(InputError, match='fp32 or bf16, not in fp16'):
         FullyShardOptimWrapper(optimizer=optimizer, precision='fp32')._make_scaler(enabled=True)
+
+
+def test_fully_shard_takes_fp32_where_auto_is_fp16(monkeypatch):
+    said = []
+    monkeypatch.setattr(fsdp, 'print_log', lambda words, logger: said.append(words))
+    monkeypatch.setattr(auto_precision, 'agreed_precision', lambda device: ('fp16', 'an old GPU'))
+    optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1)
+    wrapper = FullyShardOptimWrapper(optimizer=optimizer)
+    assert wrapper.precision == 'fp32' and not wrapper.loss_scaler.is_enabled()
+    assert said == ['FullyShardStrategy has no fp16: training in fp32.']
+    wrapper.device = 'cuda'
+    scale = torch.amp.GradScaler('cpu').state_dict()
+    wrapper.load_state_dict(optimizer.state_dict() | dict(precision='fp16', loss_scaler=scale))
+    assert wrapper.precision == 'fp32'
 
 
 def test_one_process_is_refused_in_a_sentence(tmp_path):

@@ -11,11 +11,13 @@ import runpy
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import pytest
 
 from mmc_plugin.datasets.photographs import find_photographs
+from mmc_plugin.engine.hooks import feature_monitor
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / 'tests' / 'data' / 'seeded_run.json'
@@ -42,12 +44,13 @@ def train(folder: Path) -> dict[str, list]:
         f'train_dataloader = dict(dataset=dict(data_root={str(folder / "train")!r}))\n'
         "default_hooks = dict(features=dict(type='FeatureMonitorHook', interval=1,\n"
         f'    train_dir={str(folder / "train")!r}, val_dir={str(folder / "val")!r},\n'
-        '    k=[1, 5], resize=32, crop=32, num_workers=0))\n'
+        '    resize=32, crop=32))\n'
     )
     sys.argv = ['train.py', str(config), '--work-dir', str(folder / 'run'), '--cfg-options',
                 'optim_wrapper.type=OptimWrapper', 'optim_wrapper.optimizer.lr=0.03',
                 'train_cfg.max_epochs=3']  # fmt: skip
-    runpy.run_path(str(ROOT / 'tools' / 'train.py'), run_name='__main__')
+    with mock.patch.object(feature_monitor, 'NEIGHBOURS', (1, 5)):
+        runpy.run_path(str(ROOT / 'tools' / 'train.py'), run_name='__main__')
     (scalars,) = (folder / 'run').glob('*/vis_data/scalars.json')
     rows = [json.loads(line) for line in scalars.read_text().splitlines()]
     rows = [row for row in rows if 'loss' in row]

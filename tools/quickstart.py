@@ -28,12 +28,14 @@ from mmc_plugin.apis.reference import reference_maps
 from mmc_plugin.datasets import ImageTree
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.photographs import CLICKS, copy_photographs
+from mmc_plugin.durable import write_durably
 from mmc_plugin.engine import cli
 from mmc_plugin.engine.checkpoint import find_resumable_checkpoint, read_last_checkpoint
 from mmc_plugin.engine.hooks.loss_guard import check_train_dataloader
 from mmc_plugin.engine.runner import build_runner
 from mmc_plugin.engine.training import warm_up_epochs
 from mmc_plugin.errors import InputError
+from mmc_plugin.structures.image_frame import canvas_size
 from mmc_plugin.visualization import page
 from mmc_plugin.visualization.click_gallery import write_click_gallery
 from mmc_plugin.visualization.run_log import read_scalars, series
@@ -41,7 +43,8 @@ from mmc_plugin.visualization.run_page import write_run_page
 from mmc_plugin.visualization.similarity_map import similarity_panel
 from mmc_plugin.wording import counted
 
-MAPS_SIZE, SHOWN_SIZE = 256, 448  # pixels: of what the new network sees, of what is shown
+# Pixels of what the new network sees, rounded to whole patches, and of what is shown.
+MAPS_SIZE, SHOWN_SIZE = 256, 448
 STATE = 'quickstart.json'
 INTRO = (
     'What a small vision transformer learned in a few minutes from pictures without a label, by '
@@ -88,8 +91,12 @@ def make_room(work_dir: Path, image_dir: str | None) -> bool:
     """
     state = work_dir / STATE
     if state.exists():
-        last = json.loads(state.read_text(encoding='utf-8'))
-        if last['finished'] or last['image_dir'] != image_dir:
+        try:
+            last = json.loads(state.read_text(encoding='utf-8'))
+            goes_on = not last['finished'] and last['image_dir'] == image_dir
+        except (ValueError, TypeError, KeyError):  # damaged: nobody knows on which images it was
+            goes_on = False
+        if not goes_on:
             stamp = time.strftime('%Y%m%d_%H%M%S', time.localtime(state.stat().st_mtime))
             kept = work_dir.with_name(f'{work_dir.name}_{stamp}')
             work_dir.rename(kept)
@@ -99,7 +106,7 @@ def make_room(work_dir: Path, image_dir: str | None) -> bool:
 
 def write_state(work_dir: Path, image_dir: str | None, finished: bool) -> None:
     state = dict(image_dir=image_dir, finished=finished)
-    (work_dir / STATE).write_text(json.dumps(state), encoding='utf-8')
+    write_durably(work_dir / STATE, json.dumps(state))
 
 
 def readable_images(paths: list[str], number: int) -> list[str]:
@@ -129,7 +136,7 @@ def build_config(args: argparse.Namespace, images: Path) -> tuple[Config, ImageT
         type='SimilarityPanelHook',
         images=list(clicks),
         points=list(clicks.values()),
-        size=MAPS_SIZE,
+        size=canvas_size(MAPS_SIZE, cfg.model.backbone.patch_size),
     )
     # At each epoch, as any epoch may be the last.
     cfg.default_hooks.checkpoint.interval = 1

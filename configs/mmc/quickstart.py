@@ -1,30 +1,13 @@
 # A small vision transformer for a first look, a few minutes on two CPU cores: tools/quickstart.sh.
 # The method is that of the other configs; size and schedule are ours.
-_base_ = [
-    '../_base_/models/mmc_vitt.py',
-    '../_base_/datasets/views_224.py',
-    '../_base_/schedules/mmc_adamw.py',
-    '../_base_/pretrain_runtime.py',
-]
-size, patch = 64, 8
-model = dict(
-    backbone=dict(img_size=size, patch_size=patch, arch=dict(num_layers=4)),
-    rec_head=dict(patch_size=patch),
-    momentum=0.99,
-)
-
-crop = dict(type='ViewCrop', size=size, scale=(0.2, 1.0))
-view1 = [crop, *_base_.colour]
-view2 = [crop, *_base_.colour, dict(type='ViewSolarize', prob=0.2)]
+_base_ = '../_base_/mmc_vitt_64.py'
 train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='MultiView', num_views=[1, 1], transforms=[view1, view2]),
-    dict(type='GMMLMask', align=patch),
-    dict(type='PackViews'),
+    *_base_.train_pipeline[:2],
+    dict(type='GMMLMask', align=_base_.patch),
+    _base_.train_pipeline[3],
 ]
 train_dataloader = dict(
     batch_size=10,  # no more than the ten photographs, or an image would be its own negative
-    num_workers=2,
     # An epoch is 300 samples, of however few or many images.
     sampler=dict(_delete_=True, type='FixedLengthSampler', length=300),
     dataset=dict(pipeline=train_pipeline),
@@ -42,7 +25,11 @@ default_hooks = dict(
     logger=dict(interval=5),
     checkpoint=dict(interval=5, max_keep_ckpts=1),
     features=dict(
-        type='FeatureMonitorHook', interval=5, unlabelled_images=128, resize=size, crop=size
+        type='FeatureMonitorHook',
+        interval=5,
+        unlabelled_images=128,
+        resize=_base_.size,
+        crop=_base_.size,
     ),
     reconstruction=dict(interval=10),
 )

@@ -23,6 +23,7 @@ from ..datasets.image_tree import scan_images
 from ..durable import write_durably, written_whole
 from ..errors import InputError, needing
 from ..models.features import weights_digest
+from ..structures.image_frame import short_side
 from ..wording import counted
 from .features import frozen_features
 
@@ -94,6 +95,7 @@ def embed_folder(
     if kind == 'parquet':
         _check_names(names)
     model = frozen_features(source, device)
+    model.refuse_grid_settings()
     size = model.canvas(size)
     settings = dict(
         folder=os.path.abspath(folder), images=len(names),
@@ -107,7 +109,7 @@ def embed_folder(
     for place in range(len(manifest['files']), -(-len(names) // shard)):
         part = names[place * shard : (place + 1) * shard]
         files = ImageFiles([os.path.join(folder, each) for each in part],
-                           round(size * 256 / 224), size, fit)  # fmt: skip
+                           short_side(size), size, fit)  # fmt: skip
         features, readable = _encode(model, files, what, layers, batch_size, num_workers, half)
         kept = [name for name, ok in zip(part, readable, strict=True) if ok]
         path = out / f'{place:05d}.{kind}'

@@ -16,7 +16,7 @@ from ..datasets.transforms.loading import UnreadableImageError
 from ..errors import InputError
 from ..evaluation.feature_bank import KINDS
 from ..models.features import FrozenFeatures
-from ..structures.image_frame import centre_crop
+from ..structures.image_frame import centre_crop, short_side
 from .features import Photograph, to_pixels
 
 _ZOOM = 4  # the middle is made so many times larger before it is cut [release of the study]
@@ -77,6 +77,7 @@ def nearest_part_patches(
             f'number must be positive and kind one of {", ".join(KINDS)}, got {number} and '
             f'{kind!r}.'
         )
+    model.refuse_grid_settings()
     pixels = to_pixels(image)
     side = model.canvas()
     cell = _cell(point, pixels.shape[2], pixels.shape[1], side)
@@ -98,11 +99,6 @@ def nearest_part_patches(
     return query, best, skipped
 
 
-def _resize(side: int) -> int:
-    """Short side of an image in pixels whose middle is a square of ``side``."""
-    return round(side * 256 / 224)
-
-
 def _box(cell: int, side: int) -> tuple[float, float, float, float]:
     row, column = divmod(cell, _CELLS)
     step = side / _ZOOM / 2
@@ -111,7 +107,7 @@ def _box(cell: int, side: int) -> tuple[float, float, float, float]:
 
 def _cell(point: tuple[float, float], width: int, height: int, side: int) -> int:
     """The window whose centre is nearest to a point of an image of so many pixels."""
-    scale = _resize(side) / min(width, height)
+    scale = short_side(side) / min(width, height)
     cells = []
     for name, where, length in zip('xy', point, (width, height), strict=True):
         margin = (length * scale - side) / 2
@@ -134,7 +130,7 @@ def _cell(point: tuple[float, float], width: int, height: int, side: int) -> int
 def _windows(model: FrozenFeatures, pixels: Tensor, kind: str) -> tuple[np.ndarray, Tensor]:
     """The middle uint8 (S, S, 3) of an image, and features (49, D) of its windows, of length 1."""
     side = model.canvas()
-    square = centre_crop(TF.to_pil_image(pixels), _resize(side), side)
+    square = centre_crop(TF.to_pil_image(pixels), short_side(side), side)
     large = TF.resize(
         TF.to_pil_image(square), [_ZOOM * side, _ZOOM * side], TF.InterpolationMode.BICUBIC
     )

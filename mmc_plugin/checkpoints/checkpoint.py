@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
 
 from ..errors import InputError
 
@@ -49,12 +50,17 @@ class Checkpoint:
         """:func:`~mmc_plugin.checkpoints.file_hash`, or that of the tensors without a file."""
         if self.files:
             return hash_files(self.files)
-        digest = hashlib.sha256()
-        for name in sorted(self.content):
-            tensor = self.content[name].contiguous()
-            digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
-            digest.update(tensor.flatten().view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return hash_tensors(self.content)
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values of tensors on the CPU, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def hash_files(files: Sequence[str | BinaryIO]) -> str:

@@ -10,11 +10,11 @@ from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from ..errors import InputError
-from .seeding import ORDER_STREAM, SEED_STREAM, SampleKey, hash_stream
+from .seeding import ORDER_STREAM, SEED_STREAM, PassesOver, SampleKey, hash_stream
 
 
 @DATA_SAMPLERS.register_module()
-class FixedLengthSampler(Sampler):
+class FixedLengthSampler(PassesOver, Sampler):
     """Epochs of ``length`` samples out of an endless sequence of shuffled passes over the data.
 
     A few images are repeated within an epoch and many are spread over several epochs; in either
@@ -33,9 +33,9 @@ class FixedLengthSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.num_samples = -(-length // self.world_size)
+        self.total_size = self.num_samples * self.world_size
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
-        self._passed = 0
 
     def __len__(self) -> int:
         return self.num_samples
@@ -44,15 +44,9 @@ class FixedLengthSampler(Sampler):
         """Name the epoch that comes next."""
         self.epoch = epoch
 
-    def pass_over(self, samples: int) -> int:
-        """As :meth:`SeededSampler.pass_over`."""
-        total = self.num_samples * self.world_size
-        self._passed = min(samples, total)
-        return -(-(total - self._passed) // self.world_size)
-
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process for the epoch."""
-        total, images = self.num_samples * self.world_size, len(self.dataset)
+        total, images = self.total_size, len(self.dataset)
         first = self.epoch * total
         passes = range(first // images, (first + total - 1) // images + 1)
         order = np.concatenate(

@@ -86,8 +86,23 @@ class SeededItems:
         return super().__getitem__(key)
 
 
+class PassesOver:
+    """Mixin of samplers of ``total_size`` samples an epoch over ``world_size`` processes."""
+
+    _passed = 0  # samples of the next epoch that are left out
+
+    def pass_over(self, samples: int) -> int:
+        """Leave out the first samples of the epoch that comes next, counted over all processes.
+
+        Returns:
+            int: How many are left for this process.
+        """
+        self._passed = min(samples, self.total_size)
+        return -(-(self.total_size - self._passed) // self.world_size)
+
+
 @DATA_SAMPLERS.register_module()
-class SeededSampler(DefaultSampler):
+class SeededSampler(PassesOver, DefaultSampler):
     """mmengine's ``DefaultSampler`` that yields :class:`SampleKey`.
 
     The order and the seeds of an epoch depend on (seed, epoch, index) only. Processes take
@@ -102,17 +117,6 @@ class SeededSampler(DefaultSampler):
         round_up (bool): Whether to repeat keys until the processes can share equally.
             Defaults to True.
     """
-
-    _passed = 0  # samples of the next epoch that are left out
-
-    def pass_over(self, samples: int) -> int:
-        """Leave out the first samples of the epoch that comes next, counted over all processes.
-
-        Returns:
-            int: How many are left for this process.
-        """
-        self._passed = min(samples, self.total_size)
-        return -(-(self.total_size - self._passed) // self.world_size)
 
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process for the epoch that ``set_epoch`` named."""

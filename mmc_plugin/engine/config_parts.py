@@ -147,6 +147,8 @@ def _is_registry(value: Any) -> bool:
 def arguments(kind: Any) -> Arguments:
     """Names of the arguments that a class takes, its parents' too, or a function."""
     names: set[str] = set()
+    if _calls(kind) == [object.__init__] and kind.__new__ is object.__new__:
+        return Arguments(names)  # whatever its signature says
     for call in _calls(kind):
         parameters = inspect.signature(call).parameters.values()
         names |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}

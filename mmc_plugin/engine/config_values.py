@@ -121,7 +121,6 @@ VALUES = {
     'default_hooks': _PART,
     'default_hooks.*': _PART,
     'default_hooks.*.interval': (_is_int(-1), 'a whole number'),
-    'default_hooks.*.window': _COUNT,
     'default_hooks.(checkpoint|logger).interval': _NEVER,
     'default_hooks.checkpoint.max_keep_ckpts': _NEVER,
     'default_hooks.checkpoint.out_dir': (

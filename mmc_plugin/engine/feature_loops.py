@@ -21,6 +21,7 @@ from ..evaluation.metrics import BankMetric, Banks
 from ..evaluation.process_parts import own_part
 from ..models.features import FrozenFeatures
 from ..models.utils import corrupt
+from ..structures.image_frame import short_side
 from ..wording import counted
 from .hooks.model_access import unwrap
 
@@ -46,11 +47,7 @@ class FrozenLoop(TestLoop):
                 f'{type(self).__name__} tests FrozenFeatures on ImageSets, not '
                 f'{type(model).__name__} on {type(dataset).__name__}.'
             )
-        if model.stride not in (None, model.patch_size):
-            raise InputError(
-                'model.stride is for maps of patches: leave it at None where features of whole '
-                'images are measured.'
-            )
+        model.refuse_grid_settings()
         metrics = self.measure(model, dataset.sets)
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         self.runner.call_hook('after_test')
@@ -63,7 +60,7 @@ def cut(model: FrozenFeatures) -> dict[str, Any]:
     For ``fit='crop'`` the short side becomes 256/224 of the square's [DINO release].
     """
     canvas = model.canvas()
-    return dict(resize=round(canvas * 256 / 224), crop=canvas, fit=model.fit)
+    return dict(resize=short_side(canvas), crop=canvas, fit=model.fit)
 
 
 @LOOPS.register_module()

@@ -14,6 +14,7 @@ import torch
 from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_world_size, is_distributed
+from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import STRATEGIES
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
@@ -234,12 +235,14 @@ class ShardedBFloat16OptimWrapper(ShardedAutoPrecisionOptimWrapper):
 class FullyShardOptimWrapper(AutoPrecisionOptimWrapper):
     """``AutoPrecisionOptimWrapper`` for :class:`FullyShardStrategy`, in fp32 or bf16.
 
+    Where ``'auto'`` is fp16, on GPUs without bf16, it is fp32 here.
+
     Args:
         clip_grad (dict, optional): Of ``AutoPrecisionOptimWrapper``.
         **kwargs: Of :class:`AutoPrecisionOptimWrapper`.
 
     Raises:
-        ValueError: For fp16.
+        ValueError: If fp16 is forced.
     """
 
     def __init__(self, *args, clip_grad: dict | None = None, **kwargs) -> None:
@@ -249,6 +252,12 @@ class FullyShardOptimWrapper(AutoPrecisionOptimWrapper):
         clip = self.clip_func
         # Each process has its part of the norm.
         self.clip_func = lambda *args, **kwargs: clip(*args, **kwargs).full_tensor()
+
+    def _use(self, precision: str) -> None:
+        if precision == 'fp16' and not self.forced:
+            print_log('FullyShardStrategy has no fp16: training in fp32.', 'current')
+            precision = 'fp32'
+        super()._use(precision)
 
     def _make_scaler(self, enabled: bool) -> torch.amp.GradScaler:
         if enabled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from typing import Any
@@ -92,8 +93,10 @@ class TimeLimitedTrainLoop(ResumableTrainLoop):
     def __init__(
         self, runner: Runner, dataloader: Any, max_epochs: int, seconds: float, **kwargs: Any
     ) -> None:
-        if seconds <= 0:
-            raise InputError(f'TimeLimitedTrainLoop: seconds must be positive, got {seconds}.')
+        if not 0 < seconds < math.inf:
+            raise InputError(
+                f'TimeLimitedTrainLoop: seconds must be positive and finite, got {seconds}.'
+            )
         super().__init__(runner, dataloader, max_epochs, **kwargs)
         self.seconds = seconds
         self._most_epochs = self._max_epochs

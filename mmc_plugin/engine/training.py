@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list
 from mmengine.runner import Runner
+from mmpretrain.registry import OPTIM_WRAPPERS
 
 from ..errors import InputError, RollBackError, RunError
 from ..wording import counted
@@ -22,12 +23,12 @@ from .checkpoint import BrokenCheckpointError, find_resumable_checkpoint, inspec
 from .fitting import fit_to_data
 from .hooks.loss_guard import check_train_dataloader
 from .initial_backbone import forget_initial_backbone, set_initial_backbone
+from .optimizers import AutoPrecisionOptimWrapper
 from .resumed_config import load_resumed_config
 from .runner import build_runner
 from .weights_check import check_weights
 
 TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
-AUTO_PRECISION = ('AutoPrecisionOptimWrapper', 'ShardedAutoPrecisionOptimWrapper')
 MIXED_PRECISION = ('AmpOptimWrapper', 'BFloat16OptimWrapper', 'ShardedBFloat16OptimWrapper')
 
 
@@ -158,7 +159,9 @@ def use_mixed_precision(cfg: Config) -> None:
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
     name = kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
-    precision = wrapper.get('precision', 'auto') if name in AUTO_PRECISION else None
+    cls = OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+    ours = cls is not None and issubclass(cls, AutoPrecisionOptimWrapper)
+    precision = wrapper.get('precision', 'auto') if ours and name not in MIXED_PRECISION else None
     if name in MIXED_PRECISION or precision not in (None, 'fp32'):
         cli.say(f'--amp changes nothing: the config sets {precision or name} already.')
         return

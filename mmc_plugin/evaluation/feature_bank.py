@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..checkpoints.checkpoint import hash_tensors
 from ..datasets.image_files import ImageFiles
 from ..durable import written_whole
 from ..errors import InputError
@@ -178,7 +179,7 @@ def feature_bank(
         settings = [
             __version__, weights_digest(model.backbone), model.mean.tolist(), model.std.tolist(),
             files.fingerprint(), list(layers), None if labels is None else labels.tolist(),
-            list(scales), fp16,
+            list(scales), str(_product_type(model, fp16)),
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
         path = Path(cache_dir) / f'{digest}.safetensors'
@@ -193,6 +194,13 @@ def feature_bank(
             _write(path, bank)
         barrier()
     return bank
+
+
+def _product_type(model: FrozenFeatures, fp16: bool) -> torch.dtype:
+    """What the network multiplies in: mixed precision is bfloat16 on a CPU, float16 on a GPU."""
+    one = torch.ones(1, 1, device=model.mean.device)
+    with autocast(enabled=fp16):
+        return (one @ one).dtype
 
 
 def _encode(
@@ -226,16 +234,25 @@ def _write(path: Path, bank: FeatureBank) -> None:
     tensors = dict(cls=bank.cls, pat=bank.pat, index=bank.index, hashes=bank.hashes)
     if bank.labels is not None:
         tensors['labels'] = bank.labels
-    metadata = dict(unreadable=json.dumps(list(bank.unreadable)))
+    unreadable = json.dumps(list(bank.unreadable))
+    metadata = dict(unreadable=unreadable, sha256=_hash(tensors, unreadable))
     with written_whole(str(path)) as temporary:
         save_file(tensors, temporary, metadata)
 
 
 def _read(path: Path) -> FeatureBank | None:
-    """What is kept, or None if that is nothing or damaged."""
+    """What is kept, or None if that is nothing or in any way not what was written."""
     try:
         with safe_open(str(path), 'pt') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-            return FeatureBank(**tensors, unreadable=json.loads(file.metadata()['unreadable']))
-    except (FileNotFoundError, SafetensorError):
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError):
         return None
+    unreadable = metadata.get('unreadable', '')
+    if metadata.get('sha256') != _hash(tensors, unreadable):
+        return None
+    return FeatureBank(**tensors, unreadable=json.loads(unreadable))
+
+
+def _hash(tensors: Mapping[str, Tensor], unreadable: str) -> str:
+    return hashlib.sha256((hash_tensors(tensors) + unreadable).encode()).hexdigest()

@@ -243,6 +243,15 @@ class FrozenFeatures(BaseModel):
         weights = next(self.backbone.parameters(), self.mean)
         return ((images.to(self.mean.device) - self.mean) / self.std).to(weights.dtype)
 
+    def refuse_grid_settings(self) -> None:
+        """Refuse what only :meth:`grid` heeds, where :meth:`tokens` are used."""
+        for key, default in (('stride', self.patch_size), ('debias', None)):
+            if getattr(self, key) not in (None, default):
+                raise InputError(
+                    f'model.{key} is for maps of patches: leave it at None where tokens are used '
+                    'as the network gives them.'
+                )
+
     @torch.no_grad()
     def tokens(
         self, images: Tensor, layers: Sequence[int] = (-1,)

@@ -34,8 +34,8 @@ class VideoPropagation(BaseModel):
     Only the sources are kept, however long the video is.
 
     Args:
-        features (dict | FrozenFeatures): Of the backbone; its layer and normalisation count, its
-            own size does not.
+        features (dict | FrozenFeatures): Of the backbone; its layer, normalisation and ``debias``
+            count, its own size and stride do not.
         size (int): Short side that frames are resized to, in pixels. Defaults to 480.
         multiple (int): The long side is rounded down to a multiple of it; both sides are then
             rounded to the nearest multiple of the patch size. Defaults to 64.
@@ -136,7 +136,7 @@ class VideoPropagation(BaseModel):
             pixels = [cv2.resize(np.ascontiguousarray(each), canvas[::-1]) for each in some]
             images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
             images = self.features.normalise(images)
-            _, (tokens,) = self.features.tokens(images, [self.features.layer])
+            tokens = self.features.grid(images, self.features.layer)
             if not tokens.isfinite().all():
                 raise RunError(
                     f'The features of frames {number} to {number + len(some) - 1} are not finite: '

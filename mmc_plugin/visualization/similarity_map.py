@@ -33,11 +33,11 @@ def standardise(similarity: np.ndarray) -> np.ndarray:
     return (similarity - similarity.mean()) / max(float(similarity.std()), 1e-12)
 
 
-def scale_colours(number: int = 9) -> list[str]:
-    """Colours of the scale from its low to its high end, as ``'#rrggbb'``."""
+def scale_colours() -> list[str]:
+    """Nine colours of the scale from its low to its high end, as ``'#rrggbb'``."""
     return [
         '#' + ''.join(f'{round(255 * value):02x}' for value in _COLOURS(place)[:3])
-        for place in np.linspace(0, 1, number)
+        for place in np.linspace(0, 1, 9)
     ]
 
 
@@ -90,7 +90,6 @@ def similarity_panel(
     images: Sequence[np.ndarray],
     points: Sequence[tuple[float, float]],
     maps: Mapping[str, Sequence[np.ndarray]],
-    title: str = '',
 ) -> np.ndarray:
     """A row for each image: the image with its click, then one map for each network.
 
@@ -99,14 +98,11 @@ def similarity_panel(
         points (Sequence[tuple[float, float]]): Clicked points (x, y) in pixels.
         maps (Mapping[str, Sequence[np.ndarray]]): For each network, such as 'before training', the
             cosine to the clicked patch of each image, float of shape (h, w).
-        title (str): Above all.
 
     Returns:
         np.ndarray: uint8 RGB of shape (H', W', 3).
     """
     figure = new_figure(2.3 * (1 + len(maps)), 2.45 * len(images) + 1.0)
-    if title:
-        figure.suptitle(title, fontsize=12)
     axes = grid_axes(figure, [''] * len(images), ['clicked patch', *maps])
     for row, image, point, each in zip(
         axes, images, points, zip(*maps.values(), strict=True), strict=True

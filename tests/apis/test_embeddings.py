@@ -149,6 +149,9 @@ def test_wrong_input_gets_a_sentence(folder, tmp_path):
     ):
         with pytest.raises(ValueError, match=words):
             embed_folder(model, folder, tmp_path / 'x', **{**SETTINGS, **options})
+    for key, value in (('debias', 'noise'), ('stride', 4)):
+        with pytest.raises(ValueError, match=f'model.{key} is for maps of patches'):
+            embed_folder(FrozenFeatures(VIT, 32, **{key: value}), folder, tmp_path / 'x')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ValueError, match='no image in'):
         embed_folder(model, tmp_path / 'empty', tmp_path / 'x', **SETTINGS)

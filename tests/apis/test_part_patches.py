@@ -105,3 +105,6 @@ def test_what_cannot_be_read_is_told_and_what_is_wrong_gets_a_sentence(model, tm
         nearest_part_patches(model, picture(0), (48, 32), [], 0)
     with pytest.raises(ValueError, match="got 7 and 'CLS'"):
         nearest_part_patches(model, picture(0), (48, 32), [], kind='CLS')
+    with pytest.raises(ValueError, match='model.debias is for maps of patches'):
+        debiased = FrozenFeatures(COLOUR, SIDE, debias='mean')
+        nearest_part_patches(debiased, picture(0), (48, 32), [])

@@ -56,6 +56,17 @@ def test_every_config_that_a_page_names_is_there(page):
     assert [name for name in sorted(named) if not (CONFIGS / name).is_file()] == []
 
 
+def test_the_page_names_the_configs_that_do_not_take_the_precision_that_fits():
+    others = {
+        path.relative_to(CONFIGS).parts[0]
+        for path in CONFIGS.rglob('*.py')
+        if set(re.findall(r"\bprecision='(\w+)'", path.read_text())) - {'auto'}
+    }
+    page = (CONFIGS.parent / 'docs' / 'pretrain.md').read_text()
+    words = page.partition('## Precision')[2].partition('## ')[0]
+    assert others == {'detection'} and 'but those of [detection]' in words
+
+
 @pytest.mark.parametrize('name', FILES)
 def test_model_pipeline_hooks_and_optimiser_build(name):
     cfg = load(name)

@@ -150,11 +150,12 @@ def names_of(images):
 @pytest.mark.parametrize('world', [1, 2, 3])
 def test_blocks_are_shuffled_and_each_image_comes_once(shards, world, monkeypatch):
     dataset, parts = ShardedImages(str(shards)), []
+    monkeypatch.setattr('mmc_plugin.datasets.shards.sampler.BLOCK', 3)
     for rank in range(world):
         monkeypatch.setattr(
             'mmc_plugin.datasets.shards.sampler.get_dist_info', lambda rank=rank: (rank, world)
         )
-        sampler = BlockShuffledSampler(dataset, block=3, together=2, seed=4)
+        sampler = BlockShuffledSampler(dataset, together=2, seed=4)
         sampler.set_epoch(1)
         parts.append(list(sampler))
         assert len(parts[-1]) == len(sampler)
@@ -179,7 +180,7 @@ def test_blocks_are_shuffled_and_each_image_comes_once(shards, world, monkeypatc
 def test_runs_are_read_together(shards):
     """Of two blocks at a time: never more than two shards among neighbours in the order."""
     dataset = ShardedImages(str(shards))
-    keys = list(BlockShuffledSampler(dataset, block=100, together=1, seed=0))
+    keys = list(BlockShuffledSampler(dataset, together=1, seed=0))
     shard_of = [dataset.index[key.index].shard for key in keys]
     changes = sum(a != b for a, b in zip(shard_of, shard_of[1:]))
     assert changes == len(dataset.index.shards) - 1  # each shard from one end to the other
@@ -382,8 +383,8 @@ def test_the_tools_set_how_far_to_look_ahead():
 
 
 def test_the_sampler_refuses():
-    with pytest.raises(InputError, match='must be positive and ahead not negative, got 0, 64'):
-        BlockShuffledSampler(range(3), block=0)
+    with pytest.raises(InputError, match='must be positive and ahead not negative, got 0 and 0'):
+        BlockShuffledSampler(range(3), together=0)
 
 
 def test_a_run_on_shards_has_the_losses_of_the_folder(images, shards, tmp_path):
@@ -401,13 +402,14 @@ def test_a_run_on_shards_has_the_losses_of_the_folder(images, shards, tmp_path):
 
 
 def test_pictures_of_a_run_on_shards_are_of_the_same_images(images, shards):
-    hook = ReconstructionPanelHook(num_images=3)
+    hook = ReconstructionPanelHook()
     found, expected = (
         hook._load(dataset, 32) for dataset in (ShardedImages(str(shards)), ImageTree(str(images)))
     )
-    assert len(found) == 3 and torch.equal(found, expected)
+    assert len(found) == 4 and torch.equal(found, expected)
 
 
-def test_blocks_in_order(shards):
-    keys = list(BlockShuffledSampler(ShardedImages(str(shards)), block=4, shuffle=False, seed=0))
+def test_blocks_in_order(shards, monkeypatch):
+    monkeypatch.setattr('mmc_plugin.datasets.shards.sampler.BLOCK', 4)
+    keys = list(BlockShuffledSampler(ShardedImages(str(shards)), shuffle=False, seed=0))
     assert [key.index for key in keys] == list(range(23))

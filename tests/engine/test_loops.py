@@ -151,6 +151,7 @@ def test_the_first_process_decides(train, monkeypatch):
     check_rates(machine)
 
 
-def test_refuses_no_time():
-    with pytest.raises(ValueError, match='seconds must be positive, got 0'):
-        TimeLimitedTrainLoop(None, None, max_epochs=3, seconds=0)
+@pytest.mark.parametrize('seconds', [0, math.nan, math.inf])
+def test_refuses_what_is_no_time(seconds):
+    with pytest.raises(ValueError, match=f'seconds must be positive and finite, got {seconds}'):
+        TimeLimitedTrainLoop(None, None, max_epochs=3, seconds=seconds)

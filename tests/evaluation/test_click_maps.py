@@ -23,8 +23,8 @@ def test_cosines_to_the_clicked_patch():
     images = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8, generator=generator)
     points = [(0.0, 0.999), (0.51, 0.26)]  # x, y: bottom left; third column, second row
     model = Model()
-    maps = click_maps(model, images, points, 'student')
-    assert maps.shape == (2, 4, 4) and model.asked == 'student'
+    maps = click_maps(model, images, points)
+    assert maps.shape == (2, 4, 4) and model.asked == 'teacher'
     for image, found, (row, column) in zip(images, maps, [(3, 0), (1, 2)], strict=True):
         feats = (
             ((image.double().numpy() - 100) / 50).reshape(3, 4, 4, 4, 4).mean((2, 4))

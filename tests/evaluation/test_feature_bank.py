@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmengine.device import get_device
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.engine import cli
+from mmc_plugin.evaluation import feature_bank as bank_module
 from mmc_plugin.evaluation.feature_bank import FeatureBank, feature_bank
 from mmc_plugin.evaluation.image_batches import pixel_hashes
 from mmc_plugin.models.features import FrozenFeatures
@@ -107,8 +111,19 @@ def test_a_kept_bank_is_found_again_and_only_the_same_one(tmp_path, monkeypatch)
     heads.load_state_dict(model.state_dict())  # what shows in no weight counts too
     assert is_another(heads, files)
     assert is_another(FrozenFeatures(dict(VIT, pos_offset=0.1), 32), files)
+    for dtype in (torch.bfloat16, torch.float16):  # of mixed precision on a CPU and on a GPU
+        monkeypatch.setattr(bank_module, '_product_type', lambda model, fp16, dtype=dtype: dtype)
+        assert is_another(model, files, fp16=True)
     os.utime(files.paths[3], (1, 1))
     assert is_another(model, files)
+
+
+def test_the_type_of_products_is_that_of_autocast():
+    device = get_device()
+    model = FrozenFeatures(VIT, 32).to(device)
+    assert bank_module._product_type(model, False) == torch.float32
+    mixed = dict(cpu=torch.bfloat16, cuda=torch.float16)
+    assert bank_module._product_type(model, True) == mixed[device]
 
 
 def test_unreadable_files_are_kept_in_mind(tmp_path):
@@ -152,13 +167,58 @@ def test_a_bank_on_another_device_comes_back_whole():
     assert bank.cpu().labels is None and torch.equal(bank.cpu().cls, bank.cls)
 
 
-def test_a_damaged_bank_is_made_anew(tmp_path, monkeypatch):
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def another_name_left_out(path):
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'2.png', b'3.png'))
+
+
+def without_metadata(path):
+    save_file(load_file(path), path)
+
+
+def without_hash(path):
+    save_file(load_file(path), path, dict(unreadable='[]'))
+
+
+def without_a_tensor(path):
+    with safe_open(path, 'pt') as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    del tensors['hashes']
+    save_file(tensors, path, metadata)
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        cut_short, flip_a_bit, another_name_left_out, without_metadata, without_hash,
+        without_a_tensor, a_folder,
+    ],
+)  # fmt: skip
+def test_a_damaged_bank_is_made_anew(tmp_path, monkeypatch, damage):
     model, files, cache = FrozenFeatures(VIT, 32), photographs(tmp_path / 'a'), tmp_path / 'cache'
+    (tmp_path / 'a' / '2.png').write_bytes(b'no image')
     first, _ = count(monkeypatch, model, files, cache_dir=cache)
     (kept,) = cache.iterdir()
-    kept.write_bytes(kept.read_bytes()[:100])
+    damage(kept)
     second, number = count(monkeypatch, model, files, cache_dir=cache)
     assert number == 7 and torch.equal(first.cls, second.cls)
+    assert second.unreadable == [files.paths[2]]
     assert count(monkeypatch, model, files, cache_dir=cache)[1] == 0
 
 

@@ -151,6 +151,17 @@ def test_predictions_are_files_and_broken_videos_are_said(video):
     assert gone.skipped == reasons[2] and 'masks' not in gone
 
 
+def test_features_are_debiased(video):
+    frame = video[0][0]
+    model = VideoPropagation(FrozenFeatures(VIT, debias='mean'), size=64)
+    (found,) = model._grids(iter([frame]), frame.shape[:2], frame.shape[:2])
+    images = model.features.normalise(torch.from_numpy(frame).permute(2, 0, 1)[None])
+    tokens = model.features.tokens(images)[1][0][0]
+    expected = tokens - model.features.positional('mean', frame.shape[:2])
+    torch.testing.assert_close(found, F.normalize(expected, dim=-1))
+    assert (found - F.normalize(tokens, dim=-1)).abs().max() > 1e-3
+
+
 def test_what_cannot_be_done_is_said(video):
     frames, masks = video
     model = propagation(COLOUR)

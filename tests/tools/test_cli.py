@@ -14,6 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmc_plugin.engine.fsdp import FullyShardOptimWrapper
 from mmc_plugin.engine.training import count_accumulation, use_mixed_precision
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -377,6 +378,7 @@ def test_fp16_without_a_gpu_is_refused(config, call):
 
 
 AUTO = dict(type='AutoPrecisionOptimWrapper')
+SHARDED = dict(type='FullyShardOptimWrapper')
 
 
 @pytest.mark.parametrize(
@@ -388,6 +390,10 @@ AUTO = dict(type='AutoPrecisionOptimWrapper')
         (AUTO, None, 'auto'),
         (dict(AUTO, precision='auto'), None, 'auto'),
         (dict(AUTO, precision='bf16'), None, 'bf16'),
+        (dict(type='FullyShardOptimWrapper'), None, 'auto'),
+        (dict(type='FullyShardOptimWrapper', precision='fp32'), SHARDED, None),
+        (dict(type=FullyShardOptimWrapper), None, 'auto'),
+        (dict(type='mmpretrain.ShardedBFloat16OptimWrapper'), None, 'ShardedBFloat16OptimWrapper'),
         (dict(type='mmpretrain.BFloat16OptimWrapper'), None, 'BFloat16OptimWrapper'),
         (dict(type='AmpOptimWrapper'), None, 'AmpOptimWrapper'),
     ],

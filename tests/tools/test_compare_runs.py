@@ -35,13 +35,14 @@ def folder(photo_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp('compared')
     for name in ('train', 'val'):
         for i, photo in enumerate(sorted(photo_folder.glob('*.jpg'))):
-            link = folder / 'data' / name / 'ab'[i % 2] / photo.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(photo)
+            for copy in '12':  # twenty, as many as the monitor looks at
+                link = folder / 'data' / name / 'ab'[i % 2] / f'{copy}_{photo.name}'
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(photo)
     small = (
         f'_base_ = [{str(TINY)!r}]\n'
         'train_dataloader = dict(num_workers=0, persistent_workers=False)\n'
-        'default_hooks = dict(features=dict(k=[1], resize=32, crop=32, num_workers=0))\n'
+        'default_hooks = dict(features=dict(resize=32, crop=32))\n'
     )
     (folder / 'good.py').write_text(small)
     (folder / 'broken.py').write_text(small + "model = dict(backbone=dict(type='NoSuchViT'))\n")
@@ -60,7 +61,8 @@ def test_rows_are_trained_once_and_a_row_that_fails_harms_no_other(folder, capsy
     broken, good = table['rows']
     assert broken['scores'] == {} and 'NoSuchViT' in broken['problem']
     assert good['scores'] == {
-        'epochs': 2, 'k-NN CLS': last['knn/teacher_cls_k1'], 'k-NN PAT': last['knn/teacher_pat_k1']
+        'epochs': 2, 'k-NN CLS': last['knn/teacher_cls_k10'],
+        'k-NN PAT': last['knn/teacher_pat_k10'],
     }  # fmt: skip
     lines = (folder / 'out' / 'table.md').read_text().splitlines()
     assert lines[0] == '| run | epochs | k-NN CLS | k-NN CLS, paper | k-NN PAT |'

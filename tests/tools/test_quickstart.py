@@ -19,6 +19,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
+from mmc_plugin import durable
 from mmc_plugin.apis import reference
 from mmc_plugin.apis.reference import find_reference
 from mmc_plugin.datasets import photographs
@@ -157,8 +158,28 @@ def test_interrupted_run_on_a_folder_goes_on(
             run(quickstart, config, work_dir, folder)
         assert words in capsys.readouterr().err
     assert (work_dir / 'epoch_3.pth').is_file()
-    # Another folder is another run.
+    # So is one of which the state is damaged, and another folder.
+    whole = state.read_text()
+    for damaged in (whole[:20], '[]', '{}'):
+        state.write_text(damaged)
+        assert not quickstart.make_room(work_dir, str(photo_folder)) and not work_dir.exists()
+        (kept,) = (each for each in tmp_path.iterdir() if each.name.startswith('quickstart_'))
+        kept.rename(work_dir)
+    state.write_text(whole)
     assert not quickstart.make_room(work_dir, None) and not work_dir.exists()
+
+
+def test_a_state_that_cannot_be_written_leaves_the_one_before(quickstart, tmp_path, monkeypatch):
+    quickstart.write_state(tmp_path, None, finished=False)
+
+    def killed(temporary, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(durable, 'replace_durably', killed)
+    with pytest.raises(KeyboardInterrupt):
+        quickstart.write_state(tmp_path, None, finished=True)
+    (state,) = tmp_path.iterdir()
+    assert json.loads(state.read_text()) == dict(image_dir=None, finished=False)
 
 
 def test_what_the_page_says_to_run_next(quickstart, config, tmp_path, photo_folder, monkeypatch):
@@ -198,6 +219,16 @@ def test_what_the_page_says_to_run_next(quickstart, config, tmp_path, photo_fold
     found = {words: code.replace('epoch_2.pth', 'epoch_4.pth') for words, code in found.items()}
     call('Click on another place')
     assert cv2.imread(str(tmp_path / 'click.png')).std() > 10
+
+
+def test_maps_have_whole_patches(quickstart, tmp_path, photo_folder):
+    options = ['default_hooks.features=None']
+    for config, size in (('mmc/vitt_caltech101.py', 252), ('mmc/quickstart.py', 256)):
+        args = quickstart.parse_args(
+            [str(photo_folder), '--config', config, '--cfg-options', *options]
+        )
+        cfg, _ = quickstart.build_config(args, photo_folder)
+        assert cfg.default_hooks.similarity.size == size
 
 
 def test_a_run_that_was_too_short_for_its_warm_up_is_told_a_length_that_works(quickstart, tmp_path):

@@ -153,6 +153,7 @@ def test_a_second_test_reads_the_kept_features(run, data):
         (['test_dataloader.dataset.sets.train.data_rot=a'], 'nothing reads this key'),
         (['test_cfg.scales=()'], 'test_cfg.scales must be numbers above 0'),
         (['model.stride=4'], 'model.stride is for maps of patches'),
+        (['model.debias=mean'], 'model.debias is for maps of patches'),
     ],
 )
 def test_mistakes_get_a_sentence(run, options, words):

@@ -72,8 +72,8 @@ def test_the_marker_is_a_ring():
 
 def test_words_and_colours():
     assert cosine_range(np.array([[0.934, 0.5], [1.0, 0.7]])) == 'cosine 0.50 to 1.00'
-    colours = scale_colours(3)
-    assert len(colours) == 3 and colours[0] == '#000004' and colours[-1] == '#fcffa4'
+    colours = scale_colours()
+    assert len(colours) == 9 and colours[0] == '#000004' and colours[-1] == '#fcffa4'
 
 
 def test_panel_has_a_column_for_each_network(monkeypatch):
@@ -88,7 +88,7 @@ def test_panel_has_a_column_for_each_network(monkeypatch):
     maps = dict(before=[halves(0, 1)] * 2, after=[halves(0.5, 0.2)] * 2)
     one = similarity_panel(images, points, dict(before=maps['before']))
     assert len(shown) == 4
-    two = similarity_panel(images, points, maps, 'title')
+    two = similarity_panel(images, points, maps)
     assert two.shape[1] > one.shape[1] and two.dtype == np.uint8
     for row, picture in enumerate(shown[4:7]):
         found = (None, maps['before'][0], maps['after'][0])[row]

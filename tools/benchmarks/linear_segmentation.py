@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from memory import LiveBytes
+from memory import LiveBytes, gpu_peak_bytes
 from mmengine.config import ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -115,12 +115,7 @@ def peak_bytes(prepare, device):
     if torch.device(device).type == 'cuda':
         run = prepare()
         run()
-        torch.cuda.synchronize(device)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device), before
+        return gpu_peak_bytes(run, device)
     with LiveBytes() as live:
         run = prepare()
         run()

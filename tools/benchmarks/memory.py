@@ -154,15 +154,19 @@ def peak_bytes(prepare, device):
         device (str): ``'cuda…'``: counted by the allocator; ``'cpu'``: without content.
     """
     if torch.device(device).type == 'cuda':
-        run = prepare()
-        torch.cuda.synchronize(device)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device), before
+        return gpu_peak_bytes(prepare(), device)
     with FakeTensorMode(allow_non_fake_inputs=True):
         return tracked(prepare)
+
+
+def gpu_peak_bytes(run, device):
+    """Most bytes that a GPU's allocator holds while ``run`` runs, and those held before."""
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device), before
 
 
 def tracked(prepare):

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from memory import MIB, LiveBytes
+from memory import MIB, LiveBytes, gpu_peak_bytes
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
@@ -106,10 +106,8 @@ def peak_over_prompts(args, model, dataset, metric):
         draw.repeats = repeats
         sample = model.test_step(pseudo_collate([dataset[0]]))[0].to_dict()
         if torch.device(args.device).type == 'cuda':
-            torch.cuda.reset_peak_memory_stats(args.device)
-            before = torch.cuda.memory_allocated(args.device)
-            metric.process({}, [sample])
-            peak = torch.cuda.max_memory_allocated(args.device) - before
+            peak, before = gpu_peak_bytes(partial(metric.process, {}, [sample]), args.device)
+            peak -= before
         else:
             with LiveBytes() as counter:
                 metric.process({}, [sample])

@@ -11,14 +11,15 @@ from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from ...errors import InputError
-from ..seeding import ORDER_STREAM, SEED_STREAM, SampleKey, hash_words
+from ..seeding import ORDER_STREAM, SEED_STREAM, PassesOver, SampleKey, hash_words
 
+BLOCK = 256  # most images of a block: of 100 KB each, a read of 25 MB
 _WITHIN_STREAM = 2  # order within blocks that are read together
 
 
 @DATA_SAMPLERS.register_module()
-class BlockShuffledSampler(Sampler):
-    """Blocks of neighbours in random order; within ``together`` of them at a time, all images.
+class BlockShuffledSampler(PassesOver, Sampler):
+    """Blocks of 256 neighbours in random order; within ``together`` of them at a time, all images.
 
     So at any time ``together`` runs of a shard are read, not single images of all shards. Each
     image comes up once an epoch. Order and seeds depend on (seed, epoch, index) only, whatever the
@@ -28,7 +29,6 @@ class BlockShuffledSampler(Sampler):
     Args:
         dataset (Sized): A data set that tells its ``runs()``, such as :class:`ShardedImages`; of
             any other all images are one run.
-        block (int): Most images of a block. Defaults to 256.
         together (int): Blocks that are mixed. Defaults to 64.
         ahead (int): Keys tell which image comes so many keys later, so that it is on its way from
             a store by then: batch size times workers, which :func:`complete_loader` sets where
@@ -43,26 +43,25 @@ class BlockShuffledSampler(Sampler):
     def __init__(
         self,
         dataset: Sized,
-        block: int = 256,
         together: int = 64,
         ahead: int = 0,
         shuffle: bool = True,
         seed: int | None = None,
     ) -> None:
-        if block < 1 or together < 1 or ahead < 0:
+        if together < 1 or ahead < 0:
             raise InputError(
-                'BlockShuffledSampler: block and together must be positive and ahead not negative, '
-                f'got {block}, {together} and {ahead}.'
+                'BlockShuffledSampler: together must be positive and ahead not negative, got '
+                f'{together} and {ahead}.'
             )
         self.rank, self.world_size = get_dist_info()
         self.dataset, self.together, self.ahead = dataset, together, ahead
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = self._passed = 0
+        self.epoch = 0
         self.num_samples = -(-len(dataset) // self.world_size)
         self.total_size = self.num_samples * self.world_size
         runs = dataset.runs() if hasattr(dataset, 'runs') else np.array([0, len(dataset)])
-        blocks = [np.arange(low, high, block) for low, high in zip(runs[:-1], runs[1:])]
+        blocks = [np.arange(low, high, BLOCK) for low, high in zip(runs[:-1], runs[1:])]
         self._starts = np.concatenate([*blocks, runs[-1:]])
 
     def __len__(self) -> int:
@@ -71,11 +70,6 @@ class BlockShuffledSampler(Sampler):
     def set_epoch(self, epoch: int) -> None:
         """Name the epoch that comes next."""
         self.epoch = epoch
-
-    def pass_over(self, samples: int) -> int:
-        """As :meth:`SeededSampler.pass_over`."""
-        self._passed = min(samples, self.total_size)
-        return -(-(self.total_size - self._passed) // self.world_size)
 
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process for the epoch that ``set_epoch`` named."""

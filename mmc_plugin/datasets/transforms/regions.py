@@ -36,7 +36,6 @@ class RegionViews(MultiView):
             to (0.3, 0.8).
         min_overlap (float): See above. Defaults to 0.3.
         patch_size (int): Side of a patch in pixels. Defaults to 16.
-        masked (bool): Whether there is a mask. Defaults to True.
 
     Raises:
         ValueError: If a number is out of range, or regions may be smaller than a patch.
@@ -49,7 +48,6 @@ class RegionViews(MultiView):
         side: tuple[float, float] = (0.3, 0.8),
         min_overlap: float = 0.3,
         patch_size: int = 16,
-        masked: bool = True,
     ) -> None:
         super().__init__(transforms, [1, 1])
         if num_regions < 1 or not 0 < side[0] <= side[1] <= 1 or not 0 <= min_overlap <= 1:
@@ -58,7 +56,7 @@ class RegionViews(MultiView):
                 f'min_overlap in [0, 1], got {num_regions}, {side} and {min_overlap}.'
             )
         self.num_regions, self.side, self.min_overlap = num_regions, side, min_overlap
-        self.patch_size, self.masked = patch_size, masked
+        self.patch_size = patch_size
 
     def transform(self, results: dict) -> dict:
         """Draw views and regions."""
@@ -81,13 +79,11 @@ class RegionViews(MultiView):
             )
         boxes = np.array([self._region(box) for _ in range(self.num_regions)])
         regions = np.stack([to_view(boxes, view) for view in views]).astype(np.float32)
-        results.update(img=[view['img'] for view in views], regions=regions)
-        if self.masked:
-            shape = views[0]['img'].shape[:2]
-            mask = np.zeros((2, *shape), np.bool_)
-            left, top, right, bottom = snap(regions[0, 0], self.patch_size, shape)
-            mask[0, top:bottom, left:right] = True
-            results['mask'] = mask
+        shape = views[0]['img'].shape[:2]
+        mask = np.zeros((2, *shape), np.bool_)
+        left, top, right, bottom = snap(regions[0, 0], self.patch_size, shape)
+        mask[0, top:bottom, left:right] = True
+        results.update(img=[view['img'] for view in views], regions=regions, mask=mask)
         return results
 
     def _region(self, box: tuple[float, float, float, float]) -> tuple[float, ...]:

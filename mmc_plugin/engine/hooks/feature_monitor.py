@@ -32,6 +32,9 @@ from .model_access import undisturbed, unwrap
 # below this fraction of the highest possible.
 COLLAPSED_SPREAD = 0.05
 COLLAPSED_RANK = 0.02
+NEIGHBOURS = (10, 20)  # the smaller two of the DINO release's four, its best (20) among them
+BATCH_SIZE = 128  # images in one forward and process
+WORKERS = 2  # that decode, and no more than the training has
 
 
 @HOOKS.register_module()
@@ -55,15 +58,10 @@ class FeatureMonitorHook(Hook):
             vote. Without it only spread and effective rank are measured.
         val_dir (str, optional): Folder of labelled images that are classified.
         networks (Sequence[str]): ``'teacher'``, ``'student'`` or both. Defaults to both.
-        k (Sequence[int]): Numbers of neighbours. Defaults to (10, 20).
         resize (int): Short side in pixels after bicubic resizing. Defaults to 256 [DINO release].
         crop (int): Side in pixels of the centre crop. Defaults to 224 [DINO release].
-        max_images (int, optional): At most so many images of ``train_dir``, evenly drawn.
-            Defaults to None, all.
         unlabelled_images (int): Images of the training set that are used where no folder is
             given, evenly drawn. Defaults to 1024.
-        batch_size (int): Images in one forward and process. Defaults to 128.
-        num_workers (int): Processes that decode. Defaults to 2.
     """
 
     def __init__(
@@ -72,13 +70,9 @@ class FeatureMonitorHook(Hook):
         train_dir: str | None = None,
         val_dir: str | None = None,
         networks: Sequence[str] = ('teacher', 'student'),
-        k: Sequence[int] = (10, 20),
         resize: int = 256,
         crop: int = 224,
-        max_images: int | None = None,
         unlabelled_images: int = 1024,
-        batch_size: int = 128,
-        num_workers: int = 2,
     ) -> None:
         if (train_dir is None) != (val_dir is None):
             raise InputError(
@@ -91,10 +85,9 @@ class FeatureMonitorHook(Hook):
             )
         self.interval = interval
         self.train_dir, self.val_dir = train_dir, val_dir
-        self.networks, self.k = tuple(networks), tuple(k)
+        self.networks = tuple(networks)
         self.resize, self.crop = resize, crop
-        self.max_images, self.unlabelled_images = max_images, unlabelled_images
-        self.batch_size, self.num_workers = batch_size, num_workers
+        self.unlabelled_images = unlabelled_images
         self._evaluated_at = -1
 
     def before_train(self, runner: Runner) -> None:
@@ -104,24 +97,28 @@ class FeatureMonitorHook(Hook):
         if self.train_dir is None:
             dataset = runner.train_dataloader.dataset
             index = _evenly(len(dataset), self.unlabelled_images)
-            self._add('val', [dataset.get_data_info(i)['img_path'] for i in index])
+            self._add(runner, 'val', [dataset.get_data_info(i)['img_path'] for i in index])
         else:
             paths, labels, classes = scan_labelled(self.train_dir)
-            index = _evenly(len(paths), self.max_images or len(paths))
-            if max(self.k) > len(index):
+            self._k = [k for k in NEIGHBOURS if k <= len(paths)]
+            if not self._k:
                 raise InputError(
-                    f'FeatureMonitorHook: k = {max(self.k)}, but only {len(index)} '
-                    f'labelled images of {self.train_dir!r} are used.'
+                    f'FeatureMonitorHook looks at the nearest {min(NEIGHBOURS)} images, but '
+                    f'{self.train_dir!r} has only {len(paths)}: give a folder with more, or '
+                    'neither train_dir nor val_dir.'
                 )
-            self._add('train', [paths[i] for i in index], [labels[i] for i in index])
-            self._add('val', *scan_labelled(self.val_dir, classes)[:2])
+            self._add(runner, 'train', paths, labels)
+            self._add(runner, 'val', *scan_labelled(self.val_dir, classes)[:2])
         self._evaluated_at = runner.iter  # a resumed run has done so
         if runner.iter == 0:
             self._evaluate(runner, runner.epoch)
 
-    def _add(self, name: str, paths: list[str], labels: list[int] | None = None) -> None:
+    def _add(
+        self, runner: Runner, name: str, paths: list[str], labels: list[int] | None = None
+    ) -> None:
         files = ImageFiles(paths, self.resize, self.crop)
-        self._images[name] = ImageBatches(files, self.batch_size, self.num_workers)
+        workers = min(WORKERS, runner.train_dataloader.num_workers)
+        self._images[name] = ImageBatches(files, BATCH_SIZE, workers)
         self._labels[name] = None if labels is None else torch.tensor(labels)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -178,7 +175,7 @@ class FeatureMonitorHook(Hook):
             if 'train' in banks:
                 labels = {name: each[network].labels for name, each in banks.items()}
                 accuracy = knn_accuracy(
-                    feats['train'], labels['train'], feats['val'], labels['val'], self.k
+                    feats['train'], labels['train'], feats['val'], labels['val'], self._k
                 )
                 scalars.update({f'knn/{key}_k{k}': each for k, each in accuracy.items()})
             spread, rank = feature_spread(feats['val']), effective_rank(feats['val'])

@@ -17,6 +17,9 @@ from ..optimizers import AutoPrecisionOptimWrapper
 from .loss_guard import LossGuardHook
 
 _FEWEST = 10  # good steps before a spike can be told from the beginning
+WINDOW = 100  # good steps that tell what is usual: few beside a schedule's thousands
+PATIENCE = 10  # bad steps in a row: one or two are a bad batch, so many are the weights
+ROLLBACKS = 3  # where as many seeds have failed, it is not the order of the images
 
 
 @HOOKS.register_module()
@@ -24,51 +27,34 @@ class LossRecoveryHook(LossGuardHook):
     """In the place of :class:`LossGuardHook`: skips bad steps instead of ending the run.
 
     A step is bad if the loss or a gradient is not finite, or if the loss is above ``spike`` times
-    the median of the last ``window`` good ones. Then the optimiser, its moments and the teacher
-    stay as they are. After ``patience`` bad steps in a row, training goes back to the newest whole
-    checkpoint and on from there with the next seed, so that other images and augmentations meet
-    (PaLM, arXiv 2204.02311, §5.1, does so by hand). Each is in the log and, one JSON object a
-    step, in ``recovery.jsonl`` of the work directory. Processes decide together, by their mean
-    loss.
+    the median of the last 100 good ones. Then the optimiser, its moments and the teacher stay as
+    they are. After ten bad steps in a row, training goes back to the newest whole checkpoint and
+    on from there with the next seed, so that other images and augmentations meet (PaLM,
+    arXiv 2204.02311, §5.1, does so by hand), three times before it ends. Each is in the log and,
+    one JSON object a step, in ``recovery.jsonl`` of the work directory. Processes decide together,
+    by their mean loss.
 
     Each step waits for the device, unlike with :class:`LossGuardHook`, since what it gave is known
     before the next one begins.
 
     Args:
         spike (float, optional): Defaults to None, no limit for finite losses.
-        window (int): Defaults to 100.
-        patience (int): Defaults to 10.
-        max_rollbacks (int): Times that training goes back before it ends. Defaults to 3.
 
     Raises:
-        ValueError: If a number is out of range, or the optimiser's wrapper is another one.
+        ValueError: If the number is out of range, or the optimiser's wrapper is another one.
     """
 
-    def __init__(
-        self,
-        spike: float | None = None,
-        window: int = 100,
-        patience: int = 10,
-        max_rollbacks: int = 3,
-    ) -> None:
+    def __init__(self, spike: float | None = None) -> None:
         super().__init__()
-        if (spike is not None and spike <= 1) or window < _FEWEST or patience < 1:
-            raise InputError(
-                f'LossRecoveryHook needs spike above 1 or None, window from {_FEWEST} and patience '
-                f'from 1, got {spike}, {window} and {patience}.'
-            )
-        if max_rollbacks < 0:
-            raise InputError(
-                f'LossRecoveryHook: max_rollbacks must not be negative, got {max_rollbacks}.'
-            )
-        self.spike, self.window = spike, window
-        self.patience, self.max_rollbacks = patience, max_rollbacks
+        if spike is not None and spike <= 1:
+            raise InputError(f'LossRecoveryHook needs spike above 1 or None, got {spike}.')
+        self.spike = spike
 
     def before_train(self, runner: Runner) -> None:
         """Stand before the optimiser's step."""
         super().before_train(runner)
         self._runner = runner
-        self._losses: deque[float] = deque(maxlen=self.window)
+        self._losses: deque[float] = deque(maxlen=WINDOW)
         self._in_a_row = 0
         self._wrapper = runner.optim_wrapper
         if not isinstance(self._wrapper, AutoPrecisionOptimWrapper):
@@ -123,12 +109,12 @@ class LossRecoveryHook(LossGuardHook):
         Raises:
             RollBackError: For :func:`~mmc_plugin.engine.training.train`, which goes back.
         """
-        if self._in_a_row >= self.patience:
+        if self._in_a_row >= PATIENCE:
             iteration, seed = runner.iter + 1, runner.seed + 1
             self._note(dict(iter=iteration, event='rolled back', seed=seed))
             raise RollBackError(
                 f'{self._in_a_row} steps in a row, up to iteration {iteration}, could not be '
-                'taken', seed, self.max_rollbacks
+                'taken', seed, ROLLBACKS
             )  # fmt: skip
 
     def _note(self, entry: dict) -> None:

@@ -23,6 +23,7 @@ from mmc_plugin.visualization.panels import reconstruction_panel
 from ...errors import InputError
 from .model_access import is_sharded, undisturbed, unwrap
 
+IMAGES = 4  # in a picture, evenly drawn from the training set
 NOISE_RATIO, ALIEN_RATIO = 0.75, 0.30  # most of an image that is corrupted (arXiv 2308.11448, §4)
 
 
@@ -38,16 +39,12 @@ class ReconstructionPanelHook(Hook):
 
     Args:
         interval (int): Epochs between two pictures; 0 for none. Defaults to 10.
-        num_images (int): Images in a picture, evenly drawn from the training set. Defaults to 4.
     """
 
-    def __init__(self, interval: int = 10, num_images: int = 4) -> None:
-        if interval < 0 or num_images < 1:
-            raise InputError(
-                'ReconstructionPanelHook needs interval >= 0 and num_images >= 1, '
-                f'got {interval} and {num_images}.'
-            )
-        self.interval, self.num_images = interval, num_images
+    def __init__(self, interval: int = 10) -> None:
+        if interval < 0:
+            raise InputError(f'ReconstructionPanelHook needs interval >= 0, got {interval}.')
+        self.interval = interval
         self._active = False
         self._drawn_at = -1
 
@@ -73,7 +70,7 @@ class ReconstructionPanelHook(Hook):
 
     def _load(self, dataset: Dataset, size: int) -> Tensor:
         """uint8 RGB (B, 3, size, size): from each of B places on the first that can be read."""
-        number, found = min(self.num_images, len(dataset)), []
+        number, found = min(IMAGES, len(dataset)), []
         # Images in shards are no files of their own.
         encoded = getattr(dataset, 'get_encoded', dataset.get_data_info)
         load = LoadImage()

@@ -17,6 +17,7 @@ from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.evaluation.click_maps import click_maps
 from mmc_plugin.visualization.similarity_map import similarity_panel
 
+from ...durable import written_whole
 from ...errors import InputError
 from .model_access import undisturbed, unwrap
 
@@ -35,7 +36,6 @@ class SimilarityPanelHook(Hook):
         points (Sequence[tuple[float, float]]): For each image the click (x, y) in the square, in
             [0, 1).
         size (int): Side of the squares in pixels, a multiple of the patch size.
-        network (str): ``'teacher'`` or ``'student'``. Defaults to ``'teacher'``.
     """
 
     def __init__(
@@ -43,7 +43,6 @@ class SimilarityPanelHook(Hook):
         images: Sequence[str],
         points: Sequence[tuple[float, float]],
         size: int,
-        network: str = 'teacher',
     ) -> None:
         if (
             not images
@@ -54,27 +53,32 @@ class SimilarityPanelHook(Hook):
                 'SimilarityPanelHook needs images and, for each, a point with '
                 f'coordinates in [0, 1), got {len(images)} and {list(points)}.'
             )
-        self.images, self.points, self.size, self.network = images, points, size, network
+        self.images, self.points, self.size = images, points, size
 
     def before_train(self, runner: Runner) -> None:
         """Read the images; keep the maps of the untrained model."""
         if not is_main_process():
             return
+        patch = unwrap(runner.model).patch_size
+        if self.size % patch:
+            raise InputError(
+                f"SimilarityPanelHook: size must be a multiple of the model's patch size {patch}, "
+                f'got {self.size}.'
+            )
         files = ImageFiles(self.images, self.size, self.size)
         read = [files[i] for i in range(len(files))]
         unreadable = [path for path, (_, ok) in zip(self.images, read, strict=True) if not ok]
         if unreadable:
             raise InputError(f'SimilarityPanelHook cannot read the image {unreadable[0]!r}.')
         self._pixels = torch.stack([image for image, _ in read])
-        os.makedirs(os.path.join(runner.work_dir, 'vis'), exist_ok=True)
         if runner.iter == 0:
-            np.savez(self._path(runner, 'before'), maps=self._maps(runner))
+            self._keep(runner, 'before')
 
     def after_train(self, runner: Runner) -> None:
         """Keep the maps of the trained model; draw."""
         if not is_main_process():
             return
-        np.savez(self._path(runner, 'after'), maps=self._maps(runner))
+        self._keep(runner, 'after')
         maps = {}
         for name in ('before', 'after'):
             if os.path.exists(self._path(runner, name)):
@@ -91,8 +95,12 @@ class SimilarityPanelHook(Hook):
     def _path(runner: Runner, name: str) -> str:
         return os.path.join(runner.work_dir, 'vis', f'similarity_{name}.npz')
 
+    def _keep(self, runner: Runner, name: str) -> None:
+        with written_whole(self._path(runner, name)) as path:
+            np.savez(path, maps=self._maps(runner))
+
     def _maps(self, runner: Runner) -> np.ndarray:
         """Cosines of shape (B, h, w)."""
         model = unwrap(runner.model)
         with undisturbed(model):
-            return click_maps(model, self._pixels, self.points, self.network).cpu().numpy()
+            return click_maps(model, self._pixels, self.points).cpu().numpy()

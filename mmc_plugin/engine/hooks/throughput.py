@@ -8,6 +8,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+WINDOW = 10  # iterations to average over, as ``time`` in the log
+
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
@@ -15,15 +17,9 @@ class ThroughputHook(Hook):
 
     The log's line, its JSON and TensorBoard show it beside ``time``, ``data_time`` and ``eta`` of
     :class:`IterTimerHook`, which has to be there too.
-
-    Args:
-        window (int): Iterations to average over. Defaults to 10, as ``time`` in the log.
     """
 
     priority = 55  # after IterTimerHook (50), which measures; before LoggerHook (60), which shows
-
-    def __init__(self, window: int = 10) -> None:
-        self.window = window
 
     def before_train(self, runner: Runner) -> None:
         """Make room for one number: the default buffer copies its whole history at each update."""
@@ -32,5 +28,5 @@ class ThroughputHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Update the rate."""
         images = len(data_batch['data_samples']) * get_world_size()
-        seconds = runner.message_hub.get_scalar('train/time').mean(self.window)
+        seconds = runner.message_hub.get_scalar('train/time').mean(WINDOW)
         runner.message_hub.update_scalar('train/images_per_second', float(images / seconds))

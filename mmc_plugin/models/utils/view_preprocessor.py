@@ -36,6 +36,8 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         std: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
+        if (mean is None) != (std is None):
+            raise InputError('model.data_preprocessor has one of mean and std: give both or none.')
         lengths = {len(values) for values in (mean, std) if values is not None}
         if lengths <= {1, 3}:  # the host takes no other numbers
             super().__init__(mean, std, **kwargs)
@@ -67,8 +69,9 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
             :attr:`patch_size` is set. ``data_samples``.
 
         Raises:
-            ValueError: If there are other ``colours`` than images.
+            ValueError: If there are no views of one size, or other ``colours`` than images.
         """
+        _check_views(data['inputs'])
         inputs, touched = dict(data['inputs']), {}
         if self.patch_size and 'mask' in inputs:  # here, where nothing waits for the device
             places = touched_patches(inputs['mask'].transpose(0, 1), self.patch_size)
@@ -91,14 +94,12 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         """Normalise clean images as the training does, on the model's device.
 
         Args:
-            images (Tensor): uint8 RGB (B, 3, H, W).
+            images (Tensor): uint8 RGB (B, 3, H, W), or of C channels in the files' order.
 
         Returns:
-            Tensor: float (B, 3, H, W).
+            Tensor: float (B, C, H, W).
         """
-        images = self.cast_data(images)
-        # The pipeline's order is BGR: a model whose images are not converted sees that.
-        return self._scale(images if self._channel_conversion else images.flip(1))
+        return self._scale(self._reordered(self.cast_data(images)))
 
     def denormalise(self, images: Tensor) -> Tensor:
         """Undo :meth:`normalise`: float (B, 3, H, W) to uint8 RGB (B, 3, H, W) on the CPU."""
@@ -106,7 +107,13 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         if self._enable_normalize:
             pixels = pixels * self.std + self.mean
         pixels = pixels.round().clamp(0, 255).to(torch.uint8).cpu()
-        return pixels if self._channel_conversion else pixels.flip(1)
+        return self._reordered(pixels)
+
+    def _reordered(self, images: Tensor) -> Tensor:
+        # The pipeline's order is BGR: a model whose images are not converted sees that.
+        if self._channel_conversion or images.shape[1] != 3:
+            return images
+        return images.flip(1)
 
     def _stack(self, images: Sequence[Tensor]) -> Tensor:
         stacked = torch.stack(list(images))
@@ -117,6 +124,17 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
     def _scale(self, images: Tensor) -> Tensor:
         images = images.to(torch.float32, copy=True)
         return images.sub_(self.mean).div_(self.std) if self._enable_normalize else images
+
+
+def _check_views(inputs: Any) -> None:
+    views = inputs.get('views') if isinstance(inputs, dict) else None
+    sizes = sorted({tuple(view.shape[2:]) for view in views or ()})
+    if len(sizes) != 1:
+        found = ', '.join(' × '.join(map(str, size)) for size in sizes) or 'no views'
+        raise InputError(
+            f'A batch needs views of one size, got {found}: make them with MultiView, end the '
+            'pipeline with PackViews, and let its num_views count those of the first size alone.'
+        )
 
 
 def _coloured(images: Sequence[Tensor], colours: Tensor) -> list[Tensor]:

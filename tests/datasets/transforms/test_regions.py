@@ -46,8 +46,6 @@ def test_the_mask_is_of_whole_patches_on_the_first_region_of_the_first_view():
         box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
         assert out['mask'][0].sum() == (box[2] - box[0]) * (box[3] - box[1])
         assert (box % 4 == 0).all() and np.abs(box - out['regions'][0, 0]).max() <= 2.01
-    bare = RegionViews([[CROP], [CROP]], patch_size=4, masked=False)
-    assert 'mask' not in bare.transform(dict(img=coordinates()))
 
 
 def test_views_that_share_nothing_are_replaced():

@@ -71,6 +71,12 @@ def make_folder(root, classes, each, seed):
     return root
 
 
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch):
+    monkeypatch.setattr(feature_monitor, 'NEIGHBOURS', (1, 3, 99))  # of 15 images
+    monkeypatch.setattr(feature_monitor, 'BATCH_SIZE', 4)
+
+
 @pytest.fixture
 def folders(tmp_path):
     names = ['a', 'b', 'c']
@@ -80,7 +86,7 @@ def folders(tmp_path):
     )
 
 
-def run(folders, work_dir, hooks, epochs=3, **keys):
+def run(folders, work_dir, hooks, epochs=3, workers=0, **keys):
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
@@ -90,7 +96,7 @@ def run(folders, work_dir, hooks, epochs=3, **keys):
         str(work_dir),
         train_dataloader=dict(
             batch_size=5,
-            num_workers=0,
+            num_workers=workers,
             dataset=Files(folders[0]),
             sampler=dict(type='DefaultSampler', shuffle=True),
             collate_fn=dict(type='default_collate'),
@@ -129,11 +135,8 @@ def hook(folders, **keys):
                 interval=2,
                 train_dir=str(folders[0]),
                 val_dir=str(folders[1]),
-                k=(1, 3),
                 resize=16,
                 crop=16,
-                batch_size=4,
-                num_workers=0,
             ),
             **keys,
         )
@@ -142,8 +145,8 @@ def hook(folders, **keys):
 
 def test_does_not_touch_the_training(folders, tmp_path):
     plain, plain_losses = run(folders, tmp_path / 'plain', [])
-    for name, keys in [('watched', {}), ('workers', dict(num_workers=1))]:
-        watched, losses = run(folders, tmp_path / name, [hook(folders, interval=1, **keys)])
+    for name, keys in [('watched', {}), ('workers', dict(workers=1))]:
+        watched, losses = run(folders, tmp_path / name, [hook(folders, interval=1)], **keys)
         assert losses == plain_losses and len(losses) == 9
         for key, value in plain.model.state_dict().items():
             assert torch.equal(value, watched.model.state_dict()[key]), key
@@ -236,10 +239,8 @@ def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog, monke
                 interval=1,
                 train_dir=str(folders[0]),
                 val_dir=str(folders[1]),
-                k=(1,),
                 resize=16,
                 crop=16,
-                num_workers=0,
             )
         ],
         epochs=2,
@@ -284,20 +285,18 @@ def test_evaluates_a_run_that_was_stopped_early(folders, tmp_path):
             super().after_train_epoch(runner)
             runner.train_loop.stop_training = True
 
-    stop = Stop(5, str(folders[0]), str(folders[1]), k=(1,), resize=16, crop=16, num_workers=0)
+    stop = Stop(5, str(folders[0]), str(folders[1]), resize=16, crop=16)
     run(folders, tmp_path / 'run', [stop])
     assert [each['epoch'] for each in entries(tmp_path / 'run')] == [0, 1]
 
 
-def test_refuses_in_a_sentence(folders, tmp_path):
+def test_refuses_in_a_sentence(folders, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='both train_dir and val_dir'):
         FeatureMonitorHook(train_dir='somewhere')
     with pytest.raises(ValueError, match='networks'):
         FeatureMonitorHook(networks=['pupil'])
-    for keys, error, words in [
-        (dict(train_dir=str(tmp_path / 'none')), FileNotFoundError, 'There is no folder'),
-        (dict(k=(99,)), ValueError, 'k = 99, but only 15 labelled images'),
-        (dict(max_images=2), ValueError, 'k = 3, but only 2 labelled images'),
-    ]:
-        with pytest.raises(error, match=words):
-            run(folders, tmp_path / 'run', [hook(folders, **keys)])
+    with pytest.raises(FileNotFoundError, match='There is no folder'):
+        run(folders, tmp_path / 'run', [hook(folders, train_dir=str(tmp_path / 'none'))])
+    monkeypatch.setattr(feature_monitor, 'NEIGHBOURS', (98, 99))
+    with pytest.raises(ValueError, match='the nearest 98 images, but .*train. has only 15: give a'):
+        run(folders, tmp_path / 'run', [hook(folders)])

@@ -58,12 +58,13 @@ def drawn(monkeypatch):
     return calls
 
 
-def test_reconstruction(photo_folder, tmp_path, drawn):
+def test_reconstruction(photo_folder, tmp_path, drawn, monkeypatch):
+    monkeypatch.setattr(reconstruction_panel, 'IMAGES', 3)
     plain = run(photo_folder, tmp_path / 'plain', [])
     runner = run(
         photo_folder,
         tmp_path / 'run',
-        [dict(type='ReconstructionPanelHook', interval=2, num_images=3)],
+        [dict(type='ReconstructionPanelHook', interval=2)],
     )
     for key, value in plain.model.state_dict().items():
         assert torch.equal(value, runner.model.state_dict()[key]), key
@@ -107,11 +108,12 @@ class Paths(list):
         return dict(img_path=self[index])
 
 
-def test_broken_images_are_passed_over(photo_folder, tmp_path):
+def test_broken_images_are_passed_over(photo_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(reconstruction_panel, 'IMAGES', 2)
     photographs = [str(path) for path in sorted(photo_folder.iterdir())]
     broken = tmp_path / 'broken.jpg'
     broken.write_bytes(b'\xff\xd8')
-    hook = ReconstructionPanelHook(num_images=2)
+    hook = ReconstructionPanelHook()
     found = hook._load(Paths([str(broken), *photographs[:3]]), 16)
     expected = ImageFiles([photographs[0], photographs[1]], 16, 16)
     assert len(found) == 2
@@ -145,6 +147,22 @@ def test_similarity_before_and_after_also_when_resumed(photo_folder, tmp_path, d
         assert np.array_equal(kept, later[f'{name} training'])
 
 
+def test_maps_that_cannot_be_written_leave_those_before(photo_folder, tmp_path, monkeypatch):
+    images = [str(next(photo_folder.iterdir()))]
+    hook = dict(type='SimilarityPanelHook', images=images, points=[(0.1, 0.9)], size=48)
+    runner = run(photo_folder, tmp_path, [hook], **{'train_cfg.max_epochs': 1})
+    before = {path: path.read_bytes() for path in (tmp_path / 'vis').iterdir()}
+
+    def killed(path, **arrays):
+        Path(path).write_bytes(b'a part')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(similarity_panel.np, 'savez', killed)
+    with pytest.raises(KeyboardInterrupt):
+        runner.call_hook('after_train')
+    assert {path: path.read_bytes() for path in (tmp_path / 'vis').iterdir()} == before
+
+
 def test_similarity_refuses_in_a_sentence(photo_folder, tmp_path):
     for images, points in [([], []), (['a'], []), (['a'], [(0, 1.0)])]:
         with pytest.raises(ValueError, match=r'coordinates in \[0, 1\)'):
@@ -156,4 +174,7 @@ def test_similarity_refuses_in_a_sentence(photo_folder, tmp_path):
         size=32,
     )
     with pytest.raises(ValueError, match='cannot read the image'):
+        run(photo_folder, tmp_path, [hook])
+    hook = dict(hook, size=36)
+    with pytest.raises(ValueError, match='size must be a multiple of the model.s patch size 8'):
         run(photo_folder, tmp_path, [hook])

@@ -13,7 +13,8 @@ def test_rate_over_the_window_and_all_processes(monkeypatch, processes):
     monkeypatch.setattr(throughput, 'get_world_size', lambda: processes)
     hub = MessageHub(f'rate{processes}')
     runner = SimpleNamespace(message_hub=hub)
-    hook = ThroughputHook(window=2)
+    monkeypatch.setattr(throughput, 'WINDOW', 2)
+    hook = ThroughputHook()
     hook.before_train(runner)
     batch = dict(data_samples=[None] * 6)
     for seconds in (100.0, 1.0, 2.0):

@@ -12,6 +12,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 
 from mmc_plugin.apis import extract_features, load_backbone
+from mmc_plugin.engine.hooks import feature_monitor
 from mmc_plugin.errors import InputError
 from mmc_plugin.models.selfsup import MMC, StudentTeacher, lacking
 
@@ -78,6 +79,7 @@ def test_a_method_of_ten_lines_trains_resumes_is_watched_exported_and_evaluated(
             link = tmp_path / name / 'ab'[i % 2] / photo.name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(photo)
+    monkeypatch.setattr(feature_monitor, 'NEIGHBOURS', (1,))
     config = tmp_path / 'config.py'
     config.write_text(
         f'_base_ = [{str(ROOT / "tests" / "configs" / "tiny_mmc.py")!r}]\n'
@@ -86,7 +88,7 @@ def test_a_method_of_ten_lines_trains_resumes_is_watched_exported_and_evaluated(
         "optim_wrapper = dict(type='OptimWrapper')\n"
         'default_hooks = dict(reconstruction=dict(interval=1), features=dict(\n'
         f"    type='FeatureMonitorHook', interval=1, train_dir={str(tmp_path / 'train')!r},\n"
-        f'    val_dir={str(tmp_path / "val")!r}, k=[1], resize=32, crop=32, num_workers=0))\n'
+        f'    val_dir={str(tmp_path / "val")!r}, resize=32, crop=32))\n'
     )
     states = {}
     for name, parts in dict(whole=[2], parts=[1, 2]).items():

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from mmc_plugin.models.utils.roi_align import roi_align
+from mmc_plugin.models.utils.roi_align import POINTS, roi_align
 
 
 def bilinear(grid: torch.Tensor, x: float, y: float) -> torch.Tensor:
@@ -27,8 +27,8 @@ def test_bins_are_means_of_bilinear_samples():
     low = torch.rand(2, 4, 2, dtype=torch.float64) * 0.5
     boxes = torch.cat([low, low + 0.1 + 0.4 * torch.rand(2, 4, 2, dtype=torch.float64)], -1)
     boxes[0, 0] = torch.tensor([0.0, 0, 1, 1])
-    bins, points = 3, 2
-    found = roi_align(features, boxes, bins, points)
+    bins, points = 3, POINTS
+    found = roi_align(features, boxes, bins)
     assert found.shape == (2, 4, 3, 3, 3)
     for b, r, i, j in torch.cartesian_prod(*map(torch.arange, (2, 4, 3, 3))).tolist():
         left, top, right, bottom = (boxes[b, r] * torch.tensor([7, 5, 7, 5])).tolist()
@@ -44,7 +44,7 @@ def test_bins_are_means_of_bilinear_samples():
 def test_the_whole_map_in_as_many_samples_as_cells_is_its_mean():
     features = torch.randn(2, 4, 4, 3)
     whole = torch.tensor([0.0, 0, 1, 1]).expand(2, 1, 4)
-    mean = roi_align(features, whole, 4, 1).mean((2, 3))[:, 0]
+    mean = roi_align(features, whole, 4 // POINTS).mean((2, 3))[:, 0]
     torch.testing.assert_close(mean, features.mean((1, 2)))
 
 

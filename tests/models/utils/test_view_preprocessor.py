@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mmc_plugin.errors import InputError
 from mmc_plugin.models.utils import ViewDataPreprocessor
 
 MEAN, STD = (
@@ -66,6 +67,35 @@ def test_crops_are_stacked_by_resolution():
     assert large.shape == (2, 4, 3, 6, 6) and small.shape == (1, 4, 3, 4, 4)
     for found, crop in zip([*large, *small], (crops[0], crops[2], crops[1]), strict=True):
         torch.testing.assert_close(found, (crop.flip(1) - MEAN) / STD)
+
+
+@pytest.mark.parametrize(
+    'inputs, found',
+    [
+        (dict(views=[pixels(4, 3, 8, 8), pixels(4, 3, 8, 6)]), '8 × 6, 8 × 8'),
+        (dict(views=[]), 'no views'),
+        (dict(mask=pixels(4, 2, 8, 8)), 'no views'),
+        (pixels(4, 3, 8, 8), 'no views'),
+    ],
+)
+def test_a_batch_without_views_of_one_size_is_refused(inputs, found):
+    with pytest.raises(InputError, match=f'one size, got {found}: make them with MultiView, end'):
+        preprocessor()(dict(inputs=inputs))
+
+
+@pytest.mark.parametrize('channels', [3, 4])
+def test_one_of_mean_and_std_is_refused(channels):
+    for name in ('mean', 'std'):
+        with pytest.raises(InputError, match='one of mean and std: give both or none'):
+            ViewDataPreprocessor(**{name: [1.0] * channels})
+
+
+def test_other_channels_than_three_keep_their_order():
+    mean, images = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1), pixels(2, 4, 5, 5)
+    ours = ViewDataPreprocessor(mean.flatten().tolist(), [2.0] * 4)
+    found = ours.normalise(images)
+    torch.testing.assert_close(found, (images - mean) / 2)
+    assert torch.equal(ours.denormalise(found), images)
 
 
 def test_touched_patches_are_told_where_the_model_reconstructs():
