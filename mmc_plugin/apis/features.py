@@ -112,7 +112,9 @@ def extract_features(
     device: str | torch.device = 'cpu',
     fit: str = 'stretch',
 ) -> tuple[Tensor, Tensor]:
-    """Class and patch tokens of photographs.
+    """Class and patch tokens of photographs, as the network gives them.
+
+    ``stride`` and ``debias`` of a given model are for maps of patches, :meth:`FrozenFeatures.grid`.
 
     For many calls give a model, so that a checkpoint is read once:
     ``model = frozen_features('checkpoint.pth')``.
