@@ -512,10 +512,10 @@ def test_the_student_paints_what_is_hidden(visitor, student):
     np.testing.assert_array_equal(clean[..., ::-1], expected.clean)
     np.testing.assert_array_equal(corrupted[..., ::-1], expected.corrupted)
     np.testing.assert_allclose(made[..., ::-1], expected.reconstructed, atol=1)
+    old = shown.locator('img').nth(1).get_attribute('src')  # before the next one can be there
     visitor.page.get_by_label('another image').check()
     visitor.page.wait_for_function(
-        'old => document.querySelectorAll("#reconstruction img")[1]?.src !== old',
-        arg=shown.locator('img').nth(1).get_attribute('src'),
+        'old => document.querySelectorAll("#reconstruction img")[1]?.src !== old', arg=old
     )
     if find_reference() is not None:
         refused = visitor.page.get_by_text(

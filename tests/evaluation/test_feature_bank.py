@@ -198,16 +198,11 @@ def without_a_tensor(path):
     save_file(tensors, path, metadata)
 
 
-def a_folder(path):
-    path.unlink()
-    path.mkdir()
-
-
 @pytest.mark.parametrize(
     'damage',
     [
         cut_short, flip_a_bit, another_name_left_out, without_metadata, without_hash,
-        without_a_tensor, a_folder,
+        without_a_tensor,
     ],
 )  # fmt: skip
 def test_a_damaged_bank_is_made_anew(tmp_path, monkeypatch, damage):
@@ -220,6 +215,17 @@ def test_a_damaged_bank_is_made_anew(tmp_path, monkeypatch, damage):
     assert number == 7 and torch.equal(first.cls, second.cls)
     assert second.unreadable == [files.paths[2]]
     assert count(monkeypatch, model, files, cache_dir=cache)[1] == 0
+
+
+def test_a_folder_of_a_banks_name_stays(tmp_path, monkeypatch):
+    model, files, cache = FrozenFeatures(VIT, 32), photographs(tmp_path / 'a'), tmp_path / 'cache'
+    count(monkeypatch, model, files, cache_dir=cache)
+    (kept,) = cache.iterdir()
+    kept.unlink()
+    (kept / 'precious').mkdir(parents=True)
+    with pytest.raises(FileExistsError, match=f'{kept.name} is a folder, and a file would be'):
+        count(monkeypatch, model, files, cache_dir=cache)
+    assert (kept / 'precious').is_dir()
 
 
 @pytest.mark.parametrize('labels', [6, 8])
