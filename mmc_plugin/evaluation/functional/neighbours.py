@@ -97,10 +97,14 @@ def _largest(similarity: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         tuple[Tensor, Tensor]: Similarities (m, c) and their columns; −∞ where there are fewer.
     """
-    if best[:, -1].isinf().any():  # fewer than k were seen
-        return similarity.topk(min(best.shape[1], similarity.shape[1]), dim=1)
-    row, column = _above(similarity, best[:, -1])
-    return _by_row(row, column, similarity[row, column], len(similarity))
+    k, threshold = best.shape[1], best[:, -1]
+    if threshold.isinf().any():  # fewer than k were seen
+        if similarity.shape[1] // _GROUP < k:
+            return similarity.topk(min(k, similarity.shape[1]), dim=1)
+        # In k groups there is something as large as the k-th largest of their largest ones.
+        threshold = _grouped(similarity).amax(1).topk(k, dim=1).values[:, -1]
+        threshold = threshold.nextafter(threshold.new_tensor(-torch.inf))
+    return _by_row(*_above(similarity, threshold), len(similarity))
 
 
 def _candidates(
@@ -110,34 +114,42 @@ def _candidates(
 
     None if too many come into question by the rough ones (m, n).
     """
-    lower = threshold - _ROUNDING
-    row, column = _above(roughly, lower, roughly.numel() // 128)
-    if row is None:
+    found = _above(roughly, threshold - _ROUNDING, roughly.numel() // 128)
+    if found is None:
         return None
+    row, column, _ = found
     value = torch.linalg.vecdot(query[row], block[column])
     large = value > threshold[row]
     return _by_row(row[large], column[large], value[large], len(query))
 
 
+def _grouped(similarity: Tensor) -> Tensor:
+    """(m, n) → (m, members of a group, groups), without the columns that make no group."""
+    groups = similarity.shape[1] // _GROUP
+    return similarity[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))
+
+
 def _above(
     similarity: Tensor, threshold: Tensor, most: int | None = None
-) -> tuple[Tensor, Tensor] | tuple[None, None]:
-    """Rows and columns of what is above the threshold (m, ) of its row in (m, n).
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Rows, columns and values of what is above the threshold (m, ) of its row in (m, n).
 
     None if there are more than ``most`` groups of columns to be looked at.
     """
-    groups = similarity.shape[1] // _GROUP
-    grouped = similarity[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))
+    grouped = _grouped(similarity)
+    groups = grouped.shape[2]
     row, group = (grouped.amax(1) > threshold[:, None]).nonzero(as_tuple=True)
     if most is not None and len(row) > most:
-        return None, None
-    member = torch.arange(_GROUP, device=row.device)
-    row, column = row.repeat_interleave(_GROUP), (group[:, None] + member * groups).flatten()
-    rest = similarity[:, groups * _GROUP :] > threshold[:, None]  # columns that make no group
-    more, last = rest.nonzero(as_tuple=True)
-    row, column = torch.cat([row, more]), torch.cat([column, last + groups * _GROUP])
-    large = similarity[row, column] > threshold[row]
-    return row[large], column[large]
+        return None
+    members = grouped[row, :, group]  # (groups to be looked at, _GROUP)
+    hit, member = (members > threshold[row, None]).nonzero(as_tuple=True)
+    rest = similarity[:, groups * _GROUP :]  # columns that make no group
+    more, last = (rest > threshold[:, None]).nonzero(as_tuple=True)
+    return (
+        torch.cat([row[hit], more]),
+        torch.cat([group[hit] + member * groups, last + groups * _GROUP]),
+        torch.cat([members[hit, member], rest[more, last]]),
+    )
 
 
 def _by_row(row: Tensor, column: Tensor, value: Tensor, rows: int) -> tuple[Tensor, Tensor]:
