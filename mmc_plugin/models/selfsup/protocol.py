@@ -63,11 +63,11 @@ class PretrainingMethod(Protocol):
         """Corrupted normalised images (B, 3, H, W) → (L, B, 3, H, W) from the output of layers."""
 
 
-_MEMBERS = {
-    name: None
+_MEMBERS = [
+    name
     for name in (*PretrainingMethod.__annotations__, *vars(PretrainingMethod))
     if not name.startswith('_')
-}
+]
 
 
 def lacking(model: nn.Module) -> list[str]:
