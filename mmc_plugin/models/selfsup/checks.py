@@ -13,19 +13,36 @@ MAKERS = dict(mask='GMMLMask or BlockMask', alien='GMMLMask', keep='PatchDrop',
               regions='RegionViews')  # fmt: skip
 
 
-def check_inputs(method: nn.Module, inputs: Mapping, *needed: str, crops: bool = True) -> None:
-    """Refuse a batch that lacks what a loss reads, or has local crops that it would not read.
+def check_inputs(
+    method: nn.Module,
+    inputs: Mapping,
+    *needed: str,
+    views: int = 2,
+    more: bool = False,
+    crops: bool = True,
+) -> None:
+    """Refuse a batch that lacks what a loss reads, or has views and crops that it would not read.
 
     Args:
         method (nn.Module): Whose loss it is.
         inputs (Mapping): Output of :class:`ViewDataPreprocessor`.
         *needed (str): Keys beside ``views``.
+        views (int): How many views the loss is made for. Defaults to 2.
+        more (bool): Whether more will do, and local crops in place of all but one. Defaults to
+            False.
         crops (bool): Whether the method takes local crops. Defaults to True.
 
     Raises:
-        ValueError: That names the transform to add, or what to leave out.
+        ValueError: That names the transform to add or to set, or what to leave out.
     """
-    name = type(method).__name__
+    name, found = type(method).__name__, len(inputs['views'])
+    enough = found + len(inputs.get('crops', ())) >= views if more else found == views
+    if not enough:
+        raise InputError(
+            f'{name} needs {"at least " if more else ""}{views} views of each image and gets '
+            f'{found}: set num_views of PackViews, and of MultiView before it, in '
+            'train_dataloader.dataset.pipeline.'
+        )
     for key in needed:
         if key not in inputs:
             raise InputError(

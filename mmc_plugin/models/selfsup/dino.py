@@ -13,6 +13,7 @@ from ..losses.centering import Centering
 from ..losses.self_distillation import crossed_views, usage
 from ..utils.epoch_ramp import EpochRamp
 from .base import StudentTeacher
+from .checks import check_inputs
 
 
 @MODELS.register_module()
@@ -62,6 +63,7 @@ class DINO(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_cls``; and :func:`usage` of the teacher's distributions.
         """
+        check_inputs(self, inputs, more=True)
         views = inputs['views']
         student, _ = self.encode(self.backbone, views)  # (V,B,D)
         with torch.no_grad():

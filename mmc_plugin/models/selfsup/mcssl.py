@@ -51,7 +51,7 @@ class MCSSL(DINO):
             dict[str, Tensor]: ``loss_cls``, ``loss_patch``, ``loss_rec``; and :func:`usage` of
             the teacher's distributions.
         """
-        check_inputs(self, inputs, 'mask', 'alien')
+        check_inputs(self, inputs, 'mask', 'alien', more=True)
         views, mask = inputs['views'], inputs['mask']
         corrupted = corrupt(views, mask, inputs['alien'], fill=self.fill)
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)

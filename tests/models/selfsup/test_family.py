@@ -281,6 +281,31 @@ def test_local_crops_are_refused_where_the_method_takes_none():
         build('SiT').loss(batch(crops=2))
 
 
+def with_views(inputs, number) -> dict:
+    """The batch with other than two views of each image."""
+    of_views = {key: each for key, each in inputs.items() if key != 'crops'}
+    return inputs | {key: each[[0, 1, 0][:number]] for key, each in of_views.items()}
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_one_view_is_refused_where_views_are_crossed(name):
+    least = 'at least 2' if name in ('DINO', 'IBOT', 'MCSSL') else '2'
+    with pytest.raises(ValueError, match=f'{name} needs {least} views of each image and gets 1'):
+        build(name).loss(with_views(batch(), 1))
+
+
+@pytest.mark.parametrize('name', ['DINO', 'IBOT', 'MCSSL'])
+def test_one_view_will_do_with_local_crops_and_so_will_three_views(name):
+    for inputs in (with_views(batch(crops=2), 1), with_views(batch(), 3)):
+        assert all(each.isfinite() for each in losses(build(name), inputs).values())
+
+
+@pytest.mark.parametrize('name', ['SiT', 'MSN'])
+def test_a_third_view_is_refused_where_nothing_would_read_it(name):
+    with pytest.raises(ValueError, match=f'{name} needs 2 views of each image and gets 3'):
+        build(name).loss(with_views(batch(), 3))
+
+
 def overfit(model, inputs, key, steps=300, lr=3e-3, still=lambda: None) -> dict:
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
     for _ in range(steps):

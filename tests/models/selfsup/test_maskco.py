@@ -120,6 +120,9 @@ def test_batches_that_it_cannot_use_are_refused_in_a_sentence():
     model, data = build(), inputs([[0.0, 0, 16, 16]])
     with pytest.raises(ValueError, match='MaskCo takes no local crops'):
         model.loss(dict(data, crops=[data['views']]))
+    for found in (1, 3):
+        with pytest.raises(ValueError, match=f'needs 2 views of each image and gets {found}'):
+            model.loss(dict(data, views=data['views'][[0, 1, 0][:found]]))
     del data['regions']
     with pytest.raises(ValueError, match="MaskCo needs 'regions' of each image: put RegionViews"):
         model.loss(data)
