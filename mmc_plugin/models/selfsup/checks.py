@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from torch import nn
@@ -53,6 +54,35 @@ def check_inputs(
         raise InputError(
             f'{name} takes no local crops, but the pipeline makes some: leave them out of '
             "MultiView's num_views and transforms in train_dataloader.dataset.pipeline."
+        )
+
+
+def check_not_negative(**values: float) -> None:
+    """Refuse numbers of a model, by their keys, that are below 0 or none.
+
+    Raises:
+        ValueError: That names the key.
+    """
+    for key, value in values.items():
+        if not 0 <= value < math.inf:
+            raise InputError(f'model.{key} must be a number of at least 0, got {value}.')
+
+
+def check_head(method: nn.Module, kind: str, has: str) -> None:
+    """Refuse a ``head`` of another kind than the loss reads.
+
+    Args:
+        method (nn.Module): Whose loss it is.
+        kind (str): Name of the head that will do.
+        has (str): Name of an attribute that it has.
+
+    Raises:
+        ValueError: That names the one that will do.
+    """
+    if not hasattr(method.head, has):
+        raise InputError(
+            f'{type(method).__name__} cannot use a head of type {type(method.head).__name__}: set '
+            f"model.head.type='{kind}'."
         )
 
 

@@ -263,6 +263,36 @@ def test_temperatures_and_sharpening_do_not_cross_the_students():
         build('MSN', sharpening=(0.5, 1.5))
 
 
+NAN = float('nan')
+
+
+@pytest.mark.parametrize(
+    'name, options, sentence',
+    [
+        ('DINO', dict(temperature=NAN), 'teacher_temperature reaches 0.07, .* not below nan'),
+        *(
+            ('DINO', dict(teacher_temperature=each), 'teacher_temperature is a positive number, or')
+            for each in (NAN, 'x', None, True, (0.04, NAN), (), (0.04, 0.05, 0.06))
+        ),
+        ('DINO', dict(warmup_epochs=NAN), 'of at least 0; got .* and nan'),
+        ('IBOT', dict(patch_temperature=NAN), 'model.patch_temperature is a positive number, or'),
+        ('MSN', dict(sharpening=NAN), 'model.sharpening is a positive number, or two of them'),
+        ('MSN', dict(temperature=NAN), 'a positive temperature, got 10 and nan'),
+        ('MSN', dict(sinkhorn_rounds=-1), 'model.sinkhorn_rounds must be a number of at least 0'),
+        ('MSN', dict(entropy_weight=-1.0), 'model.entropy_weight must be a number of at least 0'),
+        ('SiT', dict(rec_weight=-1.0), 'model.rec_weight must be a number of at least 0, got -1'),
+        ('SiT', dict(rec_weight=NAN), 'model.rec_weight must be a number of at least 0, got nan'),
+        ('SiT', dict(fill='grey'), "fill must be 'noise' or 'zeros', not 'grey'"),
+        ('MCSSL', dict(fill='grey'), "fill must be 'noise' or 'zeros', not 'grey'"),
+        ('DINO', dict(head=MSN_HEAD), r"ProjectionMLP: set model.head.type='PrototypeHead'\."),
+        ('MSN', dict(head=PROTOTYPES), r"PrototypeHead: set model.head.type='ProjectionMLP'\."),
+    ],
+)
+def test_values_that_void_a_training_are_refused_when_it_is_built(name, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build(name, **options)
+
+
 @pytest.mark.parametrize(
     'name, key, maker',
     [('SiT', 'mask', 'GMMLMask or BlockMask'), ('SiT', 'alien', 'GMMLMask'),
