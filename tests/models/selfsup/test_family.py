@@ -89,6 +89,19 @@ def test_each_keeps_the_protocol_and_trains_the_student_alone(name):
                                    atol=1e-6, rtol=1e-5)  # fmt: skip
 
 
+def same_gradients(one, other, loss, other_loss, tolerance: float) -> None:
+    """All that ``one`` learns from its loss, ``other`` learns from its own."""
+    loss.backward()
+    other_loss.backward()
+    theirs = dict(other.named_parameters())
+    learned = {name: p.grad for name, p in one.named_parameters() if p.grad is not None}
+    assert len(learned) > 20 and any(each.any() for each in learned.values())
+    for name, gradient in learned.items():
+        torch.testing.assert_close(
+            theirs[name].grad, gradient, rtol=0, atol=tolerance, msg=lambda m, n=name: f'{n}: {m}'
+        )
+
+
 def test_sit_is_mmc_without_its_patch_loss_to_the_bit():
     sit = build('SiT', fill='noise', rec_weight=0.7)
     head = dict(type='PatchContrastHead', in_channels=WIDTH, hidden_channels=16, out_channels=8)
@@ -103,6 +116,7 @@ def test_sit_is_mmc_without_its_patch_loss_to_the_bit():
     assert {key: each.item() for key, each in one.items()} == {
         key: each.item() for key, each in other.items()
     }
+    same_gradients(sit, mmc, sum(one.values()), sum(other.values()), tolerance=0)
 
 
 def slow_dino(model, inputs, masked=None) -> float:
@@ -152,7 +166,10 @@ def test_ibot_that_hides_nothing_is_dino():
     dino.load_state_dict(ibot.state_dict(), strict=False)
     found = losses(ibot, inputs)
     assert found['loss_patch'].item() == 0
-    assert torch.equal(found['loss_cls'], losses(dino, inputs)['loss_cls'])
+    expected = losses(dino, inputs)
+    assert torch.equal(found['loss_cls'], expected['loss_cls'])
+    assert torch.equal(ibot.centering.center, dino.centering.center)
+    same_gradients(dino, ibot, expected['loss_cls'], sum(found.values()), tolerance=0)
 
 
 def test_ibot_hides_patches_before_the_positions_and_from_the_student_alone():
@@ -200,6 +217,11 @@ def test_ibot_with_an_all_ones_mask_and_gmml_in_place_of_its_token_is_mcssl():
     found = losses(ibot, dict(inputs, mask=torch.ones_like(inputs['mask'])))
     for key in ('loss_cls', 'loss_patch'):
         torch.testing.assert_close(found[key], expected[key], atol=1e-6, rtol=1e-6)
+    for center in ('centering.center', 'patch_centering.center'):
+        assert mcssl.get_buffer(center).any()
+        torch.testing.assert_close(ibot.get_buffer(center), mcssl.get_buffer(center))
+    without_pixels = expected['loss_cls'] + expected['loss_patch']
+    same_gradients(mcssl, ibot, without_pixels, sum(found.values()), tolerance=1e-6)
     error = mcssl.rec_head.to_image(
         mcssl.rec_head(encode(mcssl.backbone, corrupted)[1].flatten(0, 1)), 32, 32
     ) - inputs['views'].flatten(0, 1)
