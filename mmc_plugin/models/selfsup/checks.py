@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from ...errors import InputError
+from ...wording import counted
 
 # Transforms that make what is there for each view.
 MAKERS = dict(mask='GMMLMask or BlockMask', alien='GMMLMask', keep='PatchDrop',
@@ -40,8 +41,8 @@ def check_inputs(
     enough = found + len(inputs.get('crops', ())) >= views if more else found == views
     if not enough:
         raise InputError(
-            f'{name} needs {"at least " if more else ""}{views} views of each image and gets '
-            f'{found}: set num_views of PackViews, and of MultiView before it, in '
+            f'{name} needs {"at least " if more else ""}{counted(views, "view")} of each image and '
+            f'gets {found}: set num_views of PackViews, and of MultiView before it, in '
             'train_dataloader.dataset.pipeline.'
         )
     for key in needed:

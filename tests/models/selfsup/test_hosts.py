@@ -70,7 +70,7 @@ def test_local_crops_are_refused(cfg):
 )
 def test_other_views_than_the_loss_is_made_for_are_refused(cfg, wanted, found):
     model = build(dict(cfg, type=f'View{cfg["type"]}'))
-    with pytest.raises(ValueError, match=f'needs {wanted} views of each image and gets {found}: s'):
+    with pytest.raises(ValueError, match=f'needs {wanted} views? of each image and gets {found}'):
         model.loss(dict(views=torch.randn(found, 4, 3, 32, 32)))
 
 
