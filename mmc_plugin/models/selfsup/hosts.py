@@ -68,6 +68,11 @@ class ViewMoCoV3(_HostMethod, MoCoV3):
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """The host's loss of the two views; it moves the momentum encoder."""
         check_inputs(self, inputs, crops=False)
+        if self.training and inputs['views'].shape[1] == 1:
+            raise InputError(
+                'MoCo v3 cannot normalise a batch of one image by batch norm: raise '
+                'train_dataloader.batch_size, and keep drop_last=True.'
+            )
         return super().loss(list(inputs['views']), data_samples)
 
 
@@ -83,6 +88,6 @@ class ViewMAE(_HostMethod, MAE):
         backbone(images, mask=None)
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
-        """The host's loss of the first view."""
-        check_inputs(self, inputs, crops=False)
+        """The host's loss of the view."""
+        check_inputs(self, inputs, views=1, crops=False)
         return super().loss(inputs['views'][0], data_samples)

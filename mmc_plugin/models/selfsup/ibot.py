@@ -64,7 +64,7 @@ class IBOT(DINO):
             dict[str, Tensor]: ``loss_cls``, ``loss_patch``; and :func:`usage` of the teacher's
             distributions.
         """
-        check_inputs(self, inputs, 'mask')
+        check_inputs(self, inputs, 'mask', more=True)
         views = inputs['views']
         masked = patch_mask(inputs['mask'], self.patch_size)  # (V,B,N)
         student_cls, student_patch = self.encode(

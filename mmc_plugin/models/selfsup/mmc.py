@@ -70,7 +70,8 @@ class MMC(StudentTeacher):
             dict[str, Tensor]: ``loss_rec``, ``loss_patch``, ``loss_cls`` as far as their
             weights are not 0; scalars, means over the views, times their weights.
         """
-        check_inputs(self, inputs, 'mask', 'alien')
+        crossed = self.cls_head is not None  # the other losses look at each view by itself
+        check_inputs(self, inputs, 'mask', 'alien', views=2 if crossed else 1, more=True)
         views, mask = inputs['views'], inputs['mask']
         corrupted = corrupt(views, mask, inputs['alien'])
 

@@ -8,9 +8,9 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..utils.corruption import corrupt
+from ..utils.corruption import check_fill, corrupt
 from .base import StudentTeacher
-from .checks import check_inputs
+from .checks import check_inputs, check_not_negative
 
 
 @MODELS.register_module()
@@ -30,6 +30,9 @@ class SiT(StudentTeacher):
         fill (str): What corrupts what no other image fills: ``'zeros'`` or ``'noise'``. Defaults
             to 'zeros' [SiT release].
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
+
+    Raises:
+        ValueError: For another fill, or a weight below 0.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class SiT(StudentTeacher):
     ) -> None:
         heads = dict(rec_head=rec_head, cls_head=cls_head)
         super().__init__(backbone, heads=heads, follows=('backbone', 'cls_head'), **kwargs)
+        check_not_negative(rec_weight=rec_weight)
+        check_fill(fill)
         self.rec_weight = rec_weight
         self.fill = fill
 

@@ -43,8 +43,7 @@ def corrupt(
     Source: arXiv 2308.11448 (group masking); the two kinds of filling as in the SiT release.
     """
     _check_shapes(views, mask, alien, noise)
-    if fill not in ('noise', 'zeros'):
-        raise InputError(f"fill must be 'noise' or 'zeros', not {fill!r}.")
+    check_fill(fill)
     if fill == 'zeros':
         out = torch.zeros_like(views)
     elif noise is None:
@@ -58,6 +57,16 @@ def corrupt(
         torch.where(alien[:, 1:], views[:, :-1], out[:, 1:], out=out[:, 1:])
         torch.where(alien[:, :1], views[:, -1:], out[:, :1], out=out[:, :1])
     return torch.where(mask.unsqueeze(2), out, views, out=out)
+
+
+def check_fill(fill: str) -> None:
+    """Refuse what :func:`corrupt` cannot fill with.
+
+    Raises:
+        ValueError: That names what it can.
+    """
+    if fill not in ('noise', 'zeros'):
+        raise InputError(f"fill must be 'noise' or 'zeros', not {fill!r}.")
 
 
 def patch_mask(mask: torch.Tensor, patch_size: int) -> torch.Tensor:
