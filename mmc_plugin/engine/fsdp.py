@@ -58,6 +58,25 @@ def wrap_types(
     return recurse or type(module).__name__ in types
 
 
+def check_shardable(model: nn.Module) -> None:
+    """Refuse a method that moves its teacher in its forward pass.
+
+    Parameters that FSDP has gathered for it are dropped after it, and the move with them.
+
+    Args:
+        model (nn.Module): A :class:`PretrainingMethod`, or any other model.
+
+    Raises:
+        ValueError: Naming the model.
+    """
+    moves_it_itself = hasattr(model, 'momentum_at') and model.momentum_at(0, 1) is None
+    if moves_it_itself and model.network('teacher') is not model.network('student'):
+        raise InputError(
+            f'{type(model).__name__} moves its teacher in its forward pass, which is lost where a '
+            'model is sharded: train it without _base_/fsdp.py'
+        )
+
+
 @STRATEGIES.register_module()
 class ShardedStrategy(FSDPStrategy):
     """mmengine's ``FSDPStrategy``, which also runs on CPUs and can be resumed.
@@ -79,6 +98,7 @@ class ShardedStrategy(FSDPStrategy):
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         self._check_distributed()
+        check_shardable(model)
         if not torch.cuda.is_available():
             self.model_wrapper = dict(self.model_wrapper or {}, device_id='cpu')
             for name in ('state_dict_config', 'optim_state_dict_config'):
@@ -138,6 +158,7 @@ class FullyShardStrategy(ShardedStrategy):
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         self._check_distributed()
+        check_shardable(model)
         for module in model.modules():
             if isinstance(module, BaseDataPreprocessor):
                 module.to(get_device())

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.logging import MessageHub
 from mmpretrain.registry import MODELS
 
+from mmc_plugin.engine.fsdp import check_shardable
 from mmc_plugin.models.selfsup import lacking
 
 from .test_family import least_contrast, overfit
@@ -128,3 +129,10 @@ def test_four_images_are_learned_by_mae_down_to_nothing():
     first = model.loss(dict(views=views))['loss'].item()
     assert first > 0.9  # of targets with variance 1
     assert overfit(model, dict(views=views), 'loss', steps=500)['loss'].item() < 0.01
+
+
+def test_a_teacher_that_moves_in_the_forward_pass_is_not_sharded():
+    with pytest.raises(ValueError, match='ViewMoCoV3 moves its teacher in its forward pass'):
+        check_shardable(build(dict(MOCO, type='ViewMoCoV3')))
+    check_shardable(build(dict(MAE, type='ViewMAE')))  # it has none
+    check_shardable(torch.nn.Linear(1, 1))
