@@ -10,9 +10,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ..utils.corruption import corrupt, patch_mask
+from ..utils.corruption import patch_mask
 from .base import StudentTeacher
-from .checks import check_inputs
 
 LOSSES = ('rec', 'patch', 'cls')
 
@@ -36,6 +35,8 @@ class MMC(StudentTeacher):
         loss_weights (dict): λ of ``rec``, ``patch`` and ``cls``. Default to 1.
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
     """
+
+    fill = 'noise'
 
     def __init__(
         self,
@@ -70,9 +71,8 @@ class MMC(StudentTeacher):
             dict[str, Tensor]: ``loss_rec``, ``loss_patch``, ``loss_cls`` as far as their
             weights are not 0; scalars, means over the views, times their weights.
         """
-        check_inputs(self, inputs, 'mask', 'alien')
+        corrupted = self.seen(inputs).views
         views, mask = inputs['views'], inputs['mask']
-        corrupted = corrupt(views, mask, inputs['alien'])
 
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         losses = dict()

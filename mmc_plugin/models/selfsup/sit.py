@@ -8,7 +8,6 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..utils.corruption import corrupt
 from .base import StudentTeacher
 from .checks import check_inputs
 
@@ -57,9 +56,8 @@ class SiT(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_rec`` and ``loss_cls``, with their weights.
         """
-        check_inputs(self, inputs, 'mask', 'alien', crops=False)
-        views, mask = inputs['views'], inputs['mask']
-        corrupted = corrupt(views, mask, inputs['alien'], fill=self.fill)
+        check_inputs(self, inputs, crops=False)
+        views, corrupted = inputs['views'], self.seen(inputs).views
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         with torch.no_grad():
             teacher_cls, _ = self.encode(self.teacher.backbone, views)

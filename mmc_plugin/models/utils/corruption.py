@@ -60,6 +60,17 @@ def corrupt(
     return torch.where(mask.unsqueeze(2), out, views, out=out)
 
 
+def fillings(alien: torch.Tensor, fill: str) -> list[str]:
+    """What :func:`corrupt` fills the images of a batch with, in words.
+
+    Args:
+        alien: Corruption kind (B, ), bool, of one view.
+        fill: ``'noise'`` or ``'zeros'``.
+    """
+    others = len(alien) > 1
+    return ['another image' if each and others else fill for each in alien.tolist()]
+
+
 def patch_mask(mask: torch.Tensor, patch_size: int) -> torch.Tensor:
     """Tell which patches are corrupted.
 
