@@ -77,7 +77,7 @@ def sample_sheet(samples: Sequence[Sample], title: str = '') -> np.ndarray:
 
 
 def hide(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Images (..., H, W, 3) with grey stripes, which no photograph has, where a mask (..., H, W) is."""
+    """Images (..., H, W, 3) with stripes, as no photograph has, on a mask (..., H, W)."""
     height, width = mask.shape[-2:]
     stripes = _STRIPES[np.add.outer(np.arange(height), np.arange(width)) // 2 % 2]
     return np.where(mask[..., None], stripes[..., None], images)

@@ -44,8 +44,8 @@ class StudentTeacher(BaseSelfSupervisor):
         ValueError: If backbone, heads or momenta do not fit.
     """
 
-    # What GMML fills the student's views with where no other image does: 'noise' or 'zeros'. None: it
-    # sees them as they are.
+    # What fills the student's views where no other image does: 'noise' or 'zeros'. None: they are
+    # not corrupted.
     fill: str | None = None
 
     def __init__(

@@ -91,7 +91,7 @@ class ViewMAE(_HostMethod, MAE):
         backbone(images, mask=None)
 
     def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
-        """The first view, and a draw of its masked patches such as the backbone makes in each step."""
+        """The first view, and patches to mask as the backbone draws them anew in each step."""
         views = super().seen(inputs).views[:1]
         patches = views.shape[-2] * views.shape[-1] // self.patch_size**2
         rows = views.new_zeros(views.shape[1], patches, 1)
