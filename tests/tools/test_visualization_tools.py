@@ -329,6 +329,32 @@ def test_layers_tool_draws_the_last_six(config, checkpoint, photo_folder, tmp_pa
     np.testing.assert_allclose(differences * 255, np.diff(made.astype(int), axis=0), atol=1e-3)
 
 
+def test_layers_tool_corrupts_as_much_as_the_pipeline_does(
+    config, checkpoint, photo_folder, tmp_path, monkeypatch
+):
+    shares = []
+    panel = LAYERS['main'].__globals__['layer_panel']
+
+    def spy(clean, corrupted, *others):
+        shares.append((clean != corrupted).any(-1).mean())
+        return panel(clean, corrupted, *others)
+
+    monkeypatch.setitem(LAYERS['main'].__globals__, 'layer_panel', spy)
+    call = [
+        config,
+        checkpoint,
+        str(photo_folder),
+        '--layers',
+        '8',
+        '--out',
+        str(tmp_path / 'a.png'),
+    ]
+    little = ['--cfg-options', 'train_dataloader.dataset.pipeline.2.noise_ratio=0.2']
+    LAYERS['main']([*call, *little])
+    LAYERS['main']([*call, *little, '--coverage', '0.9'])
+    assert 0.1 < shares[0] <= 0.2 + 1 / 16 and shares[1] > 0.45
+
+
 def _normalised(model, images):
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     mean, std = model.data_preprocessor.mean[0], model.data_preprocessor.std[0]
