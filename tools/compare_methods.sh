@@ -3,7 +3,7 @@
 #   tools/compare_methods.sh DATA OUT --epochs N | --minutes M [METHOD ...] [-- options of compare_runs.py]
 # DATA has train/ and val/, a folder a class. Without a METHOD all nine are trained: mmc sit dino ibot
 # mcssl msn maskco mocov3 mae, by configs/METHOD/vitt_caltech101.py. A second call goes on where the
-# first was stopped. OUT gets index.html, table.md, table.json and curves.png.
+# first was stopped. OUT gets index.html, table.md, table.json and curves.png of the methods named.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 case "${1:-}" in
@@ -30,4 +30,5 @@ for method in "${methods[@]}"; do
     configs+=("$here/../configs/$method/vitt_caltech101.py")
 done
 export PYTHONPATH="$(dirname "$here")${PYTHONPATH:+:$PYTHONPATH}"
-exec "${PYTHON:-python}" "$here/analysis/compare_runs.py" "${configs[@]}" --data "$data" --out "$out" "${length[@]}" "$@"
+exec "${PYTHON:-python}" "$here/analysis/compare_runs.py" "${configs[@]}" --names "${methods[@]}" \
+    --data "$data" --out "$out" "${length[@]}" "$@"

@@ -1,5 +1,6 @@
 # Model and optimiser sharded over the processes (FSDP), for any method whose teacher follows its
-# student. A config that inherits this also sets
+# student by MomentumTeacherHook: not MoCo v3's, which moves in its forward pass. A config that
+# inherits this also sets
 #   custom_imports = dict(imports=['mmc_plugin', 'mmc_plugin.engine.fsdp'])
 #   optim_wrapper = dict(
 #       type='ShardedAutoPrecisionOptimWrapper', constructor='ShardedOptimWrapperConstructor')

@@ -4,7 +4,7 @@ _base_ = ['../_base_/datasets/multicrop_224.py', '../_base_/pretrain_runtime.py'
 temperature = 0.2
 neck = dict(
     type='NonLinearNeck',
-    norm_cfg=dict(type='BN1d'),  # of each GPU; sync_bn=torch makes it one over all
+    norm_cfg=dict(type='BN1d'),  # with sync_bn below over all GPUs, as the host's by default
     in_channels=384,
     hid_channels=4096,
     out_channels=256,
@@ -59,6 +59,7 @@ optim_wrapper = dict(
 )
 auto_scale_lr = dict(base_batch_size=4096, enable=True)
 find_unused_parameters = True
+sync_bn = 'torch'  # the host's recipe: SyncBN is its neck's default
 train_cfg = dict(by_epoch=True, max_epochs=300)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=40, convert_to_iter_based=True),

@@ -26,6 +26,7 @@ model = dict(
     momentum_schedule='linear',
     end_momentum=0.9992,
 )
+# The release resizes crops bilinearly (torchvision's default), ViewCrop bicubically.
 colour = [
     dict(type='ViewFlip', prob=0.5),
     dict(type='ViewColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),

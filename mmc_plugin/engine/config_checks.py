@@ -22,6 +22,7 @@ from .config_parts import (
     arguments,
     known_keys,
     resolve,
+    value_of,
     wrong_type,
 )
 from .config_values import check_values
@@ -190,6 +191,15 @@ def _check_together(cfg: Config) -> None:
             raise InputError(
                 'the teacher of MMC would never move: default_hooks needs '
                 "teacher=dict(type='MomentumTeacherHook')"
+            )
+    backbone = model.get('backbone') or {}
+    patch = None if backbone.get('arch') == 'auto' else value_of(backbone, 'patch_size')
+    for path, part in _parts(dict(train_dataloader=cfg.get('train_dataloader'))):
+        theirs = value_of(part, 'patch_size') if re.search(r'\.pipeline\.\d+$', path) else None
+        if None not in (patch, theirs) and theirs != patch:
+            raise InputError(
+                f'{path}.patch_size is {theirs}, but model.backbone.patch_size is {patch}: set '
+                'both to one value'
             )
 
 

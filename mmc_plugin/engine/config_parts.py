@@ -164,6 +164,17 @@ def _calls(kind: Any) -> list[Callable]:
     return [kind] if inspect.isfunction(kind) else []
 
 
+def value_of(part: Mapping, name: str) -> Any:
+    """An argument of a part, or what its class takes for it by default; None if it has none."""
+    if name in part:
+        return part[name]
+    for call in _calls(next(iter(resolve(part.get('type'))), None)):
+        parameter = inspect.signature(call).parameters.get(name)
+        if parameter is not None:
+            return None if parameter.default is parameter.empty else parameter.default
+    return None
+
+
 def wrong_type(kind: Any, name: str, value: Any) -> str | None:
     """What an argument must be, by its annotation, if a value plainly is not; else None.
 

@@ -99,6 +99,9 @@ VALUES = {
     'model.backbone.drop_rate': _SHARE,
     'model.loss_weights.*': _NOT_NEGATIVE,
     'model.*.temperature': _POSITIVE,
+    'model.temperature': _POSITIVE,
+    'model.(rec|entropy)_weight': _NOT_NEGATIVE,
+    'model.sinkhorn_rounds': _FROM_0,
     'model.data_preprocessor.std': (
         _all_are(_is_number(0, open_below=True)), 'a list of numbers above 0'),
     'model.data_preprocessor.mean': (_all_are(_is_number(-math.inf)), 'a list of numbers'),

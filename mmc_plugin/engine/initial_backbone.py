@@ -18,6 +18,7 @@ from ..models.selfsup.base import StudentTeacher
 from ..models.utils.pretrained_head import head_shapes
 from ..wording import counted
 from .cli import say
+from .config_parts import value_of
 
 
 def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -> None:
@@ -85,7 +86,7 @@ def set_initial_backbone(cfg: Config, source: str, allow_pickle: bool = False) -
             head.update({key: value for key, value in follow.items() if key in head})
     for step in cfg.train_dataloader.dataset.get('pipeline', []):
         for key in ('align', 'patch_size'):
-            if step.get(key) == before:  # SiT aligns to single pixels
+            if value_of(step, key) == before:  # SiT aligns to single pixels
                 step[key] = patch
     preprocessor = cfg.model.setdefault(
         'data_preprocessor', ConfigDict(cfg.get('data_preprocessor') or {})

@@ -22,7 +22,8 @@ SKIPPED, TIMED = 3, 7  # first iterations, which are slower; those that the firs
 LATE, EARLY = 1.05, 0.9  # of the limit: an end expected between them changes nothing
 
 
-SAMPLES_DONE = 'samples_of_epoch'  # of all processes, in the message hub and so in checkpoints
+# In the message hub and so in checkpoints: samples of all processes, time of the training.
+SAMPLES_DONE, SECONDS_DONE = 'samples_of_epoch', 'seconds_trained'
 
 
 @LOOPS.register_module()
@@ -76,22 +77,30 @@ class TimeLimitedTrainLoop(ResumableTrainLoop):
 
     The first iterations are timed, then the epochs. Where the run would end more than 5 % after
     the limit it gets shorter; where one that got shorter would end more than 10 % before it gets
-    longer, up to ``max_epochs``. The schedule of the learning rate follows each time
+    longer, up to ``most_epochs``. The schedule of the learning rate follows each time
     (:func:`replan`), so that every run ends with its annealing, and so does the teacher's momentum
     (:class:`MomentumTeacherHook`, by ``shortening``). A run that is fast enough for
     ``max_epochs`` is that of the parent class, to the bit. What hooks do before the first
-    iteration counts, what they do after the last does not. The time counts anew from each start.
+    iteration counts, what they do after the last does not. A run that is resumed has what is left
+    of its time.
 
     Args:
         runner (Runner): Of mmengine.
         dataloader (DataLoader | dict): Of the training.
-        max_epochs (int): The most epochs.
+        max_epochs (int): Those that schedule and momentum are meant for.
         seconds (float): Time that the training may take.
+        most_epochs (int, optional): The most epochs. Defaults to ``max_epochs``.
         **kwargs: Of :class:`EpochBasedTrainLoop`.
     """
 
     def __init__(
-        self, runner: Runner, dataloader: Any, max_epochs: int, seconds: float, **kwargs: Any
+        self,
+        runner: Runner,
+        dataloader: Any,
+        max_epochs: int,
+        seconds: float,
+        most_epochs: int | None = None,
+        **kwargs: Any,
     ) -> None:
         if not 0 < seconds < math.inf:
             raise InputError(
@@ -99,12 +108,13 @@ class TimeLimitedTrainLoop(ResumableTrainLoop):
             )
         super().__init__(runner, dataloader, max_epochs, **kwargs)
         self.seconds = seconds
-        self._most_epochs = self._max_epochs
+        self._meant = self._max_epochs
+        self._most_epochs = self._meant if most_epochs is None else most_epochs
 
     @property
     def shortening(self) -> float:
-        """How many times fewer epochs there are than ``max_epochs`` allows."""
-        return self._most_epochs / self._max_epochs
+        """How many times fewer epochs there are than the schedule is meant for."""
+        return max(1, self._meant / self._max_epochs)
 
     def run(self) -> torch.nn.Module:
         """Train.
@@ -113,20 +123,24 @@ class TimeLimitedTrainLoop(ResumableTrainLoop):
             ValueError: If there are schedulers whose length cannot be changed.
         """
         check_plannable(self.runner)
-        self._started, self._first = _now(), self._iter
+        now, self._first = _now(), self._iter
+        self._started = now - self.runner.message_hub.runtime_info.get(SECONDS_DONE, 0)
         # Times and iterations at them; the rate is the mean since the oldest of the four.
-        self._marks = deque([(self._started, self._iter)], maxlen=4)
+        self._marks = deque([(now, self._iter)], maxlen=4)
         return super().run()
 
     def run_epoch(self) -> None:
         """Fit the length to what the epochs before took, and train one."""
-        if self._iter > self._first:
+        if self._iter > self._marks[0][1]:
             self._fit(self._epoch)
             self._marks.append((_now(), self._iter))
         super().run_epoch()
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
         """Train an iteration; fit the length after the first ones."""
+        # Before it, as its hooks may save; no wait for the device.
+        spent = time.monotonic() - self._started
+        self.runner.message_hub.update_info(SECONDS_DONE, spent)
         super().run_iter(idx, data_batch)
         length, done = len(self.dataloader), self._iter - self._first
         if done == min(SKIPPED, length - 1):

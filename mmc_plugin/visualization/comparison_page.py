@@ -61,15 +61,17 @@ def read_row(name: str, folder: Path, problem: str | None, paper: dict | None = 
     if monitor.exists():
         last = json.loads(monitor.read_text().splitlines()[-1])
         network = 'teacher' if any('/teacher_' in key for key in last) else 'student'
-        neighbours = min(int(key.rsplit('_k', 1)[1]) for key in last if key.startswith('knn/'))
         row.scores['epochs'] = last['epoch']
+        found = [int(key.rsplit('_k', 1)[1]) for key in last if key.startswith('knn/')]
         for kind in ('cls', 'pat'):
-            row.scores[f'k-NN {kind.upper()}'] = last[f'knn/{network}_{kind}_k{neighbours}']
+            # Left out where the features were not finite.
+            if (key := f'knn/{network}_{kind}_k{min(found, default=0)}') in last:
+                row.scores[f'k-NN {kind.upper()}'] = last[key]
     for report in sorted(folder.glob('*/*/*.json')):
         if report.parents[1].name == 'run' or report.stem == 'vis_data':
             continue
         found = json.loads(report.read_text())
-        row.scores.update(_figures(report.stem, found))
+        row.scores.update(_figures(report.parents[1].name, found))
     return row
 
 

@@ -99,8 +99,9 @@ def test_masks_are_those_of_the_releases():
 
 
 def test_batch_norm_is_over_all_gpus_where_the_release_has_it_so():
-    for name in ('sit/vits_in1k_800e', 'sit/vits_in100_200e', 'msn/vits_in1k_800e'):
-        assert load(f'{name}.py').sync_bn == 'torch'
+    names = ('sit/vits_in1k_800e', 'sit/vits_in100_200e', 'msn/vits_in1k_800e')
+    for name in (*names, 'mocov3/vits_in1k_300e'):
+        assert load(f'{name}.py').sync_bn == 'torch', name
 
 
 def test_the_small_configs_share_data_schedule_and_batch():

@@ -57,8 +57,11 @@ class Watch(Hook):
 
 
 def rate(iteration: int, epochs: int, length: int, most: int) -> float:
-    """The closed form of :func:`train_line`'s schedule for a run of so many epochs."""
-    warm_up = max(2, round(2 * length * epochs / most))
+    """The closed form of :func:`train_line`'s schedule for a run of so many epochs.
+
+    The warm-up shrinks with a run of fewer than ``most`` and does not grow with a longer one.
+    """
+    warm_up = max(2, round(2 * length * min(1, epochs / most)))
     if iteration < warm_up:
         return TOP * (0.01 + 0.99 * iteration / (warm_up - 1))
     passed = (iteration - warm_up) / (epochs * length - warm_up)

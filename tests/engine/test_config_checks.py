@@ -287,10 +287,20 @@ IN_PRETRAINING = {
     'log_processor.window_sise=3': 'nothing reads this key',
     'log_processor.window_size=0': 'a whole number from 1',
 }
+IN_MSN = {
+    'model.temperature=nan': 'a number above 0',
+    'model.temperature=-.1': 'a number above 0',
+    'model.entropy_weight=-1': 'a number from 0',
+    'model.sinkhorn_rounds=-1': 'a whole number from 0',
+    'train_dataloader.dataset.pipeline.2.patch_size=8': 'but model.backbone.patch_size is 16: set',
+    'model.backbone.patch_size=8': 'pipeline.2.patch_size is 16, but',
+}
+IN_SIT = {'model.rec_weight=nan': 'a number from 0'}
 OTHERS = [
     (config, option, words)
     for config, table in [
-        (SEGMENTATION, IN_SEGMENTATION), (ZERO_SHOT, IN_ZERO_SHOT), (CONFIG, IN_PRETRAINING)
+        (SEGMENTATION, IN_SEGMENTATION), (ZERO_SHOT, IN_ZERO_SHOT), (CONFIG, IN_PRETRAINING),
+        ('msn/vits_in1k_800e.py', IN_MSN), ('sit/vits_in1k_800e.py', IN_SIT),
     ]
     for option, words in table.items()
 ]  # fmt: skip
@@ -391,6 +401,16 @@ def test_what_is_meant_passes(option):
     cfg = cli.load_config(config, options(option))
     for key, value in options(option).items():
         assert _find(cfg, key) == value
+
+
+def test_patches_of_masks_are_by_default_those_of_the_class(tmp_path):
+    steps = "[dict(type='LoadImage'), dict(type='PatchDrop'), dict(type='PackViews')]"
+    path = tmp_path / 'mine.py'
+    base = f'_base_ = [{str(ROOT / "configs/msn/vits_in1k_800e.py")!r}]\n'
+    path.write_text(f'{base}train_dataloader = dict(dataset=dict(pipeline={steps}))\n')
+    cli.load_config(str(path), None)
+    with pytest.raises(InputError, match='pipeline.1.patch_size is 16, but .*patch_size is 8: set'):
+        cli.load_config(str(path), {'model.backbone.patch_size': 8})
 
 
 def test_a_work_dir_that_is_a_file_is_refused(tmp_path):

@@ -86,6 +86,14 @@ def test_masks_of_the_family_follow_too(config, step, key, expected, tmp_path):
     assert [each[key] for each in steps] == [expected]
 
 
+def test_masks_follow_where_the_config_leaves_their_patch_size_out(tmp_path):
+    cfg = cli.load_config('msn/vits_in1k_800e.py', None)
+    (step,) = (each for each in cfg.train_dataloader.dataset.pipeline if each.type == 'PatchDrop')
+    del step.patch_size
+    set_initial_backbone(cfg, small_timm(tmp_path / 'timm.pth', 56, 14))
+    assert step.patch_size == 14
+
+
 def test_what_the_host_takes_by_itself_need_not_be_in_the_config(tmp_path):
     """The size of images, and the preprocessor beside the model."""
     cfg = cli.load_config('mmc/vits_folder.py', HEADS)

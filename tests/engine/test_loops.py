@@ -45,10 +45,10 @@ class Machine(Watch):
 def train(train_line, monkeypatch):
     """Train on a machine for at most 30 epochs; returns the runner."""
 
-    def train(machine, seconds=300.0, length=LENGTH, **options):
+    def train(machine, seconds=300.0, length=LENGTH, loop=None, **options):
         # In this module alone: what waits elsewhere needs a clock that goes on.
         monkeypatch.setattr(loops, 'time', SimpleNamespace(monotonic=lambda: machine.now))
-        loop = dict(type='TimeLimitedTrainLoop', seconds=seconds)
+        loop = dict(type='TimeLimitedTrainLoop', seconds=seconds) | dict(loop or {})
         return train_line(machine, 30, length, train_cfg=loop, **options)
 
     return train
@@ -122,7 +122,7 @@ def test_at_least_one_epoch_and_short_ones(train, length, seconds):
     assert math.isfinite(machine.rates[-1])
 
 
-def test_time_counts_anew_when_resumed_and_the_run_ends_annealed(train, tmp_path):
+def test_a_resumed_run_has_the_time_that_is_left_and_ends_annealed(train):
     class Killed(Exception):
         pass
 
@@ -136,8 +136,23 @@ def test_time_counts_anew_when_resumed_and_the_run_ends_annealed(train, tmp_path
     machine = Machine(lambda i: 2.0)
     runner = train(machine, resume=True)
     assert len(machine.rates) == runner.iter - 5 * LENGTH
-    assert 5 + 11 <= runner.epoch <= 5 + 13 and machine.passed <= 1.05 * 300
+    # The checkpoint is of the fifth epoch's end, 120 s after the start.
+    assert 11 <= runner.epoch <= 13
+    assert 300 - 1.1 * 2 * LENGTH < 120 + machine.passed <= 1.05 * 300
     check_rates(machine)
+
+
+@pytest.mark.parametrize('an_iteration, epochs', [(0.25, 100), (2.0, 12)])
+def test_as_many_epochs_as_fit_with_the_schedule_of_a_run_of_that_length(
+    train, an_iteration, epochs
+):
+    machine = Machine(lambda i: an_iteration)
+    runner = train(machine, loop=dict(most_epochs=1000))
+    assert 0.9 * epochs <= runner.epoch <= 1.05 * epochs
+    # A longer run keeps its momentum and its warm-up, as if max_epochs had been set to its length.
+    assert runner.train_loop.shortening == max(1, 30 / runner.epoch)
+    check_rates(machine)
+    assert any('of at most 1000 epochs fit into 300 s' in line for line in machine.log)
 
 
 def test_the_first_process_decides(train, monkeypatch):

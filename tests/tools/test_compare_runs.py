@@ -1,7 +1,9 @@
 """Runs compared: rows are trained once, scored, and a row that fails harms no other."""
 
 import json
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from mmc_plugin.visualization.comparison_page import Row, order
+from mmc_plugin.visualization.run_log import read_scalars
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / 'tests' / 'configs' / 'tiny_mmc.py'
@@ -83,12 +86,83 @@ def test_rows_are_trained_once_and_a_row_that_fails_harms_no_other(folder, capsy
     assert (folder / 'out' / 'good' / 'train.log').read_bytes() == before
 
 
+def test_equal_minutes_and_a_stopped_run_goes_on(folder, capsys):
+    config = folder / 'short.py'
+    config.write_text((folder / 'good.py').read_text() + 'train_cfg = dict(max_epochs=2)\n')
+    command = [config, '--data', folder / 'data', '--out', folder / 'timed', '--minutes', '0.1']
+    row = folder / 'timed' / 'short'
+    wanted = dict(config=str(config), data=str(folder / 'data'), epochs=None, minutes=0.1, seed=0)
+    (row / 'run').mkdir(parents=True)
+    (row / 'plan.json').write_text(json.dumps(wanted))
+    (row / 'run' / 'STOP').touch()
+    code, text = compare(capsys, *command)
+    assert code == 1 and 'short: was stopped before its end: the same command goes on' in text
+    assert not (row / 'trained.json').exists()
+
+    code, text = compare(capsys, *command)
+    assert code == 0, text
+    scores = json.loads((folder / 'timed' / 'table.json').read_text())['rows'][0]['scores']
+    momenta = [each['teacher_momentum'] for each in read_scalars(str(row / 'run'))
+               if 'teacher_momentum' in each]  # fmt: skip
+    # More epochs than it is meant for; the teacher moves as in a run of that many.
+    assert scores['epochs'] > 2
+    assert min(momenta) > 0.9959 and momenta[-1] > 0.9995
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """Names of the tool; the commands that it would start are written down."""
+    names = runpy.run_path(str(ROOT / 'tools' / 'analysis' / 'compare_runs.py'))
+    names['started'] = []
+    globals_of_tool = names['main'].__globals__
+    monkeypatch.setitem(
+        globals_of_tool, 'run_tool', lambda log, *command: names['started'].append(command)
+    )
+    return names
+
+
+def test_two_tests_of_one_name_are_both_run(tool, tmp_path):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'last_checkpoint').write_text('epoch_1.pth')
+    for protocol in ('zero_shot', 'discovery'):
+        test = ROOT / 'configs' / protocol / 'vit_coco.py'
+        assert tool['score'](test, tmp_path) is None
+        report = Path(tool['started'][-1][-1]) / '20260101_000000' / 'vit_coco.json'
+        report.parent.mkdir(parents=True)
+        report.write_text('{}')
+        assert tool['score'](test, tmp_path) is None  # done
+    assert [command[1].parent.name for command in tool['started']] == ['zero_shot', 'discovery']
+
+
+def test_what_others_wrote_is_left_alone(tool, folder, tmp_path, capsys):
+    row = tmp_path / 'good'
+    row.mkdir()
+    (row / 'config.py').write_text('# mine')
+    command = [folder / 'good.py', '--data', folder / 'data', '--out', tmp_path, '--epochs', '2']
+    args = tool['parse_args'](list(map(str, command)))
+    assert 'holds files of something else' in tool['train'](folder / 'good.py', row, tmp_path, args)
+    assert tool['started'] == [] and (row / 'config.py').read_text() == '# mine'
+    (tmp_path / 'index.html').write_text('mine')
+    code, text = compare(capsys, *command)
+    assert code == 1 and 'index.html was not written by this tool' in text
+
+
+def test_rows_are_named_after_their_methods_one_alone_too():
+    """What the script hands to the tool."""
+    told = subprocess.run(
+        ['bash', ROOT / 'tools' / 'compare_methods.sh', 'data', 'out', '--epochs', '2', 'dino'],
+        env=dict(os.environ, PYTHON='echo'), capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert told[told.index('--names') + 1 : told.index('--data')] == ['dino']
+
+
 @pytest.mark.parametrize(
     'arguments, sentence',
     [
         (['no.py', '--data', '.', '--out', 'x', '--epochs', '1'], "there is no config 'no.py'"),
         ([TINY, '--data', '/nowhere', '--out', 'x', '--epochs', '1'], '/nowhere/train is not'),
         ([TINY, '--data', '.', '--out', 'x', '--epochs', '0'], '--minutes must be more than 0'),
+        ([TINY, '--names', 'a', 'b', '--data', '.', '--out', 'x', '--epochs', '1'], 'needs 1 diff'),
         ([TINY, TINY, '--data', '.', '--out', 'x', '--epochs', '1'], 'a config is given twice'),
     ],
 )

@@ -20,3 +20,9 @@ def test_figures_of_its_protocol_or_else_plain_numbers(tmp_path):
     assert read_row('a', tmp_path, None).scores == pytest.approx(
         {'mIoU at τ 0.1': 50, 'mIoU at τ 0.4': 25, 'mine score': 3}
     )
+
+
+def test_a_run_whose_features_were_not_finite_has_no_accuracy(tmp_path):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'feature_monitor.jsonl').write_text('{"epoch": 3, "iter": 9}\n')
+    assert read_row('a', tmp_path, None).scores == {'epochs': 3}

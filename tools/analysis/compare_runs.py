@@ -3,8 +3,11 @@
 Example: ``python tools/analysis/compare_runs.py configs/dino/vitt_caltech101.py
 configs/mmc/vitt_caltech101.py --data data/caltech101 --out work_dirs/compared --epochs 20``
 
-All runs see equally many images (``--epochs``) or train equally long (``--minutes``). A second call
-goes on where the first one was stopped: rows that are done are not done again.
+All runs see equally many images (``--epochs``) or train equally long (``--minutes``), then with as
+many epochs as fit and a schedule of that length; a run that is shorter than its config says moves
+its teacher faster (MomentumTeacherHook), but for MoCo v3, which moves it by itself. A second call
+goes on where the first one was stopped: rows that are done are not done again. The table is of the
+runs that the last call named.
 """
 
 import argparse
@@ -12,6 +15,9 @@ import json
 import sys
 from os.path import expanduser
 from pathlib import Path
+
+# Of write_comparison, the first of them first.
+OUTPUTS = ('table.json', 'table.md', 'index.html', 'curves.png')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -31,6 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument('--epochs', type=int, help='of each run')
     length.add_argument('--minutes', type=float, help='of each run, with as many epochs as fit')
+    parser.add_argument(
+        '--names', nargs='*', metavar='NAME', help='of the rows (default: what tells configs apart)'
+    )
     parser.add_argument('--seed', type=int, default=0, help='of each run (default: %(default)s)')
     parser.add_argument(
         '--test', nargs='*', default=[], metavar='CONFIG', help='configs of tools/test.py, too'
@@ -41,7 +50,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.minutes if args.epochs is None else args.epochs) <= 0:
         sys.exit('error: --epochs and --minutes must be more than 0')
-    args.names = row_names(args.configs)
+    found = row_names(args.configs)
+    args.names = found if args.names is None else args.names
+    if not len(set(args.names)) == len(args.names) == len(found):
+        sys.exit(f'error: --names needs {len(found)} different names, one for each config')
+    outputs = [Path(args.out) / name for name in OUTPUTS]
+    if not outputs[0].exists() and (foreign := [path for path in outputs if path.exists()]):
+        sys.exit(f'error: {foreign[0]} was not written by this tool: choose another --out')
     for part in ('train', 'val'):
         if not (Path(args.data) / part).is_dir():
             sys.exit(
@@ -69,6 +84,9 @@ def row_names(configs: list[str]) -> list[str]:
 if __name__ == '__main__':
     parse_args()  # help and mistakes are answered before seconds of imports
 
+from mmengine.config import Config
+
+from mmc_plugin.checkpoints.files import read_checkpoint
 from mmc_plugin.durable import write_durably
 from mmc_plugin.engine.tool_runs import run_tool
 from mmc_plugin.visualization.comparison_page import Row, read_row, write_comparison
@@ -108,11 +126,16 @@ def train(config: Path, folder: Path, data: Path, args: argparse.Namespace) -> s
         return f'{folder} holds another run ({before}): choose another --out'
     if done.exists():
         return None
+    if not plan.exists() and any(folder.iterdir()):
+        return f'{folder} holds files of something else: choose another --out'
     write_durably(plan, json.dumps(wanted).encode())
     length = f'max_epochs={args.epochs}'
     if args.minutes:
-        length = ("_delete_=True, type='TimeLimitedTrainLoop', max_epochs=10000, "
-                  f'seconds={60 * args.minutes}')  # fmt: skip
+        meant = Config.fromfile(config).get('train_cfg', {}).get('max_epochs')
+        if meant is None:
+            return f'{config} has no train_cfg.max_epochs, which --minutes fits to the time'
+        length = (f"_delete_=True, type='TimeLimitedTrainLoop', max_epochs={meant}, "
+                  f'most_epochs=1_000_000, seconds={60 * args.minutes}')  # fmt: skip
     text = (
         f'_base_ = [{str(config)!r}]\n'
         f'train_dataloader = dict(dataset=dict(data_root={str(data / "train")!r}))\n'
@@ -124,18 +147,27 @@ def train(config: Path, folder: Path, data: Path, args: argparse.Namespace) -> s
     write_durably(folder / 'config.py', text.encode())
     problem = run_tool(folder / 'train.log', 'train.py', folder / 'config.py', '--work-dir',
                        folder / 'run', '--resume')  # fmt: skip
+    if problem is None and not at_its_end(folder / 'run'):
+        problem = 'was stopped before its end: the same command goes on'
     if problem is None:
         write_durably(done, json.dumps(wanted).encode())
     return problem
 
 
+def at_its_end(run: Path) -> bool:
+    """Whether a run has all its epochs; one that a file STOP ended succeeds, too."""
+    content = read_checkpoint((run / 'last_checkpoint').read_text().strip()).content
+    return content['meta']['epoch'] >= content['message_hub']['runtime_info']['max_epochs']
+
+
 def score(test: Path, folder: Path) -> str | None:
     """Score a run's checkpoint by a test config unless that is done."""
-    work = folder / test.stem
+    name = f'{test.parent.name}_{test.stem}'  # two protocols may have a config of one name
+    work = folder / name
     if any(work.glob('*/*.json')):
         return None
     checkpoint = (folder / 'run' / 'last_checkpoint').read_text().strip()
-    return run_tool(folder / f'{test.stem}.log', 'test.py', test, checkpoint, '--work-dir', work)
+    return run_tool(folder / f'{name}.log', 'test.py', test, checkpoint, '--work-dir', work)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ import numpy as np
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
-from .base import Transform
+from .base import Transform, checked_range
 from .gmml import global_view_size
 
 _TRIES = 10  # iBOT release: draws of a block before what is there is taken
@@ -112,10 +112,11 @@ class BlockMask(Transform):
                 "BlockMask needs shape='block' or 'random', num_views and patch_size of at least "
                 f'1, got {shape!r}, {num_views} and {patch_size}.'
             )
-        if not ratios or not all(len(r) == 2 and 0 <= r[0] <= r[1] <= 1 for r in ratios):
-            raise InputError(f'BlockMask.ratios are pairs (low, high) within [0, 1], got {ratios}.')
+        if not isinstance(ratios, Sequence) or not ratios:
+            raise InputError(f'BlockMask.ratios is a list of pairs (low, high), not {ratios!r}.')
         self.num_views, self.patch_size = num_views, patch_size
-        self.ratios, self.shape = [tuple(r) for r in ratios], shape
+        self.ratios = [checked_range('Each of BlockMask.ratios', r, low=0, high=1) for r in ratios]
+        self.shape = shape
 
     def transform(self, results: dict) -> dict:
         """Add ``mask`` to ``results``."""

@@ -10,7 +10,7 @@ import numpy as np
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
-from .base import Transform, is_integer, is_number
+from .base import Transform, check_count, check_fraction
 
 # Blocks drawn per call of the random generator: at 224 pixels an alien mask takes some 15 blocks
 # and a noise mask some 50, and unused draws cost less than one more round of array operations.
@@ -59,9 +59,9 @@ def sample_block_mask(
 
     Source: arXiv 2308.11448 (group masking), the sampler of the GMML and SiT releases.
     """
-    _check_fraction('coverage', coverage)
-    _check_count('align', align)
-    _check_fraction('max_block', max_block)
+    check_fraction('coverage', coverage)
+    check_count('align', align)
+    check_fraction('max_block', max_block)
     _check_size(height, width, align)
 
     # Everything happens on the grid of align x align cells; pixels only appear at the end.
@@ -151,12 +151,12 @@ class GMMLMask(Transform):
         max_block: float = 0.3,
     ) -> None:
         super().__init__()
-        _check_count('num_views', num_views)
-        _check_fraction('noise_ratio', noise_ratio)
-        _check_fraction('alien_ratio', alien_ratio)
-        _check_fraction('alien_prob', alien_prob, zero_allowed=True)
-        _check_count('align', align)
-        _check_fraction('max_block', max_block)
+        check_count('num_views', num_views)
+        check_fraction('noise_ratio', noise_ratio)
+        check_fraction('alien_ratio', alien_ratio)
+        check_fraction('alien_prob', alien_prob, zero_allowed=True)
+        check_count('align', align)
+        check_fraction('max_block', max_block)
         self.num_views = num_views
         self.noise_ratio = noise_ratio
         self.alien_ratio = alien_ratio
@@ -216,21 +216,9 @@ def global_view_size(
     return height, width
 
 
-def _check_count(name: str, value: object) -> None:
-    if not is_integer(value) or value < 1:
-        raise InputError(f'{name} must be a whole number of at least 1 but is {value!r}.')
-
-
-def _check_fraction(name: str, value: object, zero_allowed: bool = False) -> None:
-    if not is_number(value) or not (0 < value <= 1 or (zero_allowed and value == 0)):
-        raise InputError(
-            f'{name} must lie in {"[" if zero_allowed else "("}0, 1] but is {value!r}.'
-        )
-
-
 def _check_size(height: int, width: int, align: int) -> None:
-    _check_count('height', height)
-    _check_count('width', width)
+    check_count('height', height)
+    check_count('width', width)
     if height % align or width % align:
         raise InputError(
             f'The image size {height}x{width} is not a multiple of align={align}; resize the views '

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 from mmpretrain.datasets.transforms import MultiView
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
+from .base import check_count, check_fraction, checked_range
+from .views import (
+    ViewColorJitter,
+    ViewCrop,
+    ViewFlip,
+    ViewGaussianBlur,
+    ViewGrayscale,
+    ViewSolarize,
+)
 
+# What may follow a crop: whatever else moves pixels would leave the boxes behind.
+_FOLLOWED = (ViewFlip, ViewColorJitter, ViewGrayscale, ViewGaussianBlur, ViewSolarize)
 _TRIES = 10  # pairs of views drawn before what they share is taken as it is
 
 
@@ -18,10 +27,10 @@ class RegionViews(MultiView):
     """:class:`mmpretrain.datasets.MultiView` of two views, with regions that lie in both.
 
     Nothing but the abstract and the words of one figure of MaskCo (arXiv 2108.07954) is known, so
-    that all numbers here are ours. Each view begins with a :class:`ViewCrop`; another
-    :class:`ViewFlip` may follow. Pairs of views are drawn until what they share has sides of at
-    least ``min_overlap`` of the longest side of the two crops, ten times at most, then the second
-    view is cut by the first one's box.
+    that all numbers here are ours. Each view begins with a :class:`ViewCrop`;
+    :class:`ViewFlip` and colours of this package may follow, no other transforms. Pairs of views
+    are drawn until what they share has sides of at least ``min_overlap`` of the longest side of the
+    two crops, ten times at most, then the second view is cut by the first one's box.
 
     **Required keys:** ``img``.
 
@@ -38,7 +47,8 @@ class RegionViews(MultiView):
         patch_size (int): Side of a patch in pixels. Defaults to 16.
 
     Raises:
-        ValueError: If a number is out of range, or regions may be smaller than a patch.
+        ValueError: If a number is out of range, there are other than two views, the boxes cannot be
+            followed through their transforms, or regions may be smaller than a patch.
     """
 
     def __init__(
@@ -49,28 +59,32 @@ class RegionViews(MultiView):
         min_overlap: float = 0.3,
         patch_size: int = 16,
     ) -> None:
-        super().__init__(transforms, [1, 1])
-        if num_regions < 1 or not 0 < side[0] <= side[1] <= 1 or not 0 <= min_overlap <= 1:
+        if len(transforms) != 2:
             raise InputError(
-                'RegionViews needs num_regions of at least 1, 0 < side[0] <= side[1] <= 1 and '
-                f'min_overlap in [0, 1], got {num_regions}, {side} and {min_overlap}.'
+                'RegionViews.transforms is a list of transforms for each of the two views, '
+                f'[[step, ...], [step, ...]], but has {len(transforms)} in it.'
             )
-        self.num_regions, self.side, self.min_overlap = num_regions, side, min_overlap
+        super().__init__(transforms, [1, 1])
+        for steps in (view.transforms for view in self.transforms):
+            _check_steps(steps)
+        check_count('RegionViews.num_regions', num_regions)
+        check_count('RegionViews.patch_size', patch_size)
+        check_fraction('RegionViews.min_overlap', min_overlap, zero_allowed=True)
+        self.side = checked_range('RegionViews.side', side, low=0, high=1, low_allowed=False)
+        self.num_regions, self.min_overlap = num_regions, min_overlap
         self.patch_size = patch_size
 
     def transform(self, results: dict) -> dict:
         """Draw views and regions."""
         for _ in range(_TRIES):
-            views = [each(copy.copy(results)) for each in self.transforms]
-            if not all('crop_box' in view for view in views):
-                raise InputError('RegionViews.transforms: each view must begin with a ViewCrop.')
+            views = [each(dict(results, flipped=False)) for each in self.transforms]
             box = overlap(*(view['crop_box'] for view in views))
             longest = max(max(view['crop_box'][2:]) for view in views)
             if min(box[2:]) >= self.min_overlap * longest:
                 break
         else:
-            views = [views[0], self.transforms[1](dict(results, given_box=views[0]['crop_box']))]
             box = views[0]['crop_box']
+            views[1] = self.transforms[1](dict(results, flipped=False, given_box=box))
         smallest = self.side[0] * self.min_overlap * min(views[0]['img'].shape[:2])
         if smallest < self.patch_size:
             raise InputError(
@@ -99,6 +113,17 @@ class RegionViews(MultiView):
         )
 
 
+def _check_steps(steps: list) -> None:
+    if not steps or not isinstance(steps[0], ViewCrop):
+        raise InputError('RegionViews.transforms: each view must begin with a ViewCrop.')
+    for step in steps[1:]:
+        if not isinstance(step, _FOLLOWED):
+            raise InputError(
+                f'RegionViews.transforms: boxes cannot be followed through {type(step).__name__}: '
+                f'put nothing but {", ".join(each.__name__ for each in _FOLLOWED)} after ViewCrop.'
+            )
+
+
 def overlap(one: tuple, other: tuple) -> tuple[float, float, float, float]:
     """What two boxes (top, left, height, width) share; sides of 0 if that is nothing."""
     top, left = max(one[0], other[0]), max(one[1], other[1])
@@ -119,7 +144,7 @@ def to_view(boxes: np.ndarray, view: dict) -> np.ndarray:
     y0 = (boxes[:, 0] - top) * rows / height
     x0 = (boxes[:, 1] - left) * columns / width
     y1, x1 = y0 + boxes[:, 2] * rows / height, x0 + boxes[:, 3] * columns / width
-    if view.get('flipped', False):
+    if view['flipped']:
         x0, x1 = columns - x1, columns - x0
     return np.stack([x0, y0, x1, y1], axis=1)
 

@@ -17,7 +17,7 @@ from mmpretrain.registry import TRANSFORMS
 
 from ...errors import InputError
 from . import view_ops
-from .base import Transform, is_integer, is_number
+from .base import Transform, checked_range, is_integer, is_number
 
 _CROP_ATTEMPTS = 10  # torchvision.transforms.RandomResizedCrop
 
@@ -92,8 +92,8 @@ class ViewCrop(Transform):
                 f'width) of them, but is {size!r}.'
             )
         self.size = sides
-        self.scale = _checked_range('scale', scale, low=0, high=1, low_allowed=False)
-        self.ratio = _checked_range('ratio', ratio, low=0, high=math.inf, low_allowed=False)
+        self.scale = checked_range('scale', scale, low=0, high=1, low_allowed=False)
+        self.ratio = checked_range('ratio', ratio, low=0, high=math.inf, low_allowed=False)
 
     def transform(self, results: dict) -> dict:
         """Replace ``results['img']`` by the resized box."""
@@ -137,7 +137,7 @@ class ViewFlip(_RandomViewTransform):
     Unlike mmcv's ``RandomFlip`` it returns a contiguous array: the negative strides of that one
     cost a slow copy in the next operation.
 
-    **Added keys:** ``flipped``: whether it was mirrored.
+    **Added keys:** ``flipped``: whether it is mirrored now, after this and other such flips.
 
     Args:
         prob: Probability, in [0, 1].
@@ -150,7 +150,7 @@ class ViewFlip(_RandomViewTransform):
         """Replace ``results['img']``, or leave it where the coin falls so."""
         before = results['img']
         results = super().transform(results)
-        results['flipped'] = results['img'] is not before
+        results['flipped'] = results.get('flipped', False) != (results['img'] is not before)
         return results
 
     def _apply(self, image: np.ndarray) -> np.ndarray:
@@ -250,7 +250,7 @@ class ViewGaussianBlur(_RandomViewTransform):
 
     def __init__(self, sigma: Sequence[float] = (0.1, 2.0), prob: float = 1.0) -> None:
         super().__init__(prob)
-        self.sigma = _checked_range('sigma', sigma, low=0, high=math.inf)
+        self.sigma = checked_range('sigma', sigma, low=0, high=math.inf)
 
     def _sample(self) -> tuple[float]:
         return (np.random.uniform(*self.sigma),)
@@ -293,24 +293,6 @@ def _checked_image(results: dict) -> np.ndarray:
             f'but found {found}; load the image in BGR colour first.'
         )
     return image
-
-
-def _checked_range(
-    name: str, value: Sequence[float], low: float, high: float, low_allowed: bool = True
-) -> tuple[float, float]:
-    if (
-        not isinstance(value, (tuple, list))
-        or len(value) != 2
-        or not all(is_number(end) for end in value)
-        or not low <= value[0] <= value[1] <= high
-        or (value[0] == low and not low_allowed)
-    ):
-        bracket = '[' if low_allowed else '('
-        raise InputError(
-            f'{name} must be a pair (smallest, largest) within {bracket}{low}, {high}]'
-            f' but is {value!r}.'
-        )
-    return tuple(value)
 
 
 def _checked_strength(name: str, value: float, high: float = math.inf) -> float:

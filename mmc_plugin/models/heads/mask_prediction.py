@@ -7,6 +7,8 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import InputError
+
 
 @MODELS.register_module()
 class MaskPredictionHead(BaseModule):
@@ -18,6 +20,9 @@ class MaskPredictionHead(BaseModule):
         in_channels (int): Width D of the tokens.
         num_heads (int): Of the attention.
         num_layers (int): Defaults to 2.
+
+    Raises:
+        ValueError: If the heads do not divide the width.
     """
 
     def __init__(
@@ -28,6 +33,12 @@ class MaskPredictionHead(BaseModule):
         init_cfg: dict | list | None = dict(type='TruncNormal', layer='Linear', std=0.02),
     ) -> None:
         super().__init__(init_cfg)
+        if num_heads < 1 or in_channels % num_heads:
+            raise InputError(
+                f'num_heads of a MaskPredictionHead must divide in_channels={in_channels}, which '
+                f'{num_heads} does not: set model.mask_head.num_heads to a divisor of it.'
+            )
+        self.in_channels = in_channels
         self.blocks = nn.Sequential(
             *(
                 TransformerEncoderLayer(in_channels, num_heads, 4 * in_channels)

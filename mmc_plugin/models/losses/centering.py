@@ -6,6 +6,8 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
+_MOMENTUM = 0.9  # of the centre [DINO, iBOT and MC-SSL releases]
+
 
 class Centering(nn.Module):
     """p = softmax((logits − c) / τ), where the centre c follows the mean of the logits.
@@ -14,12 +16,10 @@ class Centering(nn.Module):
 
     Args:
         num_prototypes (int): K.
-        momentum (float): Of the centre. Defaults to 0.9 [DINO release].
     """
 
-    def __init__(self, num_prototypes: int, momentum: float = 0.9) -> None:
+    def __init__(self, num_prototypes: int) -> None:
         super().__init__()
-        self.momentum = momentum
         self.register_buffer('center', torch.zeros(num_prototypes))
 
     @torch.no_grad()
@@ -44,4 +44,4 @@ class Centering(nn.Module):
         """
         mean = mean.float().contiguous()
         all_reduce(mean)
-        self.center.lerp_(mean / get_world_size(), 1 - self.momentum)
+        self.center.lerp_(mean / get_world_size(), 1 - _MOMENTUM)

@@ -135,7 +135,7 @@ class StudentTeacher(BaseSelfSupervisor):
         """
         if self.fill is None:
             return Seen(inputs['views'])
-        check_inputs(self, inputs, 'mask', 'alien')
+        check_inputs(self, inputs, 'mask', 'alien', views=1, more=True)
         views, mask, alien = (inputs[key] for key in ('views', 'mask', 'alien'))
         return Seen(corrupt(views, mask, alien, noise, fill=self.fill), self.fill)
 
@@ -235,7 +235,7 @@ def _check_head(name: str, head: nn.Module | None, backbone: nn.Module, patch_si
     if head is None:
         return
     layers = getattr(head, 'layers', None)  # of a head of ours
-    width = layers[0].in_features if layers else backbone.embed_dims
+    width = layers[0].in_features if layers else getattr(head, 'in_channels', backbone.embed_dims)
     if width != backbone.embed_dims:
         raise InputError(
             f'model.{name}.in_channels is {width}, but the tokens of the backbone have '

@@ -13,6 +13,7 @@ from ..losses.centering import Centering
 from ..losses.self_distillation import crossed_views, usage
 from ..utils.epoch_ramp import EpochRamp
 from .base import StudentTeacher
+from .checks import check_head, check_inputs
 
 
 @MODELS.register_module()
@@ -31,7 +32,8 @@ class DINO(StudentTeacher):
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
 
     Raises:
-        ValueError: If the teacher would not be sharper than the student.
+        ValueError: If the teacher would not be sharper than the student, or the head is of another
+            kind.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class DINO(StudentTeacher):
     ) -> None:
         heads = dict(head=head) | kwargs.pop('heads', {})
         super().__init__(backbone, heads=heads, follows=('backbone', 'head'), **kwargs)
+        check_head(self, 'PrototypeHead', 'num_prototypes')
         self.temperature = temperature
         self.centering = Centering(self.head.num_prototypes)
         self.teacher_temperature = EpochRamp(
@@ -62,6 +65,7 @@ class DINO(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_cls``; and :func:`usage` of the teacher's distributions.
         """
+        check_inputs(self, inputs, more=True)
         views = inputs['views']
         student, _ = self.encode(self.backbone, views)  # (V,B,D)
         with torch.no_grad():

@@ -47,7 +47,6 @@ class _HostMethod:
 
     def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
         """The views as they are."""
-        check_inputs(self, inputs, crops=False)
         return Seen(inputs['views'])
 
     def momentum_at(self, iteration: int, max_iters: int) -> None:
@@ -76,6 +75,11 @@ class ViewMoCoV3(_HostMethod, MoCoV3):
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """The host's loss of the two views; it moves the momentum encoder."""
         check_inputs(self, inputs, crops=False)
+        if self.training and inputs['views'].shape[1] == 1:
+            raise InputError(
+                'MoCo v3 cannot normalise a batch of one image by batch norm: raise '
+                'train_dataloader.batch_size, and keep drop_last=True.'
+            )
         return super().loss(list(inputs['views']), data_samples)
 
 
@@ -91,14 +95,14 @@ class ViewMAE(_HostMethod, MAE):
         backbone(images, mask=None)
 
     def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
-        """The first view, and patches to mask as the backbone draws them anew in each step."""
-        views = super().seen(inputs).views[:1]
+        """The view, and patches to mask as the backbone draws them anew in each step."""
+        views = inputs['views']
         patches = views.shape[-2] * views.shape[-1] // self.patch_size**2
         rows = views.new_zeros(views.shape[1], patches, 1)
         _, masked, _ = self.backbone.random_masking(rows, self.backbone.mask_ratio)
-        return Seen(views, 'masked', masked[None].bool())
+        return Seen(views, 'masked', masked.bool()[None])
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
-        """The host's loss of the first view."""
-        check_inputs(self, inputs, crops=False)
+        """The host's loss of the view."""
+        check_inputs(self, inputs, views=1, crops=False)
         return super().loss(inputs['views'][0], data_samples)

@@ -53,7 +53,7 @@ class IBOT(DINO):
 
     def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
         """The global views, with the patches that the mask token stands for."""
-        check_inputs(self, inputs, 'mask')
+        check_inputs(self, inputs, 'mask', more=True)
         return Seen(inputs['views'], 'masked', patch_mask(inputs['mask'], self.patch_size))
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..utils.corruption import patch_mask
 from ..utils.feature_queue import FeatureQueue
 from ..utils.roi_align import roi_align
 from .base import StudentTeacher
-from .checks import check_hides_patches, check_inputs
+from .checks import check_head, check_hides_patches, check_inputs
 from .seen import Seen
 
 
@@ -44,7 +45,8 @@ class MaskCo(StudentTeacher):
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
 
     Raises:
-        ValueError: If a value is out of range, or the backbone cannot hide patches.
+        ValueError: If a value is out of range, the backbone cannot hide patches, or the head is of
+            another kind.
     """
 
     def __init__(
@@ -60,12 +62,13 @@ class MaskCo(StudentTeacher):
     ) -> None:
         heads = dict(head=head, mask_head=mask_head)
         super().__init__(backbone, heads=heads, follows=('backbone', 'head'), **kwargs)
-        if temperature <= 0 or bins < 1 or not 0 <= max_iou <= 1:
+        if not 0 < temperature < math.inf or bins < 1 or not 0 <= max_iou <= 1:
             raise InputError(
                 'MaskCo needs a positive temperature, bins of at least 1 and max_iou in [0, 1], '
                 f'got {temperature}, {bins} and {max_iou}.'
             )
         check_hides_patches(self, self.backbone)
+        check_head(self, 'ProjectionMLP', 'out_channels')
         self.mask_token = nn.Parameter(torch.zeros(1, self.backbone.embed_dims))
         self.queue = FeatureQueue(queue_length, self.head.out_channels)
         self.temperature, self.bins, self.max_iou = temperature, bins, max_iou

@@ -11,6 +11,8 @@ from torch import Tensor
 from ..losses.centering import Centering
 from ..losses.patch_distillation import patch_cross_entropy
 from ..losses.self_distillation import usage
+from ..utils.corruption import check_fill
+from .checks import check_inputs
 from .dino import DINO
 
 
@@ -27,12 +29,16 @@ class MCSSL(DINO):
         fill (str): What corrupts what no other image fills: ``'zeros'`` or ``'noise'``. Defaults
             to 'zeros' [MC-SSL release].
         **kwargs: Of :class:`DINO`; both class token and patches use its teacher temperature.
+
+    Raises:
+        ValueError: For another fill.
     """
 
     def __init__(
         self, backbone: dict, head: dict, rec_head: dict, fill: str = 'zeros', **kwargs: Any
     ) -> None:
         super().__init__(backbone, head, heads=dict(rec_head=rec_head), **kwargs)
+        check_fill(fill)
         self.fill = fill
         self.patch_centering = Centering(self.head.num_prototypes)
 
@@ -49,6 +55,7 @@ class MCSSL(DINO):
             dict[str, Tensor]: ``loss_cls``, ``loss_patch``, ``loss_rec``; and :func:`usage` of
             the teacher's distributions.
         """
+        check_inputs(self, inputs, 'mask', 'alien', more=True)
         views, corrupted = inputs['views'], self.seen(inputs).views
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         with torch.no_grad():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ..utils.corruption import patch_mask
 from .base import StudentTeacher
+from .checks import check_inputs
 
 LOSSES = ('rec', 'patch', 'cls')
 
@@ -71,6 +72,8 @@ class MMC(StudentTeacher):
             dict[str, Tensor]: ``loss_rec``, ``loss_patch``, ``loss_cls`` as far as their
             weights are not 0; scalars, means over the views, times their weights.
         """
+        crossed = self.cls_head is not None  # the other losses look at each view by itself
+        check_inputs(self, inputs, 'mask', 'alien', views=2 if crossed else 1, more=True)
         corrupted = self.seen(inputs).views
         views, mask = inputs['views'], inputs['mask']
 

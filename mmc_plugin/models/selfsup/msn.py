@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from ...errors import InputError
 from ..losses.self_distillation import cross_entropy, mean_entropy_gap, sinkhorn, usage
 from ..utils.epoch_ramp import EpochRamp
 from .base import StudentTeacher
-from .checks import check_hides_patches, check_inputs
+from .checks import check_head, check_hides_patches, check_inputs, check_not_negative
 from .seen import Seen
 
 
@@ -41,7 +42,8 @@ class MSN(StudentTeacher):
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
 
     Raises:
-        ValueError: If a value is out of range, or the backbone cannot drop patches.
+        ValueError: If a value is out of range, the backbone cannot drop patches, or the head is of
+            another kind.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class MSN(StudentTeacher):
         **kwargs: Any,
     ) -> None:
         super().__init__(backbone, heads=dict(head=head), follows=('backbone', 'head'), **kwargs)
-        if num_prototypes < 2 or temperature <= 0:
+        if num_prototypes < 2 or not 0 < temperature < math.inf:
             raise InputError(
                 'MSN needs num_prototypes of at least 2 and a positive temperature, got '
                 f'{num_prototypes} and {temperature}.'
             )
+        check_not_negative(sinkhorn_rounds=sinkhorn_rounds, entropy_weight=entropy_weight)
         check_hides_patches(self, self.backbone)
+        check_head(self, 'ProjectionMLP', 'out_channels')
         width = self.head.out_channels
         bound = width**-0.5  # 1/16 for the release's 256
         self.prototypes = nn.Parameter(torch.empty(num_prototypes, width).uniform_(-bound, bound))

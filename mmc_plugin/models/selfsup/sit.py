@@ -8,8 +8,9 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from ..utils.corruption import check_fill
 from .base import StudentTeacher
-from .checks import check_inputs
+from .checks import check_inputs, check_not_negative
 
 
 @MODELS.register_module()
@@ -29,6 +30,9 @@ class SiT(StudentTeacher):
         fill (str): What corrupts what no other image fills: ``'zeros'`` or ``'noise'``. Defaults
             to 'zeros' [SiT release].
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
+
+    Raises:
+        ValueError: For another fill, or a weight below 0.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class SiT(StudentTeacher):
     ) -> None:
         heads = dict(rec_head=rec_head, cls_head=cls_head)
         super().__init__(backbone, heads=heads, follows=('backbone', 'cls_head'), **kwargs)
+        check_not_negative(rec_weight=rec_weight)
+        check_fill(fill)
         self.rec_weight = rec_weight
         self.fill = fill
 
@@ -56,7 +62,7 @@ class SiT(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_rec`` and ``loss_cls``, with their weights.
         """
-        check_inputs(self, inputs, crops=False)
+        check_inputs(self, inputs, 'mask', 'alien', crops=False)
         views, corrupted = inputs['views'], self.seen(inputs).views
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         with torch.no_grad():

@@ -43,8 +43,7 @@ def corrupt(
     Source: arXiv 2308.11448 (group masking); the two kinds of filling as in the SiT release.
     """
     _check_shapes(views, mask, alien, noise)
-    if fill not in ('noise', 'zeros'):
-        raise InputError(f"fill must be 'noise' or 'zeros', not {fill!r}.")
+    check_fill(fill)
     if fill == 'zeros':
         out = torch.zeros_like(views)
     elif noise is None:
@@ -69,6 +68,16 @@ def fillings(alien: torch.Tensor, fill: str) -> list[str]:
     """
     others = len(alien) > 1
     return ['another image' if each and others else fill for each in alien.tolist()]
+
+
+def check_fill(fill: str) -> None:
+    """Refuse what :func:`corrupt` cannot fill with.
+
+    Raises:
+        ValueError: That names what it can.
+    """
+    if fill not in ('noise', 'zeros'):
+        raise InputError(f"fill must be 'noise' or 'zeros', not {fill!r}.")
 
 
 def patch_mask(mask: torch.Tensor, patch_size: int) -> torch.Tensor:

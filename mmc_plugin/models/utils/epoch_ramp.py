@@ -28,14 +28,15 @@ class EpochRamp(nn.Module):
         self, value: float | Sequence[float], epochs: int, name: str, below: float = math.inf
     ) -> None:
         super().__init__()
-        ends = [value] if isinstance(value, int | float) else list(value)
-        if len(ends) not in (1, 2) or min(ends) <= 0 or epochs < 0:
+        ends = list(value) if isinstance(value, list | tuple) else [value]
+        finite = all(type(each) in (int, float) and 0 < each < math.inf for each in ends)
+        if len(ends) not in (1, 2) or not finite or not 0 <= epochs < math.inf:
             raise InputError(
                 f'{name} is a positive number, or two of them, first and last, for warmup_epochs '
-                f'of at least 0; got {value} and {epochs}.'
+                f'of at least 0; got {value!r} and {epochs}.'
             )
         self.first, self.last = float(ends[0]), float(ends[-1])
-        if max(ends) >= below:
+        if not max(ends) < below:
             raise InputError(
                 f'{name} reaches {max(ends)}, which is not below {below}, that of the student: '
                 'targets must be sharper than what predicts them.'

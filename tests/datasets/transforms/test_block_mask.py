@@ -48,7 +48,10 @@ def test_patches_that_are_left_are_different_ones_and_of_the_releases_number():
     'build, sentence',
     [
         (lambda: BlockMask(shape='round'), "shape='block' or 'random'"),
-        (lambda: BlockMask(ratios=[(0.5, 0.1)]), r'pairs \(low, high\) within \[0, 1\]'),
+        (lambda: BlockMask(ratios=[(0.5, 0.1)]), r'ratios must be a pair .* within \[0, 1\]'),
+        (lambda: BlockMask(ratios=[('a', 'b')]), r'ratios must be a pair .* within \[0, 1\]'),
+        (lambda: BlockMask(ratios=[0.5]), r'ratios must be a pair .* within \[0, 1\]'),
+        (lambda: BlockMask(ratios=0.5), r'ratios is a list of pairs \(low, high\), not 0.5'),
         (lambda: PatchDrop(ratio=1.0), r'ratio in \[0, 1\)'),
         (lambda: BlockMask(patch_size=14).transform(
             dict(img=[np.zeros((224, 220, 3), np.uint8)] * 2)), 'no multiple of patch_size=14'),

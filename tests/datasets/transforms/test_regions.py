@@ -14,16 +14,17 @@ def coordinates() -> np.ndarray:
     return np.stack([rows, columns, np.zeros_like(rows)], -1).astype(np.uint8)
 
 
-@pytest.mark.parametrize('flip', [0.0, 1.0, 0.5])
-def test_a_region_shows_the_same_pixels_in_both_views(flip):
+@pytest.mark.parametrize('flips', [[0.0], [1.0], [0.5], [1.0, 1.0], [0.5, 0.5]])
+@pytest.mark.parametrize('before', [{}, dict(flipped=True)])
+def test_a_region_shows_the_same_pixels_in_both_views(flips, before):
     np.random.seed(0)
     views = [
-        [CROP, dict(type='mmpretrain.ViewFlip', prob=flip)],
-        [CROP, dict(type='mmpretrain.ViewFlip', prob=0.5)],
+        [CROP, *(dict(type='mmpretrain.ViewFlip', prob=flip) for flip in flips)],
+        [CROP, dict(type='mmpretrain.ViewSolarize', prob=0.0)],
     ]
     transform = RegionViews(views, num_regions=3, patch_size=4)
     for _ in range(30):
-        out = transform.transform(dict(img=coordinates()))
+        out = transform.transform(dict(img=coordinates(), **before))
         assert out['regions'].shape == (2, 3, 4) and out['regions'].dtype == np.float32
         for boxes in zip(*out['regions'], strict=True):
             means = []
@@ -59,8 +60,13 @@ def test_views_that_share_nothing_are_replaced():
 @pytest.mark.parametrize(
     'options, sentence',
     [
-        (dict(num_regions=0), 'num_regions of at least 1'),
-        (dict(side=(0.0, 0.5)), r'0 < side\[0\] <= side\[1\] <= 1'),
+        (dict(num_regions=0), 'num_regions must be a whole number of at least 1 but is 0'),
+        (dict(patch_size=0), 'patch_size must be a whole number of at least 1 but is 0'),
+        (dict(min_overlap=1.5), r'min_overlap must lie in \[0, 1\] but is 1.5'),
+        *(
+            (dict(side=side), r'RegionViews.side must be a pair \(smallest, largest\)')
+            for side in ((0.0, 0.5), 0.5, ('a', 'b'), (0.5,))
+        ),
         (dict(side=(0.1, 0.5), patch_size=16), 'regions of 1.9 pixels, smaller than a patch of 16'),
     ],
 )
@@ -71,5 +77,18 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, sentence):
 
 def test_views_without_a_crop_are_refused_in_a_sentence():
     flip = dict(type='mmpretrain.ViewFlip')
-    with pytest.raises(ValueError, match='RegionViews.transforms: each view must begin with a Vie'):
-        RegionViews([[CROP], [flip]]).transform(dict(img=coordinates()))
+    for steps in ([], [flip], [flip, CROP]):
+        with pytest.raises(ValueError, match='RegionViews.transforms: each view must begin with'):
+            RegionViews([[CROP], steps])
+
+
+def test_what_moves_pixels_unseen_is_refused_in_a_sentence():
+    for step in (dict(type='RandomFlip', prob=1.0), CROP):
+        with pytest.raises(ValueError, match='cannot be followed through .*: put nothing but'):
+            RegionViews([[CROP, step], [CROP]])
+
+
+@pytest.mark.parametrize('views', [[[CROP]], [[CROP]] * 3])
+def test_other_than_two_views_are_refused_in_a_sentence(views):
+    with pytest.raises(ValueError, match=f'of the two views, .* but has {len(views)} in it'):
+        RegionViews(views)

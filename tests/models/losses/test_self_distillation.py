@@ -135,7 +135,7 @@ def test_no_chosen_patch_at_all_is_a_loss_of_0_with_gradients():
 
 
 def test_the_centre_is_a_moving_average_that_the_targets_subtract():
-    centering = Centering(3, momentum=0.9)
+    centering = Centering(3)
     centering.update(torch.tensor([1.0, 2.0, 3.0]))
     centering.update(torch.tensor([1.0, 0.0, 0.0]))
     expected = torch.tensor([0.9 * 0.1 + 0.1, 0.9 * 0.2, 0.9 * 0.3])

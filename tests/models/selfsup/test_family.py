@@ -109,6 +109,19 @@ def test_the_student_is_given_what_it_is_said_to_see(name):
         assert seen.hidden is None and seen.how == ('' if name == 'DINO' else 'zeros')
 
 
+def same_gradients(one, other, loss, other_loss, tolerance: float) -> None:
+    """All that ``one`` learns from its loss, ``other`` learns from its own."""
+    loss.backward()
+    other_loss.backward()
+    theirs = dict(other.named_parameters())
+    learned = {name: p.grad for name, p in one.named_parameters() if p.grad is not None}
+    assert len(learned) > 20 and any(each.any() for each in learned.values())
+    for name, gradient in learned.items():
+        torch.testing.assert_close(
+            theirs[name].grad, gradient, rtol=0, atol=tolerance, msg=lambda m, n=name: f'{n}: {m}'
+        )
+
+
 def test_sit_is_mmc_without_its_patch_loss_to_the_bit():
     sit = build('SiT', fill='noise', rec_weight=0.7)
     head = dict(type='PatchContrastHead', in_channels=WIDTH, hidden_channels=16, out_channels=8)
@@ -123,6 +136,7 @@ def test_sit_is_mmc_without_its_patch_loss_to_the_bit():
     assert {key: each.item() for key, each in one.items()} == {
         key: each.item() for key, each in other.items()
     }
+    same_gradients(sit, mmc, sum(one.values()), sum(other.values()), tolerance=0)
 
 
 def slow_dino(model, inputs, masked=None) -> float:
@@ -172,7 +186,10 @@ def test_ibot_that_hides_nothing_is_dino():
     dino.load_state_dict(ibot.state_dict(), strict=False)
     found = losses(ibot, inputs)
     assert found['loss_patch'].item() == 0
-    assert torch.equal(found['loss_cls'], losses(dino, inputs)['loss_cls'])
+    expected = losses(dino, inputs)
+    assert torch.equal(found['loss_cls'], expected['loss_cls'])
+    assert torch.equal(ibot.centering.center, dino.centering.center)
+    same_gradients(dino, ibot, expected['loss_cls'], sum(found.values()), tolerance=0)
 
 
 def test_ibot_hides_patches_before_the_positions_and_from_the_student_alone():
@@ -220,6 +237,11 @@ def test_ibot_with_an_all_ones_mask_and_gmml_in_place_of_its_token_is_mcssl():
     found = losses(ibot, dict(inputs, mask=torch.ones_like(inputs['mask'])))
     for key in ('loss_cls', 'loss_patch'):
         torch.testing.assert_close(found[key], expected[key], atol=1e-6, rtol=1e-6)
+    for center in ('centering.center', 'patch_centering.center'):
+        assert mcssl.get_buffer(center).any()
+        torch.testing.assert_close(ibot.get_buffer(center), mcssl.get_buffer(center))
+    without_pixels = expected['loss_cls'] + expected['loss_patch']
+    same_gradients(mcssl, ibot, without_pixels, sum(found.values()), tolerance=1e-6)
     error = mcssl.rec_head.to_image(
         mcssl.rec_head(encode(mcssl.backbone, corrupted)[1].flatten(0, 1)), 32, 32
     ) - inputs['views'].flatten(0, 1)
@@ -283,6 +305,36 @@ def test_temperatures_and_sharpening_do_not_cross_the_students():
         build('MSN', sharpening=(0.5, 1.5))
 
 
+NAN = float('nan')
+
+
+@pytest.mark.parametrize(
+    'name, options, sentence',
+    [
+        ('DINO', dict(temperature=NAN), 'teacher_temperature reaches 0.07, .* not below nan'),
+        *(
+            ('DINO', dict(teacher_temperature=each), 'teacher_temperature is a positive number, or')
+            for each in (NAN, 'x', None, True, (0.04, NAN), (), (0.04, 0.05, 0.06))
+        ),
+        ('DINO', dict(warmup_epochs=NAN), 'of at least 0; got .* and nan'),
+        ('IBOT', dict(patch_temperature=NAN), 'model.patch_temperature is a positive number, or'),
+        ('MSN', dict(sharpening=NAN), 'model.sharpening is a positive number, or two of them'),
+        ('MSN', dict(temperature=NAN), 'a positive temperature, got 10 and nan'),
+        ('MSN', dict(sinkhorn_rounds=-1), 'model.sinkhorn_rounds must be a number of at least 0'),
+        ('MSN', dict(entropy_weight=-1.0), 'model.entropy_weight must be a number of at least 0'),
+        ('SiT', dict(rec_weight=-1.0), 'model.rec_weight must be a number of at least 0, got -1'),
+        ('SiT', dict(rec_weight=NAN), 'model.rec_weight must be a number of at least 0, got nan'),
+        ('SiT', dict(fill='grey'), "fill must be 'noise' or 'zeros', not 'grey'"),
+        ('MCSSL', dict(fill='grey'), "fill must be 'noise' or 'zeros', not 'grey'"),
+        ('DINO', dict(head=MSN_HEAD), r"ProjectionMLP: set model.head.type='PrototypeHead'\."),
+        ('MSN', dict(head=PROTOTYPES), r"PrototypeHead: set model.head.type='ProjectionMLP'\."),
+    ],
+)
+def test_values_that_void_a_training_are_refused_when_it_is_built(name, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build(name, **options)
+
+
 @pytest.mark.parametrize(
     'name, key, maker',
     [('SiT', 'mask', 'GMMLMask or BlockMask'), ('SiT', 'alien', 'GMMLMask'),
@@ -299,6 +351,31 @@ def test_a_pipeline_without_the_methods_transform_is_refused(name, key, maker):
 def test_local_crops_are_refused_where_the_method_takes_none():
     with pytest.raises(ValueError, match='SiT takes no local crops, but the pipeline makes some'):
         build('SiT').loss(batch(crops=2))
+
+
+def with_views(inputs, number) -> dict:
+    """The batch with other than two views of each image."""
+    of_views = {key: each for key, each in inputs.items() if key != 'crops'}
+    return inputs | {key: each[[0, 1, 0][:number]] for key, each in of_views.items()}
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_one_view_is_refused_where_views_are_crossed(name):
+    least = 'at least 2' if name in ('DINO', 'IBOT', 'MCSSL') else '2'
+    with pytest.raises(ValueError, match=f'{name} needs {least} views of each image and gets 1'):
+        build(name).loss(with_views(batch(), 1))
+
+
+@pytest.mark.parametrize('name', ['DINO', 'IBOT', 'MCSSL'])
+def test_one_view_will_do_with_local_crops_and_so_will_three_views(name):
+    for inputs in (with_views(batch(crops=2), 1), with_views(batch(), 3)):
+        assert all(each.isfinite() for each in losses(build(name), inputs).values())
+
+
+@pytest.mark.parametrize('name', ['SiT', 'MSN'])
+def test_a_third_view_is_refused_where_nothing_would_read_it(name):
+    with pytest.raises(ValueError, match=f'{name} needs 2 views of each image and gets 3'):
+        build(name).loss(with_views(batch(), 3))
 
 
 def overfit(model, inputs, key, steps=300, lr=3e-3, still=lambda: None) -> dict:

@@ -54,14 +54,29 @@ def test_the_loss_is_the_hosts(cfg):
     torch.manual_seed(1)
     expected = host.loss(views[0] if cfg is MAE else list(views), None)['loss']
     torch.manual_seed(1)
+    views = views[:1] if cfg is MAE else views
     assert ours.loss(dict(views=views))['loss'].item() == expected.item()
 
 
 @pytest.mark.parametrize('cfg', [MOCO, MAE], ids=['MoCoV3', 'MAE'])
 def test_local_crops_are_refused(cfg):
-    views = torch.randn(2, 4, 3, 32, 32)
+    views = torch.randn(1 if cfg is MAE else 2, 4, 3, 32, 32)
     with pytest.raises(ValueError, match=f'View{cfg["type"]} takes no local crops'):
         build(dict(cfg, type=f'View{cfg["type"]}')).loss(dict(views=views, crops=[views]))
+
+
+@pytest.mark.parametrize(
+    'cfg, wanted, found', [(MOCO, 2, 1), (MOCO, 2, 3), (MAE, 1, 2)], ids=['1', '3', 'MAE']
+)
+def test_other_views_than_the_loss_is_made_for_are_refused(cfg, wanted, found):
+    model = build(dict(cfg, type=f'View{cfg["type"]}'))
+    with pytest.raises(ValueError, match=f'needs {wanted} views? of each image and gets {found}'):
+        model.loss(dict(views=torch.randn(found, 4, 3, 32, 32)))
+
+
+def test_a_batch_of_one_image_is_refused_by_moco():
+    with pytest.raises(ValueError, match='a batch of one image by batch norm: raise train_datalo'):
+        build(dict(MOCO, type='ViewMoCoV3')).loss(dict(views=torch.randn(2, 1, 3, 32, 32)))
 
 
 @pytest.mark.parametrize('cfg', [MOCO, MAE], ids=['MoCoV3', 'MAE'])

@@ -107,6 +107,13 @@ def test_iou_by_hand():
     'options, sentence',
     [
         (dict(temperature=0.0), 'MaskCo needs a positive temperature'),
+        (dict(temperature=float('nan')), 'MaskCo needs a positive temperature'),
+        (dict(mask_head=dict(MASK_HEAD, in_channels=30)), 'model.mask_head.in_channels is 30, but'),
+        (dict(mask_head=dict(MASK_HEAD, num_heads=5)), 'must divide in_channels=24, which 5 does'),
+        (
+            dict(head=dict(type='PrototypeHead', in_channels=WIDTH, num_prototypes=3)),
+            "MaskCo cannot use a head of type PrototypeHead: set model.head.type='ProjectionMLP'",
+        ),
         (dict(max_iou=1.5), r'max_iou in \[0, 1\], got 0.2, 4 and 1.5'),
         (dict(backbone=PLAIN), r"MaskCo hides patches .* model.backbone.type='PretrainedViT'"),
     ],
@@ -120,6 +127,9 @@ def test_batches_that_it_cannot_use_are_refused_in_a_sentence():
     model, data = build(), inputs([[0.0, 0, 16, 16]])
     with pytest.raises(ValueError, match='MaskCo takes no local crops'):
         model.loss(dict(data, crops=[data['views']]))
+    for found in (1, 3):
+        with pytest.raises(ValueError, match=f'needs 2 views of each image and gets {found}'):
+            model.loss(dict(data, views=data['views'][[0, 1, 0][:found]]))
     del data['regions']
     with pytest.raises(ValueError, match="MaskCo needs 'regions' of each image: put RegionViews"):
         model.loss(data)

@@ -229,3 +229,12 @@ def test_student_and_teacher_run_once_over_both_views():
     model.teacher.backbone.register_forward_hook(lambda *_: calls.append('teacher'))
     model.loss(batch())
     assert sorted(calls) == ['student', 'teacher']
+
+
+def test_one_view_is_refused_by_the_class_loss_alone():
+    inputs = {key: each[:1] for key, each in batch().items()}
+    with pytest.raises(ValueError, match='MMC needs at least 2 views of each image and gets 1'):
+        build().loss(inputs)
+    losses = build(loss_weights=dict(cls=0.0)).loss(inputs)
+    losses |= build(loss_weights=dict(rec=0.0, patch=0.0)).loss(batch(crops=1) | inputs)
+    assert min(losses.values()) > 0
