@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import read_checkpoint
 from ..checkpoints.run_config import read_run_config
+from ..datasets.transforms.gmml import GMMLMask
 from ..errors import InputError
 from ..evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
 from ..models.selfsup import PretrainingMethod
@@ -34,12 +35,14 @@ class Reconstruction:
         corrupted: As the student saw it.
         reconstructed: What it painted, everywhere.
         mask: bool (S, S), True = corrupted.
+        filling: ``'noise'``, ``'zeros'`` or ``'another image'``.
     """
 
     clean: np.ndarray
     corrupted: np.ndarray
     reconstructed: np.ndarray
     mask: np.ndarray
+    filling: str
 
 
 def load_student_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str) -> None:
@@ -165,9 +168,10 @@ def reconstruct(
     Args:
         model (PretrainingMethod): Of :func:`load_student`.
         image: A photograph as :func:`to_pixels` takes it.
-        coverage (float): The most of it that is corrupted. Defaults to 0.75 [arXiv 2308.11448, §3].
+        coverage (float): The most of it that is corrupted. Defaults to 0.75 [arXiv 2308.11448, §3];
+            SiT and MC-SSL learned from 0.5 [releases].
         seed (int): Of the mask and the noise.
-        other: What to fill the mask with; by default noise.
+        other: What to fill the mask with; by default what the method takes: noise, or zeros.
 
     Returns:
         Reconstruction: At the size that the student was trained at.
@@ -181,11 +185,12 @@ def reconstruct(
     size = min(model.backbone.img_size)
     given = [image] if other is None else [other, image]
     images = torch.stack([_middle(to_pixels(each), size) for each in given])
-    mask, noise = draw_corruption([coverage] * len(given), size, model.patch_size, seed)
+    gmml = GMMLMask(noise_ratio=coverage, alien_ratio=coverage, align=model.patch_size)
     # An alien region is filled with the image before.
     alien = torch.full((len(given),), other is not None)
-    clean, corrupted, made = corrupt_and_reconstruct(model, images, mask, alien, noise)
-    return Reconstruction(clean[-1], corrupted[-1], made[0, -1], mask[-1].numpy())
+    mask, noise = draw_corruption(gmml, alien, size, seed)
+    clean, corrupted, made, fillings = corrupt_and_reconstruct(model, images, mask, alien, noise)
+    return Reconstruction(clean[-1], corrupted[-1], made[0, -1], mask[-1].numpy(), fillings[-1])
 
 
 def _middle(image: Tensor, size: int) -> Tensor:

@@ -39,7 +39,7 @@ class Reconstructions:
         rows = []
         for name, network in self.networks.items():
             made = reconstruct(network.student, picture.image, float(coverage), int(seed), other)
-            share = f'{made.mask.mean():.0%} corrupted'
+            share = f'{made.mask.mean():.0%} filled with {made.filling}'
             error = np.abs(made.reconstructed.astype(int) - made.clean)[made.mask].mean() / 255
             side = len(made.clean)
             views = [
@@ -75,7 +75,9 @@ def reconstruction_tab(networks: Mapping[str, Network], picture: gr.State, tab: 
         coverage = gr.Slider(
             0.05, 0.95, 0.5, step=0.05, label='Corrupted at most', elem_id='coverage'
         )
-        filling = gr.Radio(['noise', 'another image'], value='noise', label='Filled with')
+        filling = gr.Radio(
+            ['noise or zeros', 'another image'], value='noise or zeros', label='Filled with'
+        )
         seed = gr.Number(0, precision=0, label='Number of the mask', minimum=0)
     shown = gr.HTML(markup.message(''), elem_id='reconstruction')
     settings = dict(

@@ -20,11 +20,14 @@ _TITLES = dict(
     loss_patch='patch loss',
     loss_cls='class token loss',
     lr='learning rate',
+    codes='prototypes in use in a batch',
+    target_entropy='entropy of the targets, nats',
     knn='k-NN accuracy, %',
     probe='online linear probe, %',
     spread='feature spread (0 collapsed, 1 isotropic)',
     effective_rank='effective rank',
 )
+_SINGLE = ('lr', 'codes', 'target_entropy')
 _GROUPS = ('knn', 'probe', 'spread', 'effective_rank')
 # Drawn in ten seconds; more take minutes, and nobody finds one among them.
 _MAX_PLOTS, _MAX_LINES = 24, 200
@@ -69,8 +72,7 @@ def _plots(records: list[dict]) -> dict[str, list[str]]:
     losses = sorted(key for key in keys if key.startswith('loss_'))
     # The total is only worth a plot of its own where it is no sum of several.
     plots = {key: [key] for key in (losses or ['loss']) if key in keys}
-    if 'lr' in keys:
-        plots['lr'] = ['lr']
+    plots |= {key: [key] for key in _SINGLE if key in keys}
     for group in _GROUPS:
         members = sorted(key for key in keys if key.startswith(f'{group}/'))
         if members:
@@ -84,7 +86,7 @@ def _legend(legend: Legend) -> None:
 
 
 def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
-    """Plot the losses apart, the learning rate and what was measured on the features.
+    """Plot the losses apart, the learning rate, the use of prototypes and of the features' space.
 
     Of several runs only the teacher's features are shown (the student's of a run without a
     teacher), and k-NN for the smallest k.

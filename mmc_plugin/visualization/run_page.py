@@ -63,8 +63,8 @@ def write_pictures(work_dir: Path) -> dict[str, tuple[str, str]]:
     pictures = {
         'Losses': (
             'curves.png',
-            'The three losses apart, the learning rate, and how much '
-            'of the feature space the features fill.',
+            'The losses apart, the learning rate, how many prototypes are in use where there are '
+            'some, and how much of the feature space the features fill.',
         )
     }
     panels = sorted(
@@ -75,7 +75,7 @@ def write_pictures(work_dir: Path) -> dict[str, tuple[str, str]]:
         shutil.copyfile(panels[-1], work_dir / 'reconstruction.png')
         pictures['Reconstruction'] = (
             'reconstruction.png',
-            'Parts of each image are replaced by noise or by another image; '
+            'Parts of each image are replaced, beside it stands by what; '
             'the student has to fill them in from what is left. A run of minutes gets to colours, '
             'not to shapes.',
         )

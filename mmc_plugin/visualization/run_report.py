@@ -202,9 +202,10 @@ def _collapsed(records: list[dict], events: Sequence[dict]) -> Sign | None:
 
 def _few_codes(records: list[dict], events: Sequence[dict]) -> Sign | None:
     _, values = series(records, 'codes')
-    if len(values) > 3 and values[-1] < CODES * max(values):
+    if len(values) > 3 and (values[-1] < CODES * max(values) or set(values[-3:]) == {1}):
+        used = counted(round(values[-1]), 'prototype')
         return Sign(
-            f'the teacher uses {values[-1]:.0f} prototypes, {max(values):.0f} at its best',
+            f'the teacher uses {used}, {max(values):.0f} at its best',
             'It is about to give all images one code. Lower model.teacher_temperature or its end, '
             'lengthen model.warmup_epochs, keep the last layer frozen for an epoch (FreezeHook).',
         )
@@ -295,6 +296,13 @@ def _facts(work_dir: Path, records: list[dict]) -> list[tuple[str, str]]:
         facts.append(('memory of the GPU', f'{max(memory):.0f} MiB at most'))
     for key in sorted({k for each in records for k in each if k.startswith(('knn/', 'probe/'))}):
         facts.append((key, f'{series(records, key)[1][-1]:.2f} %'))
+    codes, entropies = series(records, 'codes')[1], series(records, 'target_entropy')[1]
+    if codes:
+        facts.append(
+            ('prototypes in use in a batch', f'{codes[-1]:.0f}, {max(codes):.0f} at their most')
+        )
+    if entropies:
+        facts.append(('entropy of the targets', f'{entropies[-1]:.3g} nats'))
     starts = len([*work_dir.glob('*/vis_data/scalars.json')])
     facts.append(('times that it was started', str(starts)))
     last = read_last_checkpoint(str(work_dir))

@@ -49,6 +49,7 @@ def test_a_reconstruction_is_the_head_on_the_corrupted_middle(run, other):
         )  # fmt: skip
         middles.append(small[0].permute(1, 2, 0).round().numpy())
     np.testing.assert_allclose(made.clean, middles[0], atol=1)
+    assert made.filling == ('another image' if other else 'noise')
     assert made.mask.shape == (32, 32) and 0.2 < made.mask.mean() <= 0.6
     blocks = made.mask.reshape(4, 8, 4, 8).transpose(0, 2, 1, 3).reshape(16, 64)
     assert (blocks.all(1) | ~blocks.any(1)).all()  # whole patches

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
+from mmc_plugin.visualization import samples as samples_module
 from mmc_plugin.visualization.layers import amplification, layer_panel
 from mmc_plugin.visualization.samples import sample_sheet
 
@@ -88,16 +89,110 @@ def test_samples_are_corrupted_inside_their_masks_only(config):
     for i, sample in enumerate(samples):
         before = samples[i - 1]
         for v in range(2):
-            mask, alien = sample.mask[v], sample.alien[v]
-            kinds.add(bool(alien))
-            assert np.array_equal(sample.corrupted[v][~mask], sample.clean[v][~mask])
-            inside = sample.corrupted[v][mask]
-            if alien:
+            mask, kind = sample.mask[v], sample.kinds[v]
+            kinds.add(kind)
+            assert np.array_equal(sample.seen[v][~mask], sample.clean[v][~mask])
+            inside = sample.seen[v][mask]
+            if kind == 'another image':
                 assert np.array_equal(inside, before.clean[v][mask])
             else:  # normal noise, cut where pixels end
                 assert inside.std() > 40
             assert 0.2 < mask.mean() < 0.9
-    assert kinds == {True, False}
+    assert kinds == {'noise', 'another image'}
+    (alone,) = draw(config, number=1)  # there is no other image
+    assert list(alone.kinds) == ['noise', 'noise']
+
+
+METHODS = 'mmc sit mcssl ibot msn maskco mae dino mocov3'.split()
+HIDING = dict(ibot='masked', maskco='masked', mae='masked', msn='dropped')
+
+
+@pytest.fixture(scope='module')
+def shown(photo_folder):
+    """By method, the first samples of its small config."""
+    configs = TOOLS.parents[1] / 'configs'
+    found = {}
+    for method in METHODS:
+        cfg = Config.fromfile(configs / method / 'vitt_caltech101.py')
+        cfg.train_dataloader.dataset.data_root = str(photo_folder)
+        init_default_scope(cfg.default_scope)
+        found[method] = BROWSE['draw_samples'](cfg, 6, 0, False)
+    return found
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_each_method_is_shown_as_its_student_sees_the_views(shown, method):
+    samples, mean = shown[method], np.array([124, 116, 104])
+    views = [(sample, v) for sample in samples for v in range(len(sample.clean))]
+    assert len(views) == 6 * (1 if method == 'mae' else 2)
+    alone = {v for sample, v in views if sample.seen[v] is None}
+    assert alone == dict(msn={0}, maskco={1}).get(method, set())
+    kinds = set()
+    for sample, v in views:
+        assert len(sample.crops) == (4 if method in ('dino', 'ibot', 'mcssl', 'msn') else 0)
+        kind, mask = sample.kinds[v], sample.mask[v]
+        if v in alone:
+            assert kind == '' and not mask.any()
+            continue
+        kinds.add(kind)
+        assert np.array_equal(sample.seen[v][~mask], sample.clean[v][~mask])
+        inside = sample.seen[v][mask]
+        if kind == 'zeros':  # in normalised pixels: the mean colour
+            assert (inside == mean).all() and mask.mean() <= 0.5
+        elif kind in HIDING.values():
+            assert set(inside.ravel()) <= {150, 190}
+            cells = mask.reshape(4, 12, 4, 12)
+            assert np.array_equal(cells.all((1, 3)), cells.any((1, 3)))  # whole patches
+        elif not kind:
+            assert not mask.any()
+    expected = dict.fromkeys(METHODS, {''}) | {key: {word} for key, word in HIDING.items()}
+    expected |= dict.fromkeys(('sit', 'mcssl'), {'zeros', 'another image'})
+    expected['mmc'] = {'noise', 'another image'}
+    assert kinds == expected[method]
+
+
+def test_patches_are_hidden_as_the_methods_do(shown):
+    shares = {key: [sample.mask.mean((1, 2)) for sample in shown[key]] for key in HIDING}
+    assert all(share == [0.75] for share in shares['mae'])
+    assert all(0 <= share.max() <= 0.5 for share in shares['ibot'])
+    assert 0 < np.mean(shares['ibot']) < 0.4
+    # MSN: 12 of 16 patches are left, the same in all images of a batch.
+    masks = np.stack([sample.mask[1] for sample in shown['msn']])
+    assert masks[0].mean() == 0.25 and (masks == masks[:1]).all()
+    assert len({sample.mask.tobytes() for sample in shown['mae']}) > 1
+    for sample in shown['maskco']:
+        left, top, right, bottom = sample.regions[0, 0]
+        inside = np.zeros((48, 48), bool)
+        inside[round(top) : round(bottom), round(left) : round(right)] = True
+        # The hidden region, but for the parts of patches at its borders.
+        assert sample.regions.shape == (2, 4, 4) and (inside & sample.mask[0]).any()
+        assert (inside & sample.mask[0]).sum() > 0.5 * sample.mask[0].sum()
+
+
+def test_sheets_say_what_was_done(shown, monkeypatch):
+    figures = []
+    new_figure = samples_module.new_figure
+    monkeypatch.setattr(
+        samples_module, 'new_figure', lambda *size: figures.append(new_figure(*size)) or figures[-1]
+    )
+    for method, titles, captions in [
+        ('sit', 'view 1,corrupted,mask,view 2,corrupted,mask', {'zeros', 'another image'}),
+        ('ibot', 'view 1,masked,view 2,masked,4 local crops', {'of the patches'}),
+        ('msn', 'view 1,view 2,dropped,4 local crops', {'teacher alone', '25 % of the patches'}),
+        ('maskco', 'view 1,masked,view 2',
+         {'teacher alone', '4 regions, hidden: orange', 'of the patches'}),
+        ('mae', 'view 1,masked', {'75 % of the patches'}),
+        ('dino', 'view 1,view 2,4 local crops', {'as it is'}),
+        ('mocov3', 'view 1,view 2', {'as it is'}),
+    ]:  # fmt: skip
+        sample_sheet(shown[method])
+        axes = figures.pop().axes
+        assert ','.join(axis.get_title() for axis in axes if axis.get_title()) == titles
+        said = [axis.get_xlabel() for axis in axes if axis.get_xlabel()]
+        assert all(any(words in each for words in captions) for each in said), said
+        assert all(any(words in each for each in said) for words in captions), said
+        frames = [len(axis.patches) for axis in axes if axis.patches]
+        assert frames == ([4] * 12 if method == 'maskco' else [])
 
 
 def test_samples_are_the_first_of_a_training_and_follow_the_seed(config, photo_folder):
@@ -105,7 +200,7 @@ def test_samples_are_the_first_of_a_training_and_follow_the_seed(config, photo_f
     assert [s.name for s in one] == [s.name for s in same] != [s.name for s in other]
     assert len({s.name for s in one}) == 6
     for a, b in zip(one, same, strict=True):
-        assert np.array_equal(a.corrupted, b.corrupted)
+        assert np.array_equal(a.seen, b.seen)
     assert len(draw(config, number=50)) == len(list(photo_folder.iterdir()))
 
 
@@ -132,7 +227,7 @@ def test_browse_writes_sheets(config, tmp_path, capsys):
 def test_a_sheet_shows_the_pixels_of_its_images(config):
     samples = draw(config, number=2)
     samples[0].clean = np.full_like(samples[0].clean, (250, 3, 120))  # colours of nothing else
-    samples[1].corrupted = np.full_like(samples[1].corrupted, (1, 200, 7))
+    samples[1].seen = np.full_like(samples[1].seen, (1, 200, 7))
     sheet = sample_sheet(samples, 'a title').astype(int)
     places = [
         np.argwhere(np.abs(sheet - colour).max(-1) <= 1) for colour in ((250, 3, 120), (1, 200, 7))
@@ -166,7 +261,14 @@ train_dataloader = dict(dataset=dict(pipeline=[
     with pytest.raises(SystemExit) as error:
         BROWSE['main']([str(plain), '--output-dir', str(tmp_path)])
     message = capsys.readouterr().err
-    assert error.value.code == 2 and 'gives no alien and no mask' in message
+    assert error.value.code == 2 and "MMC needs 'mask' of each image: put GMMLMask" in message
+    plain.write_text(
+        f"_base_ = [r'{config}']\ntrain_dataloader = dict(dataset=dict(pipeline=[\n"
+        "    dict(type='LoadImage'), dict(type='PackInputs')]))\n"
+    )
+    with pytest.raises(SystemExit) as error:
+        BROWSE['main']([str(plain), '-n', '1', '--output-dir', str(tmp_path)])
+    assert error.value.code == 2 and 'gives no views: only configs of' in capsys.readouterr().err
 
 
 # Figure 9
@@ -225,6 +327,32 @@ def test_layers_tool_draws_the_last_six(config, checkpoint, photo_folder, tmp_pa
     touched = (clean != corrupted).any(-1)
     assert 0.3 < touched.mean() < 0.95
     np.testing.assert_allclose(differences * 255, np.diff(made.astype(int), axis=0), atol=1e-3)
+
+
+def test_layers_tool_corrupts_as_much_as_the_pipeline_does(
+    config, checkpoint, photo_folder, tmp_path, monkeypatch
+):
+    shares = []
+    panel = LAYERS['main'].__globals__['layer_panel']
+
+    def spy(clean, corrupted, *others):
+        shares.append((clean != corrupted).any(-1).mean())
+        return panel(clean, corrupted, *others)
+
+    monkeypatch.setitem(LAYERS['main'].__globals__, 'layer_panel', spy)
+    call = [
+        config,
+        checkpoint,
+        str(photo_folder),
+        '--layers',
+        '8',
+        '--out',
+        str(tmp_path / 'a.png'),
+    ]
+    little = ['--cfg-options', 'train_dataloader.dataset.pipeline.2.noise_ratio=0.2']
+    LAYERS['main']([*call, *little])
+    LAYERS['main']([*call, *little, '--coverage', '0.9'])
+    assert 0.1 < shares[0] <= 0.2 + 1 / 16 and shares[1] > 0.45
 
 
 def _normalised(model, images):

@@ -82,6 +82,23 @@ def test_plots_each_loss_apart_and_features_together(monkeypatch):
     assert not any(axis.get_legend() for axis in figures[0].axes)
 
 
+def test_prototypes_in_use_and_the_entropy_of_targets_are_drawn_where_a_run_logs_them(monkeypatch):
+    figures = []
+    original = curves.new_figure
+    monkeypatch.setattr(
+        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
+    )
+    used = [record(step, codes=40.0 - step, target_entropy=step / 2) for step in (1, 2)]
+    for runs in (dict(dino=used), dict(mmc=[record(1), record(2)], dino=used)):
+        training_curves(runs)
+        lines = {
+            axis.get_title(): [line.get_ydata().tolist() for line in axis.lines]
+            for axis in figures[-1].axes
+        }
+        assert lines['prototypes in use in a batch'] == [[39, 38]]
+        assert lines['entropy of the targets, nats'] == [[0.5, 1]]
+
+
 def test_a_run_without_a_teacher_shows_its_student(monkeypatch):
     figures = []
     original = curves.new_figure

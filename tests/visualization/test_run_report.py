@@ -15,7 +15,7 @@ def healthy(number=30) -> list[dict]:
     """A loss that falls, at an even pace."""
     return [
         dict(step=i + 1, loss=5 + 3 * math.exp(-i / 10) - 0.02 * i, lr=1e-3, time=0.5,
-             data_time=0.01, images_per_second=96.0, codes=100.0)
+             data_time=0.01, images_per_second=96.0, codes=100.0, target_entropy=4.25)
         for i in range(number)
     ]  # fmt: skip
 
@@ -37,6 +37,7 @@ def test_a_healthy_run_has_no_signs():
 @pytest.mark.parametrize('records, words', [
     (changed(loss=float('nan')), 'loss was not finite at iteration 21'),
     (changed(codes=4.0), 'the teacher uses 4 prototypes, 100 at its best'),
+    ([dict(each, codes=1.0) for each in healthy()], 'the teacher uses 1 prototype, 1 at its'),
     (changed(images_per_second=10.0), 'it has become slower: 10 images/s, 96 at first'),
     ([dict(each, data_time=0.2) for each in healthy()], '40 % of the time goes into waiting'),
     ([dict(each, loss=6.0) for each in healthy()], 'the loss is flat: 6, and 6 in the last third'),
@@ -77,6 +78,7 @@ def test_the_page(tmp_path):
     ]  # fmt: skip
     text = path.read_text()
     facts = 'iterations</th><td>30<', 'images per second</th><td>96<', '2.0 % of the time'
+    facts += 'prototypes in use in a batch</th><td>100, 100 at', 'of the targets</th><td>4.25 nats'
     for words in (*facts, 'pace.png', 'curves.png', 'reconstruction.png', 'skipped_images.json'):
         assert words in text, words
     for name in ('pace.png', 'curves.png', 'reconstruction.png'):

@@ -34,11 +34,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         '--alien', action='store_true',
-        help='corrupt with regions of another of the images in place of noise',
+        help='corrupt with regions of another of the images in place of noise or zeros',
     )  # fmt: skip
     parser.add_argument(
         '--coverage', type=float,
-        help='most of an image to corrupt, by default 0.75 with noise and 0.30 with --alien',
+        help="most of an image to corrupt, by default that of the config's GMMLMask",
     )  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='of the corruption')
     parser.add_argument('--device', default='cpu', help='cpu (default) or cuda')
@@ -66,7 +66,11 @@ from mmc_plugin.datasets.image_files import ImageFiles
 from mmc_plugin.datasets.image_tree import scan_tree
 from mmc_plugin.engine import cli
 from mmc_plugin.errors import InputError
-from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
+from mmc_plugin.evaluation.reconstruction import (
+    corrupt_and_reconstruct,
+    draw_corruption,
+    training_mask,
+)
 from mmc_plugin.visualization.figures import write_picture
 from mmc_plugin.visualization.layers import amplification, layer_panel
 
@@ -113,12 +117,15 @@ def main(argv: list[str] | None = None) -> None:
         load_student_weights(model, weights, args.checkpoint)
         model.to(args.device).eval()
 
-        data_root = cfg.get('train_dataloader', {}).get('dataset', {}).get('data_root', '')
-        paths = find_images(args.images, data_root, args.number)
+        dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+        paths = find_images(args.images, dataset.get('data_root', ''), args.number)
         size = min(model.backbone.img_size)
         images, paths = read_images(paths, size)
-        coverage = args.coverage or (0.30 if args.alien else 0.75)  # paper, §3
-        mask, noise = draw_corruption([coverage] * len(paths), size, model.patch_size, args.seed)
+        gmml = training_mask(dataset.get('pipeline', []), size, model.patch_size)
+        if args.coverage is not None:
+            gmml.noise_ratio = gmml.alien_ratio = args.coverage
+        alien = torch.full((len(paths),), args.alien)
+        mask, noise = draw_corruption(gmml, alien, size, args.seed)
         depth = len(model.backbone.layers)
         layers = args.layers or list(range(max(depth - 5, 1), depth + 1))
         wrong = [str(layer) for layer in layers if not 1 <= layer <= depth]
@@ -126,10 +133,9 @@ def main(argv: list[str] | None = None) -> None:
             raise InputError(
                 f'--layers are counted from 1 to {depth} in this model, got {", ".join(wrong)}'
             )
-        clean, corrupted, shown = corrupt_and_reconstruct(
-            model, images, mask, torch.full((len(paths),), args.alien), noise,
-            [layer - 1 for layer in layers],
-        )  # fmt: skip
+        clean, corrupted, shown, _ = corrupt_and_reconstruct(
+            model, images, mask, alien, noise, [layer - 1 for layer in layers]
+        )
         # Of what is shown: what lies outside the range of pixels cannot be seen to change.
         differences = np.diff(shown.astype(np.float32) / 255, axis=0)
         factor = amplification(differences)

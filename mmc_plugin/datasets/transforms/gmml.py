@@ -168,21 +168,20 @@ class GMMLMask(Transform):
         """Add ``mask`` and ``alien`` to ``results``."""
         height, width = global_view_size(results, self.num_views, 'GMMLMask')
         alien = np.random.random(self.num_views) < self.alien_prob
-        mask = np.stack(
-            [
-                sample_block_mask(
-                    height,
-                    width,
-                    self.alien_ratio if is_alien else self.noise_ratio,
-                    self.align,
-                    self.max_block,
-                )
-                for is_alien in alien
-            ]
-        )
-        results['mask'] = mask
+        results['mask'] = np.stack([self.draw(height, width, each) for each in alien])
         results['alien'] = alien
         return results
+
+    def draw(
+        self,
+        height: int,
+        width: int,
+        alien: bool,
+        rng: ModuleType | np.random.RandomState = np.random,
+    ) -> np.ndarray:
+        """A mask (height, width) for one kind of corruption; see :func:`sample_block_mask`."""
+        ratio = self.alien_ratio if alien else self.noise_ratio
+        return sample_block_mask(height, width, ratio, self.align, self.max_block, rng)
 
 
 def global_view_size(

@@ -32,6 +32,7 @@ from .model_access import undisturbed, unwrap
 # below this fraction of the highest possible.
 COLLAPSED_SPREAD = 0.05
 COLLAPSED_RANK = 0.02
+FEWEST_STEPS = 10  # in which one prototype for all images is no accident
 NEIGHBOURS = (10, 20)  # the smaller two of the DINO release's four, its best (20) among them
 BATCH_SIZE = 128  # images in one forward and process
 WORKERS = 2  # that decode, and no more than the training has
@@ -39,7 +40,7 @@ WORKERS = 2  # that decode, and no more than the training has
 
 @HOOKS.register_module()
 class FeatureMonitorHook(Hook):
-    """Measures the features every few epochs and warns of a collapse.
+    """Measures the features every few epochs and warns of a collapse, of prototypes too.
 
     Features are the class token (``cls``) and the mean of the patch tokens (``pat``) that
     ``model.extract_feat(images, network)`` returns. With a labelled folder k-NN accuracy
@@ -143,6 +144,7 @@ class FeatureMonitorHook(Hook):
             if not is_main_process():
                 return
             scalars, weak = self._measure(banks)
+            weak += _one_code(runner)
         for name, images in self._images.items():
             unreadable = banks[name][self.networks[0]].unreadable
             if unreadable:
@@ -211,6 +213,21 @@ class FeatureMonitorHook(Hook):
                 f'The features look collapsed after epoch {epoch}: {"; ".join(weak)}. If this '
                 'stays so, lower the learning rate or check the teacher and the losses.'
             )
+
+
+def _one_code(runner: Runner) -> list[str]:
+    """In words, that each step of an epoch, of ten at least, gave all its images one prototype.
+
+    More than one is no sure sign, as their number depends on batch, head and temperature. Nor is
+    the targets' entropy: centring alone brings it near ln K at first, sharpening near 0.
+    """
+    codes = runner.message_hub.log_scalars.get('train/codes')
+    steps = max(len(runner.train_dataloader), FEWEST_STEPS)
+    if codes is None or runner.train_dataloader.batch_size == 1:
+        return []
+    last = codes.data[0][-steps:]
+    found = len(last) == steps and last.max() == 1
+    return [f'the targets of each of the last {steps} steps name one prototype'] if found else []
 
 
 def _evenly(number: int, wanted: int) -> list[int]:

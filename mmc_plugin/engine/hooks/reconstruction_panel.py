@@ -16,7 +16,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmc_plugin.datasets.transforms.loading import LoadImage, UnreadableImageError
-from mmc_plugin.evaluation.reconstruction import corrupt_and_reconstruct, draw_corruption
+from mmc_plugin.evaluation.reconstruction import (
+    corrupt_and_reconstruct,
+    draw_corruption,
+    training_mask,
+)
 from mmc_plugin.structures.image_frame import place_image
 from mmc_plugin.visualization.panels import reconstruction_panel
 
@@ -24,15 +28,15 @@ from ...errors import InputError
 from .model_access import is_sharded, undisturbed, unwrap
 
 IMAGES = 4  # in a picture, evenly drawn from the training set
-NOISE_RATIO, ALIEN_RATIO = 0.75, 0.30  # most of an image that is corrupted (arXiv 2308.11448, §4)
 
 
 @HOOKS.register_module()
 class ReconstructionPanelHook(Hook):
     """Draws clean, corrupted and reconstructed images every few epochs and at the end.
 
-    Images and corruption are the same each time, so the pictures can be compared; the images are
-    filled with noise and with the image before in turns. A picture is written to
+    Images and corruption are the same each time, so the pictures can be compared. Masks are such as
+    the pipeline draws, see :func:`training_mask`; they are filled as the method does it, with noise
+    or zeros, and with the image before in turns. A picture is written to
     ``vis/reconstruction_epoch_N.png`` in the work directory and handed to the visualizer. The
     training is not touched. A model without reconstruction head is left alone, and so is one that
     is sharded over processes, which cannot be asked by one of them.
@@ -65,8 +69,10 @@ class ReconstructionPanelHook(Hook):
         size = min(model.backbone.img_size)
         self._clean = self._load(runner.train_dataloader.dataset, size)
         self._alien = torch.arange(len(self._clean)) % 2 == 1
-        ratios = [ALIEN_RATIO if alien else NOISE_RATIO for alien in self._alien]
-        self._mask, self._noise = draw_corruption(ratios, size, model.patch_size, seed=0)
+        # A data set of another package may have no pipeline.
+        pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
+        gmml = training_mask(getattr(pipeline, 'transforms', ()), size, model.patch_size)
+        self._mask, self._noise = draw_corruption(gmml, self._alien, size, seed=0)
 
     def _load(self, dataset: Dataset, size: int) -> Tensor:
         """uint8 RGB (B, 3, size, size): from each of B places on the first that can be read."""
@@ -110,13 +116,12 @@ class ReconstructionPanelHook(Hook):
             return
         model = unwrap(runner.model)
         with undisturbed(model):
-            clean, corrupted, made = corrupt_and_reconstruct(
+            clean, corrupted, made, fillings = corrupt_and_reconstruct(
                 model, self._clean, self._mask, self._alien, self._noise
             )
         mask = self._mask.numpy()
-        kinds = ['another image' if alien else 'noise' for alien in self._alien]
         titles = [
-            f'{kind}, {100 * each.mean():.0f} %' for kind, each in zip(kinds, mask, strict=True)
+            f'{kind}, {100 * each.mean():.0f} %' for kind, each in zip(fillings, mask, strict=True)
         ]
         panel = reconstruction_panel(
             clean, corrupted, made[0], mask, titles, f'Reconstruction after epoch {epoch}'

@@ -7,6 +7,7 @@ from .mcssl import MCSSL
 from .mmc import MMC
 from .msn import MSN
 from .protocol import PretrainingMethod, check_method, lacking
+from .seen import Seen
 from .sit import SiT
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     'PretrainingMethod',
     'check_method',
     'lacking',
+    'Seen',
     'SiT',
     'StudentTeacher',
     'ViewMAE',

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ..features import layer_tokens, patch_size_of
-from ..utils.corruption import touched_patches
+from ..utils.corruption import corrupt, touched_patches
 from ..utils.epoch_ramp import EpochRamp
 from ..utils.momentum_teacher import MomentumTeacher
+from .checks import check_inputs
+from .seen import Seen
 
 
 class StudentTeacher(BaseSelfSupervisor):
@@ -41,6 +43,10 @@ class StudentTeacher(BaseSelfSupervisor):
     Raises:
         ValueError: If backbone, heads or momenta do not fit.
     """
+
+    # What fills the student's views where no other image does: 'noise' or 'zeros'. None: they are
+    # not corrupted.
+    fill: str | None = None
 
     def __init__(
         self,
@@ -116,6 +122,22 @@ class StudentTeacher(BaseSelfSupervisor):
         if name not in ('teacher', 'student'):
             raise InputError(f"network must be 'teacher' or 'student', got {name!r}.")
         return self.teacher.backbone if name == 'teacher' else self.backbone
+
+    def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
+        """The global views as they enter the student, corrupted where the method says ``fill``.
+
+        Args:
+            inputs (Mapping): Output of :class:`ViewDataPreprocessor`.
+            noise (Tensor, optional): See :func:`corrupt`.
+
+        Raises:
+            ValueError: If the batch lacks what it takes.
+        """
+        if self.fill is None:
+            return Seen(inputs['views'])
+        check_inputs(self, inputs, 'mask', 'alien', views=1, more=True)
+        views, mask, alien = (inputs[key] for key in ('views', 'mask', 'alien'))
+        return Seen(corrupt(views, mask, alien, noise, fill=self.fill), self.fill)
 
     @staticmethod
     def encode(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mmpretrain.models.selfsup import MAE, MoCoV3
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ..features import patch_size_of
 from .checks import check_inputs
+from .seen import Seen
 
 
 class _HostMethod:
@@ -41,6 +44,10 @@ class _HostMethod:
         with handle:
             self.encode_clean(backbone, inputs)
         return found[-1][:, 0], found[-1][:, 1:]
+
+    def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
+        """The views as they are."""
+        return Seen(inputs['views'])
 
     def momentum_at(self, iteration: int, max_iters: int) -> None:
         """None: the method has no teacher, or moves it in its forward."""
@@ -86,6 +93,14 @@ class ViewMAE(_HostMethod, MAE):
     def encode_clean(self, backbone: nn.Module, images: Tensor) -> None:
         """Without its mask."""
         backbone(images, mask=None)
+
+    def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
+        """The view, and patches to mask as the backbone draws them anew in each step."""
+        views = inputs['views']
+        patches = views.shape[-2] * views.shape[-1] // self.patch_size**2
+        rows = views.new_zeros(views.shape[1], patches, 1)
+        _, masked, _ = self.backbone.random_masking(rows, self.backbone.mask_ratio)
+        return Seen(views, 'masked', masked.bool()[None])
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """The host's loss of the view."""

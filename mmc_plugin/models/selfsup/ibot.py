@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from ..utils.corruption import patch_mask
 from ..utils.epoch_ramp import EpochRamp
 from .checks import check_hides_patches, check_inputs
 from .dino import DINO
+from .seen import Seen
 
 
 @MODELS.register_module()
@@ -50,6 +51,11 @@ class IBOT(DINO):
             patch_temperature, warmup_epochs, 'model.patch_temperature', below=self.temperature
         )
 
+    def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
+        """The global views, with the patches that the mask token stands for."""
+        check_inputs(self, inputs, 'mask', more=True)
+        return Seen(inputs['views'], 'masked', patch_mask(inputs['mask'], self.patch_size))
+
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """L = L_CLS + L_patch of a batch, with the masked patches m of each view u
 
@@ -64,9 +70,8 @@ class IBOT(DINO):
             dict[str, Tensor]: ``loss_cls``, ``loss_patch``; and :func:`usage` of the teacher's
             distributions.
         """
-        check_inputs(self, inputs, 'mask', more=True)
-        views = inputs['views']
-        masked = patch_mask(inputs['mask'], self.patch_size)  # (V,B,N)
+        seen = self.seen(inputs)
+        views, masked = seen.views, seen.hidden  # (V,B,3,H,W), (V,B,N)
         student_cls, student_patch = self.encode(
             self.backbone, views, masked, mask_token=self.mask_token
         )

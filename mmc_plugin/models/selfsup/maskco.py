@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ..utils.feature_queue import FeatureQueue
 from ..utils.roi_align import roi_align
 from .base import StudentTeacher
 from .checks import check_head, check_hides_patches, check_inputs
+from .seen import Seen
 
 
 @MODELS.register_module()
@@ -71,6 +73,14 @@ class MaskCo(StudentTeacher):
         self.queue = FeatureQueue(queue_length, self.head.out_channels)
         self.temperature, self.bins, self.max_iou = temperature, bins, max_iou
 
+    def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
+        """The first view, with the patches that the mask token stands for."""
+        check_inputs(self, inputs, 'regions', crops=False)
+        views = inputs['views'][:1]
+        # Without a mask too the mask token takes part: data parallelism waits for its gradient.
+        mask = inputs['mask'][:1] if 'mask' in inputs else torch.zeros_like(views[:, :, 0]).bool()
+        return Seen(views, 'masked', patch_mask(mask, self.patch_size))
+
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """−log [e^{q·k/τ} / (e^{q·k/τ} + Σ_queue e^{q·n/τ} + Σ_{IoU < .3} e^{q·k_s/τ})] of a batch.
 
@@ -83,12 +93,10 @@ class MaskCo(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_region``.
         """
-        check_inputs(self, inputs, 'regions', crops=False)
-        (dirty, clean), regions = inputs['views'], inputs['regions']
+        seen = self.seen(inputs)
+        dirty, masked = seen.views[0], seen.hidden[0]  # (B,3,H,W), (B,N)
+        clean, regions = inputs['views'][1], inputs['regions']
         regions = regions / regions.new_tensor([*clean.shape[-2:]]).flip(0).repeat(2)
-        # Without a mask too the mask token takes part: data parallelism waits for its gradient.
-        mask = inputs['mask'][0] if 'mask' in inputs else torch.zeros_like(dirty[:, 0]).bool()
-        masked = patch_mask(mask, self.patch_size)  # (B,N)
         _, student = self.encode(self.backbone, dirty, masked, mask_token=self.mask_token)
         if self.mask_head is not None:
             student = self.mask_head(student)

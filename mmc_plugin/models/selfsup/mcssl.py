@@ -11,7 +11,7 @@ from torch import Tensor
 from ..losses.centering import Centering
 from ..losses.patch_distillation import patch_cross_entropy
 from ..losses.self_distillation import usage
-from ..utils.corruption import check_fill, corrupt
+from ..utils.corruption import check_fill
 from .checks import check_inputs
 from .dino import DINO
 
@@ -56,8 +56,7 @@ class MCSSL(DINO):
             the teacher's distributions.
         """
         check_inputs(self, inputs, 'mask', 'alien', more=True)
-        views, mask = inputs['views'], inputs['mask']
-        corrupted = corrupt(views, mask, inputs['alien'], fill=self.fill)
+        views, corrupted = inputs['views'], self.seen(inputs).views
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         with torch.no_grad():
             teacher_cls, teacher_patch = self.encode(self.teacher.backbone, views)

@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ..utils.corruption import corrupt, patch_mask
+from ..utils.corruption import patch_mask
 from .base import StudentTeacher
 from .checks import check_inputs
 
@@ -36,6 +36,8 @@ class MMC(StudentTeacher):
         loss_weights (dict): λ of ``rec``, ``patch`` and ``cls``. Default to 1.
         **kwargs: Of :class:`StudentTeacher`: momenta, data preprocessor, initialisation.
     """
+
+    fill = 'noise'
 
     def __init__(
         self,
@@ -72,8 +74,8 @@ class MMC(StudentTeacher):
         """
         crossed = self.cls_head is not None  # the other losses look at each view by itself
         check_inputs(self, inputs, 'mask', 'alien', views=2 if crossed else 1, more=True)
+        corrupted = self.seen(inputs).views
         views, mask = inputs['views'], inputs['mask']
-        corrupted = corrupt(views, mask, inputs['alien'])
 
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         losses = dict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from ..losses.self_distillation import cross_entropy, mean_entropy_gap, sinkhorn
 from ..utils.epoch_ramp import EpochRamp
 from .base import StudentTeacher
 from .checks import check_head, check_hides_patches, check_inputs, check_not_negative
+from .seen import Seen
 
 
 @MODELS.register_module()
@@ -74,6 +75,19 @@ class MSN(StudentTeacher):
         self.sharpening = EpochRamp(sharpening, warmup_epochs, 'model.sharpening', below=1)
         self.sinkhorn_rounds, self.entropy_weight = sinkhorn_rounds, entropy_weight
 
+    def kept(self, inputs: Mapping) -> Tensor:
+        """Places (M, ) of the anchor's patches that are left: the first image's, for the batch."""
+        check_inputs(self, inputs, 'keep')
+        return inputs['keep'][1, 0]
+
+    def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
+        """The anchor, with the patches that are dropped."""
+        anchor = inputs['views'][1:]
+        patches = anchor.shape[-2] * anchor.shape[-1] // self.patch_size**2
+        hidden = torch.ones(1, anchor.shape[1], patches, dtype=torch.bool, device=anchor.device)
+        hidden[..., self.kept(inputs)] = False
+        return Seen(anchor, 'dropped', hidden, first=1)
+
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """L = mean H(p⁺, p) + λ (ln K − H(p̄)) of a batch.
 
@@ -87,9 +101,9 @@ class MSN(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_match``, ``loss_entropy``, and :func:`usage` of the targets.
         """
-        check_inputs(self, inputs, 'keep')
+        keep = self.kept(inputs)
         target, anchor = inputs['views']
-        anchors, _ = self.encode(self.backbone, anchor, keep=inputs['keep'][1, 0])  # (B,D)
+        anchors, _ = self.encode(self.backbone, anchor, keep=keep)  # (B,D)
         anchors = anchors[None]
         if 'crops' in inputs:
             anchors = torch.cat([anchors, self.encode_crops(inputs['crops'])])  # (A,B,D)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from ...errors import InputError
+from .seen import Seen
 
 
 class Normaliser(Protocol):
@@ -36,6 +37,12 @@ class PretrainingMethod(Protocol):
 
     def loss(self, inputs: dict, data_samples: list | None = None) -> dict[str, Tensor]:
         """Scalars of a batch of ``data_preprocessor``, named ``loss…``; their sum is minimised."""
+
+    def seen(self, inputs: Mapping, noise: Tensor | None = None) -> Seen:
+        """The global views of such a batch as they enter the student.
+
+        ``noise`` like ``views`` stands for what would be drawn to corrupt them.
+        """
 
     def network(self, name: str) -> nn.Module:
         """The vision transformer of the ``'student'`` or the ``'teacher'``."""

@@ -8,7 +8,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..utils.corruption import check_fill, corrupt
+from ..utils.corruption import check_fill
 from .base import StudentTeacher
 from .checks import check_inputs, check_not_negative
 
@@ -63,8 +63,7 @@ class SiT(StudentTeacher):
             dict[str, Tensor]: ``loss_rec`` and ``loss_cls``, with their weights.
         """
         check_inputs(self, inputs, 'mask', 'alien', crops=False)
-        views, mask = inputs['views'], inputs['mask']
-        corrupted = corrupt(views, mask, inputs['alien'], fill=self.fill)
+        views, corrupted = inputs['views'], self.seen(inputs).views
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         with torch.no_grad():
             teacher_cls, _ = self.encode(self.teacher.backbone, views)

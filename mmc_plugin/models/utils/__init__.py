@@ -1,5 +1,5 @@
 from .colours import apply_colours
-from .corruption import corrupt, patch_mask, touched_patches
+from .corruption import corrupt, fillings, patch_mask, touched_patches
 from .distributed import gather_with_grad, global_mean
 from .momentum_teacher import MomentumTeacher
 from .patches import patchify, unpatchify
@@ -12,6 +12,7 @@ __all__ = [
     'ViewDataPreprocessor',
     'apply_colours',
     'corrupt',
+    'fillings',
     'gather_with_grad',
     'global_mean',
     'patch_mask',

@@ -59,6 +59,17 @@ def corrupt(
     return torch.where(mask.unsqueeze(2), out, views, out=out)
 
 
+def fillings(alien: torch.Tensor, fill: str) -> list[str]:
+    """What :func:`corrupt` fills the images of a batch with, in words.
+
+    Args:
+        alien: Corruption kind (B, ), bool, of one view.
+        fill: ``'noise'`` or ``'zeros'``.
+    """
+    others = len(alien) > 1
+    return ['another image' if each and others else fill for each in alien.tolist()]
+
+
 def check_fill(fill: str) -> None:
     """Refuse what :func:`corrupt` cannot fill with.
 

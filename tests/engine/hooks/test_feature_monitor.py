@@ -30,12 +30,13 @@ class ToyModel(BaseModel):
         )
         self.teacher = nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.BatchNorm2d(6))
         self.teacher[1].eval()
-        self.calls = []
+        self.calls, self.codes = [], []  # prototypes in use, a number for each step
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         views = inputs['views'][0]
         views = views + 0.1 * torch.randn_like(views) * random.random() * np.random.rand()
-        return dict(loss=self.student(views).square().mean())
+        used = dict(codes=torch.tensor(self.codes.pop(0))) if self.codes else {}
+        return dict(loss=self.student(views).square().mean(), **used)
 
     def extract_feat(self, images, network='teacher'):
         self.calls.append(network)
@@ -86,7 +87,7 @@ def folders(tmp_path):
     )
 
 
-def run(folders, work_dir, hooks, epochs=3, workers=0, **keys):
+def run(folders, work_dir, hooks, epochs=3, workers=0, codes=(), **keys):
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
@@ -111,6 +112,7 @@ def run(folders, work_dir, hooks, epochs=3, workers=0, **keys):
         experiment_name=str(work_dir).replace('/', '_'),
         **keys,
     )
+    runner.model.codes = list(codes)
     original = runner.model.train_step
 
     def train_step(*args, **kwargs):
@@ -254,6 +256,23 @@ def test_warns_once_an_evaluation_of_a_collapse(folders, tmp_path, caplog, monke
     assert 'teacher_cls has spread 0.000' in words[0]
     assert 'teacher_pat has effective rank 1.0 of 6' in words[0]
     assert 'student' not in words[0]
+
+
+@pytest.mark.parametrize(
+    'codes, epochs',
+    [([1.0] * 15, [4, 5]), ([3.0] * 5 + [1.0] * 10, [5]), ([1.0] * 14 + [2.0], [4]), ([], [])],
+)
+def test_warns_where_all_images_have_one_prototype(folders, tmp_path, caplog, codes, epochs):
+    """Of an epoch's three steps, and of ten at least."""
+    watched = hook(folders, interval=1)
+    inner = watched.before_train
+    watched.before_train = lambda runner: (runner.logger.addHandler(caplog.handler), inner(runner))
+    run(folders, tmp_path / 'run', [watched], epochs=5, codes=codes)
+    said = [each.getMessage() for each in caplog.records if 'one prototype' in each.getMessage()]
+    assert [int(each.split('after epoch ')[1].split(':')[0]) for each in said] == epochs
+    assert all(
+        'the targets of each of the last 10 steps name one prototype' in each for each in said
+    )
 
 
 def test_values_that_are_not_finite_are_said_and_left_out():

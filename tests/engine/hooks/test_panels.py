@@ -60,11 +60,16 @@ def drawn(monkeypatch):
 
 def test_reconstruction(photo_folder, tmp_path, drawn, monkeypatch):
     monkeypatch.setattr(reconstruction_panel, 'IMAGES', 3)
-    plain = run(photo_folder, tmp_path / 'plain', [])
+    steps = Config.fromfile(TINY).train_dataloader.dataset.pipeline
+    (place,) = (i for i, step in enumerate(steps) if step.type == 'GMMLMask')
+    step = f'train_dataloader.dataset.pipeline.{place}'
+    ratios = {f'{step}.noise_ratio': 0.2, f'{step}.alien_ratio': 0.6}
+    plain = run(photo_folder, tmp_path / 'plain', [], **ratios)
     runner = run(
         photo_folder,
         tmp_path / 'run',
         [dict(type='ReconstructionPanelHook', interval=2)],
+        **ratios,
     )
     for key, value in plain.model.state_dict().items():
         assert torch.equal(value, runner.model.state_dict()[key]), key
@@ -81,6 +86,9 @@ def test_reconstruction(photo_folder, tmp_path, drawn, monkeypatch):
         assert np.array_equal(clean[i][~mask[i]], corrupted[i][~mask[i]])
     assert [title.split(',')[0] for title in titles] == ['noise', 'another image', 'noise']
     assert np.array_equal(corrupted[1][mask[1]], clean[0][mask[1]])
+    # As much as the pipeline corrupts, or a block of one of 16 patches more.
+    shares = mask.mean((1, 2))
+    assert max(shares[0], shares[2]) <= 0.2 + 1 / 16 and 0.5 <= shares[1] <= 0.6 + 1 / 16
 
     model = runner.model.eval()
     with torch.no_grad():

@@ -14,7 +14,7 @@ from mmpretrain.registry import MODELS
 from mmc_plugin.apis import extract_features, load_backbone
 from mmc_plugin.engine.hooks import feature_monitor
 from mmc_plugin.errors import InputError
-from mmc_plugin.models.selfsup import MMC, StudentTeacher, lacking
+from mmc_plugin.models.selfsup import MMC, Seen, StudentTeacher, lacking
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE, PATCH, WIDTH, DEPTH = 32, 8, 48, 3
@@ -146,6 +146,9 @@ class Apart(BaseSelfSupervisor):
 
     def loss(self, inputs, data_samples=None):
         return dict(loss=self.network('student')(inputs['views'][0])[-1].mean())
+
+    def seen(self, inputs, noise=None):
+        return Seen(inputs['views'])
 
     def network(self, name):
         return self.followed if name == 'teacher' else self.backbone

@@ -89,6 +89,26 @@ def test_each_keeps_the_protocol_and_trains_the_student_alone(name):
                                    atol=1e-6, rtol=1e-5)  # fmt: skip
 
 
+@pytest.mark.parametrize('name', METHODS)
+def test_the_student_is_given_what_it_is_said_to_see(name):
+    model, inputs = build(name), batch()
+    given = {}
+    model.backbone.register_forward_pre_hook(
+        lambda module, args, kwargs: given.update(kwargs, views=args[0]), with_kwargs=True
+    )
+    losses(model, inputs)
+    seen = model.seen(inputs)
+    assert torch.equal(given['views'], seen.views.flatten(0, 1))
+    if name == 'IBOT':
+        assert seen.how == 'masked' and torch.equal(given['masked'], seen.hidden.flatten(0, 1))
+    elif name == 'MSN':
+        assert seen.how == 'dropped' and seen.hidden.shape == (1, 5, CELLS)
+        for hidden in seen.hidden[0]:
+            assert set((~hidden).nonzero()[:, 0].tolist()) == set(given['keep'].tolist())
+    else:
+        assert seen.hidden is None and seen.how == ('' if name == 'DINO' else 'zeros')
+
+
 def same_gradients(one, other, loss, other_loss, tolerance: float) -> None:
     """All that ``one`` learns from its loss, ``other`` learns from its own."""
     loss.backward()
