@@ -195,7 +195,7 @@ def _collapsed(records: list[dict], events: Sequence[dict]) -> Sign | None:
                 f'the features look collapsed: {key} is {values[-1]:.3f}',
                 'All images are given nearly the same features. Lower the learning rate, raise '
                 'model.momentum (.9995 for small batches), look whether one loss has gone to its '
-                'least value at once; for prototypes lower model.teacher_temperature.',
+                'least value at once.',
             )
     return None
 
@@ -206,8 +206,9 @@ def _few_codes(records: list[dict], events: Sequence[dict]) -> Sign | None:
         used = counted(round(values[-1]), 'prototype')
         return Sign(
             f'the teacher uses {used}, {max(values):.0f} at its best',
-            'It is about to give all images one code. Lower model.teacher_temperature or its end, '
-            'lengthen model.warmup_epochs, keep the last layer frozen for an epoch (FreezeHook).',
+            'It is about to give all images one code. Lower the learning rate, lengthen its '
+            'warm-up and model.warmup_epochs, keep the last layer frozen for an epoch or more '
+            '(FreezeHook).',
         )
     return None
 

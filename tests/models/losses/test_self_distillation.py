@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmc_plugin.models.heads import PrototypeHead
 from mmc_plugin.models.losses.centering import Centering
@@ -73,6 +74,34 @@ def test_usage_counts_codes_and_measures_entropy():
     assert found['codes'].item() == 2
     expected = (math.log(2) + 0 - 0.9 * math.log(0.9) - 0.1 * math.log(0.1)) / 3
     assert found['target_entropy'].item() == pytest.approx(expected, rel=1e-5)
+
+
+class LogitRows(TorchDispatchMode):
+    """Notes how many rows of logits over so many prototypes an operation makes at the most."""
+
+    def __init__(self, prototypes: int) -> None:
+        super().__init__()
+        self.prototypes, self.most = prototypes, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **kwargs or {})
+        for each in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(each, torch.Tensor) and each.ndim and each.shape[-1] == self.prototypes:
+                self.most = max(self.most, each.numel() // self.prototypes)
+        return made
+
+
+@pytest.mark.parametrize('chosen', [None, torch.arange(24).view(2, 3, 4) % 3 == 0])
+def test_there_are_never_logits_of_all_patches_at_once(chosen):
+    heads = [PrototypeHead(6, 11, 8, 5, train_length=True) for _ in range(2)]
+    tokens = torch.randn(2, 3, 4, 6, requires_grad=True)
+    # More rows than the 5 of the prototypes' own matrix, which has the width of logits, too.
+    for max_logits, rows in ((11 * 6, 6), (11 * 100, 24 if chosen is None else 8)):
+        with LogitRows(11) as seen:
+            patch_cross_entropy(
+                tokens, tokens.detach(), chosen, *heads, Centering(11), 0.1, 0.05, max_logits
+            ).backward()
+        assert seen.most == rows
 
 
 @pytest.mark.parametrize('separate', [False, True])
