@@ -6,9 +6,12 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
 from mmc_plugin.models.utils import corrupt
+
+from .test_family import overfit
 
 SIZE, PATCH, WIDTH = 32, 8, 24
 
@@ -238,3 +241,30 @@ def test_one_view_is_refused_by_the_class_loss_alone():
     losses = build(loss_weights=dict(cls=0.0)).loss(inputs)
     losses |= build(loss_weights=dict(rec=0.0, patch=0.0)).loss(batch(crops=1) | inputs)
     assert min(losses.values()) > 0
+
+
+def least(loss, *shape) -> float:
+    """What a loss of unit queries comes to where nothing but the loss shapes them."""
+    free = torch.randn(shape, requires_grad=True)
+    optimizer = torch.optim.Adam([free], lr=0.05)
+    for _ in range(600):
+        optimizer.zero_grad()
+        value = loss(F.normalize(free, dim=-1))
+        value.backward()
+        optimizer.step()
+    return value.item()
+
+
+@pytest.mark.parametrize('name', ['cls', 'patch'])
+def test_four_images_are_learned_down_to_the_least_contrast(name):
+    model, inputs = build(norm=dict(type='LN')).eval(), batch(images=4)
+    inputs['views'][1] = inputs['views'][0]  # so that each student's view has one target
+    with torch.no_grad():
+        cls, patches = model.encode(model.teacher.backbone, inputs['views'][0])
+        keys = model.teacher.cls_head(cls) if name == 'cls' else model.teacher.patch_head(patches)
+    if name == 'cls':
+        lowest = least(lambda queries: model.cls_head.loss(queries, keys), 1, 4, 16)
+    else:
+        lowest = least(lambda queries: model.patch_head.loss(queries, keys, None), 4 * 16, 16)
+    out = overfit(model, inputs, f'loss_{name}', 500)
+    assert lowest - 1e-3 <= out[f'loss_{name}'].item() < lowest + 0.05
