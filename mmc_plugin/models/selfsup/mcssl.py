@@ -55,7 +55,7 @@ class MCSSL(DINO):
             dict[str, Tensor]: ``loss_cls``, ``loss_patch``, ``loss_rec``; and :func:`usage` of
             the teacher's distributions.
         """
-        check_inputs(self, inputs, 'mask', 'alien', more=True)
+        check_inputs(self, inputs, more=True)
         views, corrupted = inputs['views'], self.seen(inputs).views
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         with torch.no_grad():

@@ -73,7 +73,7 @@ class MMC(StudentTeacher):
             weights are not 0; scalars, means over the views, times their weights.
         """
         crossed = self.cls_head is not None  # the other losses look at each view by itself
-        check_inputs(self, inputs, 'mask', 'alien', views=2 if crossed else 1, more=True)
+        check_inputs(self, inputs, views=2 if crossed else 1, more=True)
         corrupted = self.seen(inputs).views
         views, mask = inputs['views'], inputs['mask']
 

@@ -62,7 +62,7 @@ class SiT(StudentTeacher):
         Returns:
             dict[str, Tensor]: ``loss_rec`` and ``loss_cls``, with their weights.
         """
-        check_inputs(self, inputs, 'mask', 'alien', crops=False)
+        check_inputs(self, inputs, crops=False)
         views, corrupted = inputs['views'], self.seen(inputs).views
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         with torch.no_grad():

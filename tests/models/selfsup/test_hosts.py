@@ -9,7 +9,7 @@ from mmpretrain.registry import MODELS
 from mmc_plugin.engine.fsdp import check_shardable
 from mmc_plugin.models.selfsup import lacking
 
-from .test_family import least_contrast, overfit
+from .test_overfitting import least_contrast, overfit
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 NECK = dict(

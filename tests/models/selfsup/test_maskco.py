@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 from mmc_plugin.models.selfsup import lacking
 from mmc_plugin.models.selfsup.maskco import box_iou, region_contrast
 
-from .test_family import least_contrast, overfit
+from .test_overfitting import least_contrast, overfit
 
 WIDTH, SIZE = 24, 32
 ARCH = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=48)

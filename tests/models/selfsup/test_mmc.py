@@ -6,12 +6,11 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
 from mmc_plugin.models.utils import corrupt
 
-from .test_family import overfit
+from .test_overfitting import least, overfit
 
 SIZE, PATCH, WIDTH = 32, 8, 24
 
@@ -241,18 +240,6 @@ def test_one_view_is_refused_by_the_class_loss_alone():
     losses = build(loss_weights=dict(cls=0.0)).loss(inputs)
     losses |= build(loss_weights=dict(rec=0.0, patch=0.0)).loss(batch(crops=1) | inputs)
     assert min(losses.values()) > 0
-
-
-def least(loss, *shape) -> float:
-    """What a loss of unit queries comes to where nothing but the loss shapes them."""
-    free = torch.randn(shape, requires_grad=True)
-    optimizer = torch.optim.Adam([free], lr=0.05)
-    for _ in range(600):
-        optimizer.zero_grad()
-        value = loss(F.normalize(free, dim=-1))
-        value.backward()
-        optimizer.step()
-    return value.item()
 
 
 @pytest.mark.parametrize('name', ['cls', 'patch'])
