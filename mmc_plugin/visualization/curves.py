@@ -19,6 +19,9 @@ _TITLES = dict(
     loss_rec='reconstruction loss',
     loss_patch='patch loss',
     loss_cls='class token loss',
+    loss_region='region loss',
+    loss_match='matching loss',
+    loss_entropy='mean entropy loss',
     lr='learning rate',
     codes='prototypes in use in a batch',
     target_entropy='entropy of the targets, nats',
@@ -121,7 +124,10 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
 
     columns = min(3, len(plots))
     rows = -(-len(plots) // columns)
-    figure = new_figure(4.2 * columns, 3 * rows)
+    longest = max(len(_shorten(name)) for name in runs)
+    fit = max(int(4.2 * columns / (0.7 + 0.12 * longest)), 1)  # inches: a line, and each letter
+    lines_of_names = -(-len(runs) // min(fit, 3 * columns))
+    figure = new_figure(4.2 * columns, 3 * rows + 0.2 * (lines_of_names - 1))
     axes = figure.subplots(rows, columns, squeeze=False).flat
     # plots first: zip takes from its first argument before it finds the second one exhausted.
     for (name, keys), axis in zip(plots.items(), axes, strict=False):
@@ -165,7 +171,10 @@ def training_curves(runs: Mapping[str, list[dict]]) -> np.ndarray:
         ]
         _legend(
             figure.legend(
-                handles=colours, loc='outside upper center', ncols=3 * columns, frameon=False
+                handles=colours,
+                loc='outside upper center',
+                ncols=-(-len(runs) // lines_of_names),
+                frameon=False,
             )
         )
     return figure_to_array(figure)

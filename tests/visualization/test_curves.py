@@ -82,6 +82,22 @@ def test_plots_each_loss_apart_and_features_together(monkeypatch):
     assert not any(axis.get_legend() for axis in figures[0].axes)
 
 
+@pytest.mark.parametrize('count, length', [(9, 4), (9, 20), (9, 60), (60, 25)])
+def test_names_of_many_runs_stay_inside_the_picture(count, length, monkeypatch):
+    figures = []
+    original = curves.new_figure
+    monkeypatch.setattr(
+        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
+    )
+    runs = {f'{number:02}'.ljust(length, 'w'): [record(1), record(2)] for number in range(count)}
+    training_curves(runs)
+    figure = figures[0]
+    box, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+    assert min(axis.get_window_extent().height for axis in figure.axes) > 100
+    assert min(box.y0 - axis.get_window_extent().y1 for axis in figure.axes) > 0
+
+
 def test_prototypes_in_use_and_the_entropy_of_targets_are_drawn_where_a_run_logs_them(monkeypatch):
     figures = []
     original = curves.new_figure
@@ -215,6 +231,14 @@ def test_tool_writes_a_png(tmp_path, monkeypatch, capsys):
     assert cv2.imread(str(tmp_path / 'run' / 'curves.png')).std() > 0
     call(tmp_path / 'run', tmp_path / 'run', '--out', tmp_path / 'two.png')
     assert (tmp_path / 'two.png').is_file()
+    write(tmp_path / 'mmc' / 'run', '20260101_000000', [record(1)])
+    seen = []
+    monkeypatch.setattr(
+        curves, 'training_curves', lambda runs: seen.extend(runs) or np.eye(9)[..., None]
+    )
+    call(tmp_path / 'mmc' / 'run', tmp_path / 'run', '--out', tmp_path / 'two.png')
+    assert seen == ['mmc/run', 'run']  # what tells them apart
+    monkeypatch.undo()
     with pytest.raises(SystemExit, match='There are no scalars'):
         call(tmp_path)
     with pytest.raises(SystemExit, match='x.abc.* has no ending of a picture'):

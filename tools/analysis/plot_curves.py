@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f'{out!r} has no ending of a picture; name a PNG with --out, such as curves.png.')
     names = [os.path.basename(os.path.normpath(path)) for path in args.run_dirs]
     if len(set(names)) < len(names):
-        names = args.run_dirs
+        paths = [os.path.abspath(path) for path in args.run_dirs]
+        names = [os.path.relpath(path, os.path.commonpath(paths)) for path in paths]
     try:
         picture = training_curves(
             {name: read_scalars(path) for name, path in zip(names, args.run_dirs, strict=True)}

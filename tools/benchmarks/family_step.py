@@ -1,13 +1,13 @@
 """Time of one training step of each method over a bare vision transformer and over its floor.
 
 - ``step``: ``model.train_step`` as mmengine's runner calls it, from a collated uint8 batch of two
-  views of 224² without local crops, and the teacher's update. Networks and heads are those of
-  ``configs/METHOD/``; ViT-S/16.
+  views of 224² (MAE: one) without local crops, and the teacher's update. Networks and heads are
+  those of ``configs/METHOD/``; ViT-S/16.
 - ``bare``: forward and backward of a timm ViT of that size on both views, and forward of a second
   one, from normalised images. No heads, no losses, no optimiser.
 - ``floor``: the least that a step of the method must do. Forward and backward of a timm ViT on as
-  many images and tokens as the student's, forward of one on the teacher's, and the products,
-  activations and norms of the heads and prototypes, with inputs of the same shapes.
+  many images and tokens as the student's, forward of one on the teacher's if there is one, and the
+  products, activations and norms of the heads and prototypes, with inputs of the same shapes.
 
 All run in turn, again and again, in one precision; each turn gives one ratio, and the median is
 reported (``timing.py``). On a CPU one thread is used unless told otherwise.
@@ -24,6 +24,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 from timing import in_turns, ratio
@@ -40,6 +41,8 @@ ROWS = dict(
     mcssl='mcssl/vits_in1k_800e.py',
     msn='msn/vits_in1k_800e.py',
     maskco='maskco/vits_coco.py',
+    mocov3='mocov3/vits_in1k_300e.py',
+    mae='mae/vits_in1k_800e.py',
 )
 
 
@@ -65,7 +68,7 @@ def parse_args():
 
 
 def build_step(row, batch, device, dtype):
-    """A method, and a call that does one step of a row."""
+    """A method, its drop-path rate, and a call that does one step of a row."""
     cfg = Config.fromfile(CONFIGS / ROWS[row])
     if row == 'mmc_masked_queries':
         cfg.model.patch_head.queries = 'masked'
@@ -77,7 +80,7 @@ def build_step(row, batch, device, dtype):
         model.train_step(batch, optimiser)
         model.update_teacher(MOMENTUM)
 
-    return model, step
+    return model, cfg.model.backbone.get('drop_path_rate', 0.0), step
 
 
 class Heads(TorchFunctionMode):
@@ -96,6 +99,8 @@ class Heads(TorchFunctionMode):
         kwargs = kwargs or {}
         out = function(*args, **kwargs)
         if function in self.KINDS and not self.inside:
+            if function is F.relu:  # in place only where the input is no leaf
+                args, kwargs = args[:1], {}
             again = partial(function, *map(leaf, args), **{k: leaf(v) for k, v in kwargs.items()})
             self.calls.append((again, torch.randn_like(out) if out.requires_grad else None))
         return out
@@ -108,21 +113,27 @@ def leaf(value):
     return value.detach().clone().requires_grad_(value.requires_grad)
 
 
-def build_floor(model, batch, device, dtype):
+def build_floor(model, drop_path, batch, device, dtype):
     """A call that does what a step of a method must, see above."""
-    backbones = dict(student=model.backbone, teacher=model.teacher.backbone)
+    backbones = {name: model.network(name) for name in ('teacher', 'student')}
+    if backbones['teacher'] is backbones['student']:
+        del backbones['teacher']
     seen, handles = [], []
     for name, backbone in backbones.items():
-        note = partial(lambda name, _, args, out: seen.append(
-            (name, torch.randn_like(args[0]), out[-1].shape[1])), name)  # fmt: skip
-        handles.append(backbone.register_forward_hook(note))
+        note = partial(lambda name, _, args: seen.append([name, torch.randn_like(args[0])]), name)
+        handles += [
+            backbone.register_forward_pre_hook(note),
+            backbone.ln1.register_forward_hook(lambda _, args, out: seen[-1].append(out.shape[1])),
+        ]
     heads = Heads(backbones.values())
     inputs = model.data_preprocessor(batch, training=True)['inputs']
     with torch.autocast(device, torch.bfloat16, enabled=dtype == 'bf16'), heads:
         model.loss(inputs)
     for handle in handles:
         handle.remove()
-    nets = dict(zip(backbones, make_nets(device), strict=True))
+    nets = dict(zip(('student', 'teacher'), make_nets(device, drop_path), strict=True))
+    learns = any(weight.requires_grad for weight in model.backbone.patch_embed.parameters())
+    nets['student'].patch_embed.requires_grad_(learns)
 
     def floor():
         leaves = [
@@ -156,10 +167,10 @@ def forward(net, images, number):
     return net.norm(net.blocks(tokens))
 
 
-def make_nets(device):
+def make_nets(device, drop_path=0.1):
     """A student and a teacher of timm."""
     return [timm.create_model(TIMM['vits'], num_classes=0, drop_path_rate=rate).to(device).train()
-            for rate in (0.1, 0.0)]  # fmt: skip
+            for rate in (drop_path, 0.0)]  # fmt: skip
 
 
 def build_bare(images, device, dtype):
@@ -182,6 +193,7 @@ def main():
     args = parse_args()
     torch.set_num_threads(args.threads)
     quiet()
+    MessageHub.get_current_instance().update_info('max_iters', 1000)  # MoCo v3 asks for it
     torch.manual_seed(0)
     batch = make_batch(args.batch, args.device)
     inputs, left = batch['inputs'], 166  # of 196 patches: MSN
@@ -193,8 +205,9 @@ def main():
     bare = build_bare(args.batch, args.device, args.dtype)
     results = dict(vars(args), out=None, bare={}, floor={})
     for row in args.rows:
-        model, step = build_step(row, batch, args.device, args.dtype)
-        floor = build_floor(model, batch, args.device, args.dtype)
+        given = dict(inputs=inputs | dict(views=inputs['views'][:1])) if row == 'mae' else batch
+        model, drop_path, step = build_step(row, given, args.device, args.dtype)
+        floor = build_floor(model, drop_path, given, args.device, args.dtype)
         times = in_turns([step, bare, floor], args.repeats, args.warmup, args.device).T
         for column, name in enumerate(('bare', 'floor'), start=1):
             results[name][row] = ratio(times[0], times[column])
