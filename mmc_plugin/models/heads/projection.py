@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...errors import InputError
 
@@ -61,11 +62,13 @@ class ProjectionMLP(BaseModule):
                 layers.append(build_activation_layer(acts[i]))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, apart: bool = False) -> torch.Tensor:
         """Project tokens.
 
         Args:
             tokens (torch.Tensor): (..., D).
+            apart (bool): Batch norm takes its statistics over each of ``tokens`` (V, ..., D) by
+                itself, as V calls would, whose large weights are read once. Defaults to False.
 
         Returns:
             torch.Tensor: (..., C), fp32, each row of length 1.
@@ -73,19 +76,24 @@ class ProjectionMLP(BaseModule):
         Raises:
             ValueError: For one row in training with batch norm.
         """
-        rows = tokens.reshape(-1, tokens.shape[-1])
-        if self.training and len(rows) == 1 and self._has_batch_norm():
+        width = tokens.shape[-1]
+        rows = tokens.reshape(len(tokens), -1, width) if apart else tokens.reshape(-1, width)
+        if self.training and rows.shape[-2] == 1 and self._has_batch_norm():
             raise InputError(
                 'A batch of one image cannot be normalised by batch norm: raise '
                 'train_dataloader.batch_size, keep drop_last=True, or give the heads '
                 "norm_cfg=dict(type='LN')."
             )
-        rows = self.layers(rows)
+        for layer in self.layers:
+            if apart and isinstance(layer, _BatchNorm):
+                rows = torch.stack([layer(view) for view in rows])
+            else:
+                rows = layer(rows)
         rows = F.normalize(rows.float(), dim=-1)
         return rows.view(*tokens.shape[:-1], -1)
 
     def _has_batch_norm(self) -> bool:
-        return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.layers)
+        return any(isinstance(layer, _BatchNorm) for layer in self.layers)
 
 
 def _build_norm(norm_cfg: dict, channels: int, affine: bool) -> nn.Module:

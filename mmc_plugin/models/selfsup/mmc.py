@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from mmpretrain.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import InputError
 from ..utils.corruption import patch_mask
@@ -89,15 +89,16 @@ class MMC(StudentTeacher):
 
         if self.patch_head is not None:
             masked = patch_mask(mask, self.patch_size)  # (V,B,N)
-            keys = _each(self.teacher.patch_head, teacher_patch)  # (V,B,N,C)
-            losses['loss_patch'] = _mean(
-                self.patch_head.loss(self.patch_head(self.patch_head.choose(z, m)), k, m)
-                for z, k, m in zip(student_patch, keys, masked, strict=True)
+            losses['loss_patch'] = _mean(  # of each view: batch norm sees one view's distribution
+                self.patch_head.loss(
+                    self.patch_head(self.patch_head.choose(z, m)), self.teacher.patch_head(t), m
+                )
+                for z, t, m in zip(student_patch, teacher_patch, masked, strict=True)
             )
 
         if self.cls_head is not None:
-            queries = _each(self.cls_head, student_cls)  # (V,B,C)
-            keys = _each(self.teacher.cls_head, teacher_cls)
+            queries = self.cls_head(student_cls, apart=True)  # (V,B,C)
+            keys = self.teacher.cls_head(teacher_cls, apart=True)
             local = queries[:0]
             if 'crops' in inputs:  # local crops: not corrupted, against both teacher views
                 local = self.cls_head(self.encode_crops(inputs['crops']))  # (K,B,C)
@@ -110,11 +111,6 @@ class MMC(StudentTeacher):
             name: self.loss_weights[name.removeprefix('loss_')] * loss
             for name, loss in losses.items()
         }
-
-
-def _each(head: nn.Module, tokens: Tensor) -> Tensor:
-    """Apply a head to each view by itself: its batch norm sees one view's distribution."""
-    return torch.stack([head(view) for view in tokens])
 
 
 def _mean(losses: Iterable[Tensor]) -> Tensor:

@@ -67,8 +67,8 @@ class SiT(StudentTeacher):
         student_cls, student_patch = self.encode(self.backbone, corrupted)  # (V,B,D), (V,B,N,D)
         with torch.no_grad():
             teacher_cls, _ = self.encode(self.teacher.backbone, views)
-            keys = [self.teacher.cls_head(view) for view in teacher_cls]  # (B,C) each
-        queries = [self.cls_head(view) for view in student_cls]
+            keys = self.teacher.cls_head(teacher_cls, apart=True)  # (V,B,C)
+        queries = self.cls_head(student_cls, apart=True)
 
         loss_rec = self.reconstruction_loss(student_patch, inputs)
         contrast = self.cls_head.loss

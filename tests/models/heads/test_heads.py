@@ -1,5 +1,6 @@
 """The three heads against slow float64 versions of the formulas of arXiv 2308.11448."""
 
+import copy
 import math
 
 import pytest
@@ -33,6 +34,27 @@ def test_projection_is_linear_norm_act_twice_then_linear_norm_l2():
             x = 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
     expected = (x / x.norm(dim=1, keepdim=True)).reshape(3, 5, 8)
     torch.testing.assert_close(mlp(tokens).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['BN1d', 'LN'])
+def test_views_apart_are_a_call_for_each(kind):
+    torch.manual_seed(0)
+    one = ProjectionMLP(**SMALL, norm_cfg=dict(type=kind)).double()
+    each = copy.deepcopy(one)
+    views, weights = unit_rows(3, 5, 2, 12), unit_rows(3, 5, 2, 8)
+    views[1] = 4 * views[1] + 1  # another distribution
+    found = one(views, apart=True)
+    expected = torch.stack([each(view) for view in views])
+    torch.testing.assert_close(found, expected)
+    (found.double() * weights).sum().backward()
+    (expected.double() * weights).sum().backward()
+    for own, other in zip(one.parameters(), each.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-4, atol=1e-6)  # rows are fp32
+    torch.testing.assert_close(dict(one.named_buffers()), dict(each.named_buffers()))
+    if kind == 'BN1d':
+        assert (one(views) - found).abs().max() > 0.1
+        with pytest.raises(ValueError, match='batch of one image'):
+            one(views[:, :1, 0], apart=True)
 
 
 def test_last_norm_has_no_affine_and_norm_may_be_left_out():
