@@ -34,6 +34,16 @@ def record(step, **keys):
     )
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn."""
+    drawn, original = [], curves.new_figure
+    monkeypatch.setattr(
+        curves, 'new_figure', lambda *size: drawn.append(original(*size)) or drawn[-1]
+    )
+    return drawn
+
+
 def test_reads_a_resumed_run_as_one(tmp_path):
     write(tmp_path, '20260101_000000', [record(step, old=1) for step in (10, 20, 30)])
     write(tmp_path, '20260102_000000', [record(step) for step in (20, 30)], '{"step": 4')
@@ -54,12 +64,7 @@ def test_no_scalars_is_a_sentence(tmp_path):
         read_scalars(str(tmp_path))
 
 
-def test_plots_each_loss_apart_and_features_together(monkeypatch):
-    figures = []
-    original = curves.new_figure
-    monkeypatch.setattr(
-        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
-    )
+def test_plots_each_loss_apart_and_features_together(figures):
     first = [record(1), {'step': 1, 'knn/a_k10': 5.0, 'knn/b_k10': 6.0}, record(2)]
     picture = training_curves({'one': first, 'two': [record(1), record(3)]})
     assert picture.dtype == np.uint8 and picture.ndim == 3
@@ -83,12 +88,7 @@ def test_plots_each_loss_apart_and_features_together(monkeypatch):
 
 
 @pytest.mark.parametrize('count, length', [(9, 4), (9, 20), (9, 60), (60, 25)])
-def test_names_of_many_runs_stay_inside_the_picture(count, length, monkeypatch):
-    figures = []
-    original = curves.new_figure
-    monkeypatch.setattr(
-        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
-    )
+def test_names_of_many_runs_stay_inside_the_picture(count, length, figures):
     runs = {f'{number:02}'.ljust(length, 'w'): [record(1), record(2)] for number in range(count)}
     training_curves(runs)
     figure = figures[0]
@@ -98,12 +98,7 @@ def test_names_of_many_runs_stay_inside_the_picture(count, length, monkeypatch):
     assert min(box.y0 - axis.get_window_extent().y1 for axis in figure.axes) > 0
 
 
-def test_prototypes_in_use_and_the_entropy_of_targets_are_drawn_where_a_run_logs_them(monkeypatch):
-    figures = []
-    original = curves.new_figure
-    monkeypatch.setattr(
-        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
-    )
+def test_prototypes_in_use_and_the_entropy_of_targets_are_drawn_where_a_run_logs_them(figures):
     used = [record(step, codes=40.0 - step, target_entropy=step / 2) for step in (1, 2)]
     for runs in (dict(dino=used), dict(mmc=[record(1), record(2)], dino=used)):
         training_curves(runs)
@@ -115,12 +110,7 @@ def test_prototypes_in_use_and_the_entropy_of_targets_are_drawn_where_a_run_logs
         assert lines['entropy of the targets, nats'] == [[0.5, 1]]
 
 
-def test_a_run_without_a_teacher_shows_its_student(monkeypatch):
-    figures = []
-    original = curves.new_figure
-    monkeypatch.setattr(
-        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
-    )
+def test_a_run_without_a_teacher_shows_its_student(figures):
     runs = {
         'one': [{'step': 1, 'knn/teacher_cls_k10': 5.0, 'knn/student_cls_k10': 6.0}],
         'two': [{'step': 1, 'knn/student_cls_k10': 7.0}],
@@ -199,12 +189,7 @@ def test_only_numbers_are_drawn():
     assert training_curves({'a': records}).std() > 0
 
 
-def test_names_are_no_formulas_and_short(monkeypatch):
-    figures = []
-    original = curves.new_figure
-    monkeypatch.setattr(
-        curves, 'new_figure', lambda *size: figures.append(original(*size)) or figures[-1]
-    )
+def test_names_are_no_formulas_and_short(figures):
     key = 'loss_$\\frac{$'
     first = {'step': 1, key: 1.0, 'loss_' + 'x' * 10**6: 2.0}
     training_curves({'$\\x$' + 'y' * 10**6: [first], 'b': [first]})
